@@ -65,10 +65,9 @@ def plan(workspace: WorkspaceFolder) -> list[Forecast]:
                 if superseded and stage.can_do_without_asking:  # what was settled before may be answered already
                     items = unanswered(stage, workspace, items)
                     read_anew = tally.pending - len(items)
-                if (
-                    new_inputs > read_anew and (error := stage.wrong_endpoint()) is not None
-                ):  # a run would be refused for it, too
-                    raise error
+                wrong_endpoint = stage.wrong_endpoint() if new_inputs > read_anew else None
+                if wrong_endpoint is not None:  # a run would be refused for it, too
+                    raise wrong_endpoint
                 cost = _cost(stage, items, new_inputs - read_anew, paid.get((stage.name, base32(view.variant(stage)))))
             is_unknown = isinstance(stage, Ask) and new_inputs > read_anew and not cost.usage.calls
             if isinstance(stage, Collective) and (tally.pending or coming.changes(stage)):

@@ -90,6 +90,11 @@ class AskConfig(StageConfig):
         """Inputs that are worked on at once."""
         return self.concurrency
 
+    @property
+    def finishes_calls(self) -> bool:
+        """When a stage stops, calls under way are waited for: they are paid for, and their answers would be lost."""
+        return True
+
     def shared(self, askers: int) -> Self:
         """The settings for one of several ranks that ask at once: together they send no more than one alone would."""
         return self.model_copy(update={"concurrency": max(1, self.concurrency // askers)})

@@ -11,14 +11,14 @@ from dmforge.curation.lake.journal import HEAD, PRIVATE, places_in
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.ids import Id, show
 
-UNSENT = (".requests", ".results")
-"""Suffixes of files on their way to a provider or from it: a kill leaves them, and they may show any video."""
+REQUESTS, RESULTS = ".requests", ".results"
+"""Suffixes of files on their way to a provider and from it: a kill leaves them, and they may show any video."""
 
 
 def forget_answers(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     """Remove the lines about some videos from every writer's file; how many there were."""
     for path in workspace.journal.glob("*/batches/*"):
-        if path.suffix in UNSENT:
+        if path.suffix in (REQUESTS, RESULTS):
             path.unlink()
     names = {show("video", video).encode() for video in videos}
     return sum(_remove_lines(path, names) for path in sorted(workspace.journal.glob("*/*.jsonl")))

@@ -31,6 +31,8 @@ State = Literal["under way", "completed", "failed", "expired", "cancelled"]
 STATES: Mapping[str, State] = {
     "completed": "completed", "failed": "failed", "expired": "expired", "cancelled": "cancelled", "canceled": "cancelled",
 }  # fmt: skip
+NO_LIST = (404, 405, 501)
+"""Statuses of an endpoint that lists no batches: there is no way to know, then."""
 NAME = "dmforge"
 """The field of a batch's metadata by which it is found again."""
 
@@ -93,7 +95,7 @@ class BatchEndpoint:
         for _ in range(MAX_PAGES):
             document = await self._document("GET", "/batches", params=parameters)
             if isinstance(document, TeacherRefusal):
-                return document
+                return None if document.status in NO_LIST else document
             rows = document.get("data")
             batches = (
                 [batch for row in rows if isinstance(row, dict) for batch in [_batch(row)]] if isinstance(rows, list) else []
@@ -166,7 +168,8 @@ def _batch(document: dict[str, Any] | TeacherRefusal) -> RemoteBatch | TeacherRe
     metadata, errors = document.get("metadata"), document.get("errors")
     name = _text(metadata, NAME) if isinstance(metadata, dict) else ""
     faults = errors.get("data") if isinstance(errors, dict) else None
-    fault_texts = [_text(fault, "message") or _text(fault, "code") for fault in faults or () if isinstance(fault, dict)]
+    fault_parts = [(_text(fault, "code"), _text(fault, "message")) for fault in faults or () if isinstance(fault, dict)]
+    fault_texts = [": ".join(filter(None, parts)) for parts in fault_parts]
     files = tuple(filter(None, (_text(document, "output_file_id"), _text(document, "error_file_id"))))
     return RemoteBatch(
         batch_id, STATES.get(status, "under way"), files, shown("; ".join(fault_texts)), name, _text(document, "input_file_id")

@@ -15,11 +15,11 @@ from typing import Any
 
 from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, write_bytes
 from dmforge.curation.io.line_files import append_lines, cut_torn_line
+from dmforge.curation.lake.journal import PRIVATE
 from dmforge.schemas.errors import InputError, LakeError
 from dmforge.schemas.ids import Id, read, show
 
 FORMAT = 1
-PRIVATE = 0o600
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +47,25 @@ class RecordedBatch:
     """The provider's, of the file of requests."""
 
 
-def refuse_requests_out(folder: Path, model: str, where: str) -> None:
-    """Refuse to ask a model one by one while requests of it are out in batches: they would be paid for twice."""
-    path = record_path(folder)
-    batches = _read(path) if path.exists() else {}
-    count = len({key for batch in batches.values() for key in batch.questions})
-    if count:
-        message = f"{count} requests to {model} are out in batches, and would be paid for a second time"
-        hint = f"set batch = true and model = {model!r} until they have come; or, to give them up, delete {path}"
-        raise InputError(message, where=where, hint=hint)
+class RequestsOut:
+    """The requests to a model that are out in batches, for whoever asks it, or in place of it, one by one."""
+
+    def __init__(self, folder: Path, model: str) -> None:
+        self._path, self._model = record_path(folder), model
+        batches = _read(self._path) if self._path.exists() else {}
+        self._keys = {key for batch in batches.values() for key in batch.questions}
+
+    def __bool__(self) -> bool:
+        return bool(self._keys)
+
+    def refuse(self, key: str, where: str) -> None:
+        """Refuse to ask what is out: it would be paid for twice."""
+        if key in self._keys:
+            message = (
+                f"{len(self._keys)} requests to {self._model} are out in batches, this one too: it would be paid for twice"
+            )
+            hint = f"set batch = true and model = {self._model!r} until they have come; to give them up, delete {self._path}"
+            raise InputError(message, where=where, hint=hint)
 
 
 def record_path(folder: Path) -> Path:

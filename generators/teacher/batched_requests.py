@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
@@ -19,6 +20,7 @@ from typing import Any, TypeVar
 from dmforge.curation.contract.run_events import BatchChanged, RunEvents
 from dmforge.curation.io.backoff import growing_pauses_s
 from dmforge.curation.lake.journal import Journal
+from dmforge.curation.lake.journal_lines import REQUESTS, RESULTS
 from dmforge.curation.sources.takedowns import forgotten_videos
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.teacher.advice import refusal_text
@@ -40,7 +42,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S, PAUSE_GROWTH = 0.5, 60.0, 2.0
 """Pauses before something that failed is tried again."""
 GOODBYE_S = 30.0
 """Seconds that deleting what a provider no longer needs may take in all."""
-FULL = "limit"
+FULL = re.compile("token_limit_exceeded|enqueued", re.IGNORECASE)
 """In the words of a batch that failed since its provider has as many requests waiting as it takes."""
 
 
@@ -64,6 +66,8 @@ class BatchedRequests:
         """The batches that are asked after, by name, and what is set when one of them has ended."""
         self._collected: list[tuple[RecordedBatch, RemoteBatch, frozenset[str]]] = []
         """Batches of which all came, with the keys of those requests that were answered."""
+        self._ends: dict[str, BaseException] = {}
+        """What ended a batch before its time, by the batch's name: who asks one of its questions later meets the same."""
         self._used_files: list[str] = []
         """Files at the provider that nobody needs any more."""
 
@@ -87,6 +91,8 @@ class BatchedRequests:
         """The messages of a request, with its frames; none where it is out already."""
         self._begin()
         if request.name in self._batch_of:
+            if (end := self._ends.get(self._batch_of[request.name])) is not None:
+                raise end
             return []
         self._preparing += 1
         try:
@@ -109,7 +115,7 @@ class BatchedRequests:
         """Go on waiting for the batches that are out."""
         if self._record is None:
             self._record = BatchRecord(record_path(self._journal.folder))
-            for path in self._folder.glob("*.requests"):  # a kill came before they were acknowledged
+            for path in self._folder.glob(f"*{REQUESTS}"):  # a kill came before they were acknowledged
                 path.unlink()
             for batch in self._record.open_batches.values():
                 self._start(batch, self._resumed(batch))
@@ -133,9 +139,8 @@ class BatchedRequests:
 
     def _submit_gathered(self, spool: RequestSpool) -> None:
         self._spool = None
-        spool.close()
         batch = RecordedBatch(f"dmforge-{spool.path.stem}", spool.questions)
-        self._start(batch, self._submitted(batch, spool.path))
+        self._start(batch, self._submitted(batch, spool))
 
     def _start(self, batch: RecordedBatch | None, work: Coroutine[Any, Any, None]) -> None:
         """Begin what is to be done about a batch; what ends it is raised by all who wait for the batch."""
@@ -146,6 +151,8 @@ class BatchedRequests:
         def pass_on(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
             error = None if task.cancelled() else task.exception()
+            if batch is not None and error is not None:
+                self._ends[batch.name] = error
             for key in keys if error is not None or task.cancelled() else ():
                 waiter = self._waiters.pop(key, None)
                 if waiter is not None and not waiter.done():
@@ -155,17 +162,18 @@ class BatchedRequests:
         self._tasks.add(task)
         task.add_done_callback(pass_on)
 
-    async def _submitted(self, batch: RecordedBatch, requests: Path) -> None:
+    async def _submitted(self, batch: RecordedBatch, spool: RequestSpool) -> None:
         """Submit a batch, and see it through."""
         assert self._record is not None
+        spool.close()
         self._record.prepared(batch)
-        file_id = await self._insisted(lambda: self._endpoint.upload(requests, batch.name))
+        file_id = await self._insisted(lambda: self._endpoint.upload(spool.path, batch.name), self._config.retries)
         remote = file_id if isinstance(file_id, TeacherRefusal) else await self._created(file_id, batch.name)
-        requests.unlink()
+        spool.path.unlink()
         if isinstance(remote, TeacherRefusal):
-            self._record.done(batch)
-            if remote.kind in ("passing", "unreadable"):  # it was insisted on, and each request would only do so again
+            if remote.kind in ("passing", "unreadable"):  # it may have been made all the same: the next run looks for it
                 raise Transient(f"no batch can be submitted: {refusal_text(remote)}")
+            self._record.done(batch)
             if remote.kind == "final":
                 hint = "check endpoint and key; where the provider takes no batches, leave `batch` out of [teacher]"
                 raise DmforgeError(f"the teacher refuses a batch with {refusal_text(remote)}", hint=hint)
@@ -188,20 +196,18 @@ class BatchedRequests:
             nonlocal tries
             tries += 1
             made = await self._endpoint.find(name) if tries > 1 else None
-            if isinstance(made, RemoteBatch):
-                return made
-            if isinstance(made, TeacherRefusal) and made.kind != "final":  # final: it lists none, and there is no way to know
-                return made
-            return await self._endpoint.create(file_id, name)
+            return await self._endpoint.create(file_id, name) if made is None else made
 
-        return await self._insisted(create)
+        return await self._insisted(create, self._config.retries)
 
     async def _resumed(self, batch: RecordedBatch) -> None:
         """See a batch of an earlier run through. One of which nobody noted that it was acknowledged is looked for."""
         assert self._record is not None
         if not batch.id:
             remote = await self._insisted(lambda: self._endpoint.find(batch.name))
-            if not isinstance(remote, RemoteBatch):
+            if isinstance(remote, TeacherRefusal):
+                raise self._lost(batch, remote)
+            if remote is None:
                 self._record.done(batch)
                 await self._refuse(batch, TeacherRefusal("passing", "its batch was never acknowledged", is_adapted=True))
                 return
@@ -226,7 +232,7 @@ class BatchedRequests:
                 await self._collect(batch, remote)
 
     def _lost(self, batch: RecordedBatch, refusal: TeacherRefusal) -> DmforgeError:
-        message = f"the batch {batch.id} can't be asked after: {refusal_text(refusal)}"
+        message = f"the batch {batch.id or batch.name} can't be asked after: {refusal_text(refusal)}"
         if refusal.kind != "final":
             return Transient(message)
         return DmforgeError(
@@ -235,15 +241,15 @@ class BatchedRequests:
 
     async def _collect(self, batch: RecordedBatch, remote: RemoteBatch) -> None:
         """Give to each request of a batch that has ended what came for it."""
-        missing, answered = dict(batch.questions), set[str]()
+        missing, answered, forgotten = dict(batch.questions), set[str](), forgotten_videos(self._workspace)
         for file_id in remote.result_files:
-            path = self._folder / f"{batch.name}.results"
+            path = self._folder / f"{batch.name}{RESULTS}"
             try:
                 await self._downloaded(file_id, path)
                 for result in results_in(path):
                     question = missing.pop(result.key, None)  # the first line of a request counts
                     if question is not None:
-                        is_answer = await self._give(batch, result, question)
+                        is_answer = await self._give(batch, result, question, is_kept=question.video not in forgotten)
                         answered |= {result.key} if is_answer else set()
             finally:
                 path.unlink(missing_ok=True)
@@ -256,7 +262,7 @@ class BatchedRequests:
         if remote.state == "cancelled" and missing:
             raise Transient(f"the batch {batch.id} was cancelled", hint="run again to submit what is left of it")
         if remote.state == "failed":
-            kind = "busy" if FULL in remote.words.casefold() else "final"
+            kind = "busy" if FULL.search(remote.words) else "final"
             await self._refuse(left, TeacherRefusal(kind, remote.words or "the batch failed", 429 if kind == "busy" else 400))
         await self._refuse(left, TeacherRefusal("passing", f"its batch ended without it: {remote.state}"))
 
@@ -265,13 +271,13 @@ class BatchedRequests:
         if refusal is not None:
             raise Transient(f"what came of a batch can't be downloaded: {refusal_text(refusal)}")
 
-    async def _give(self, batch: RecordedBatch, result: BatchedResult, question: BatchedQuestion) -> bool:
-        """Pass a result on to who waits for it; without anyone, keep an answer. Whether it is an answer."""
+    async def _give(self, batch: RecordedBatch, result: BatchedResult, question: BatchedQuestion, *, is_kept: bool) -> bool:
+        """Pass a result on to who waits for it; without anyone, an answer may be kept. Whether it is an answer."""
         answer = read_response(result.status, {}, result.body)
         waiter = self._released(batch, result.key)
         if waiter is not None:
             waiter.set_result(ServerResponse(result.status, {}, result.body, question.limit, question.size_bytes, True))
-        elif not isinstance(answer, TeacherRefusal) and question.video not in forgotten_videos(self._workspace):
+        elif is_kept and not isinstance(answer, TeacherRefusal):
             await self._journal.keep(
                 result.key, question.video, answer | {"limit": question.limit, "batched": True}, question.limit
             )
@@ -295,8 +301,10 @@ class BatchedRequests:
         waiter = self._waiters.pop(key, None)
         return None if waiter is None or waiter.done() else waiter
 
-    async def _insisted(self, call: Callable[[], Awaitable[T | TeacherRefusal]]) -> T | TeacherRefusal:
-        """The outcome of a call, which is repeated while its failure may pass."""
+    async def _insisted(
+        self, call: Callable[[], Awaitable[T | TeacherRefusal]], retries: int | None = None
+    ) -> T | TeacherRefusal:
+        """The outcome of a call, which is repeated while its failure may pass: for `wait_timeout_s`, or so many times."""
         failures, start_s = 0, time.monotonic()
         for pause_s in growing_pauses_s(FIRST_PAUSE_S, LONGEST_PAUSE_S, PAUSE_GROWTH):
             outcome = await call()
@@ -304,7 +312,9 @@ class BatchedRequests:
                 return outcome
             failures += outcome.kind != "busy"
             wait_s = max(outcome.hint.wait_s or pause_s, pause_s)
-            if failures > self._config.retries or time.monotonic() + wait_s > start_s + self._config.wait_timeout_s:
+            if (
+                retries is not None and failures > retries
+            ) or time.monotonic() + wait_s > start_s + self._config.wait_timeout_s:
                 return outcome
             await asyncio.sleep(wait_s)
         raise AssertionError("pauses have no end")

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from dmforge.curation.lake.journal import Answer, Journal
 from dmforge.curation.workspace_folder import WorkspaceFolder
-from dmforge.generators.teacher.batch_record import refuse_requests_out
+from dmforge.generators.teacher.batch_record import RequestsOut
 from dmforge.generators.teacher.question_keys import EarlierKeys, TeacherQuestion, question_key
 from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.ids import Id
+from dmforge.schemas.ids import Id, show
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,37 +24,46 @@ class KnownAnswer:
     model: str
 
 
-def refuse_unknown(workspace: WorkspaceFolder, journal: Journal, model: str, where: str) -> None:
-    """Refuse a model that has answered nothing here, where others have: its name is misspelt, and all would be paid again."""
-    known = sorted(path.parent.name for path in workspace.journal.glob("*/*.jsonl") if path.stat().st_size)
-    if known and not len(journal):
-        raise InputError(f"the journal holds no answer of {model!r}", where=where, hint=nearest(model, known))
+class EarlierModel:
+    """A model that was asked before, and its journal."""
 
-
-class EarlierModels:
-    """The journals of a teacher's `earlier_models`, in their order."""
-
-    def __init__(self, config: TeacherConfig, workspace: WorkspaceFolder, stage: str, *, journal_only: bool = False) -> None:
-        self._models = [
-            (earlier, Journal(workspace, earlier.model, read_only=True), EarlierKeys(earlier, workspace, stage))
-            for model in config.earlier_models
-            for earlier in [config.model_copy(update={"model": model})]
-        ]
-        for earlier, journal, _ in self._models:
-            refuse_unknown(workspace, journal, earlier.model, f"[stages.{stage}] earlier_models")
-        for earlier, journal, _ in self._models if not journal_only else ():
-            refuse_requests_out(journal.folder, earlier.model, f"[stages.{stage}] earlier_models")
+    def __init__(self, config: TeacherConfig, workspace: WorkspaceFolder, stage: str) -> None:
+        self._config, self._where = config, f"[stages.{stage}] earlier_models"
+        self._journal = Journal(workspace, config.model, read_only=True)
+        self._earlier_keys = EarlierKeys(config, workspace, stage)
+        self._requests_out = RequestsOut(self._journal.folder, config.model)
+        known = sorted(path.parent.name for path in workspace.journal.glob("*/*.jsonl") if path.stat().st_size)
+        if known and not len(self._journal) and not self._requests_out:  # a misspelt name: all would be paid for again
+            raise InputError(
+                f"the journal holds no answer of {config.model!r}", where=self._where, hint=nearest(config.model, known)
+            )
 
     def find(self, question: TeacherQuestion) -> KnownAnswer | None:
-        """The answer of the first of them that has given one."""
-        for config, journal, earlier_keys in self._models:
-            key = question_key(config, question)
-            if (stored := journal.find(key)) is not None:
-                return KnownAnswer(key, stored.answer, config.model)
-            if (earlier := earlier_keys.find(journal, question)) is not None:
-                return KnownAnswer(earlier.key, earlier.stored.answer, config.model)
+        """Its answer to a question. One that is still out in a batch is waited for first."""
+        key = question_key(self._config, question)
+        if (stored := self._journal.find(key)) is not None:
+            return KnownAnswer(key, stored.answer, self._config.model)
+        if (earlier := self._earlier_keys.find(self._journal, question)) is not None:
+            return KnownAnswer(earlier.key, earlier.stored.answer, self._config.model)
+        self._requests_out.refuse(show("ask", key), self._where)
         return None
 
     def close(self) -> None:
-        for _, journal, _ in self._models:
-            journal.close()
+        self._journal.close()
+
+
+class EarlierModels:
+    """A teacher's `earlier_models`, in their order."""
+
+    def __init__(self, config: TeacherConfig, workspace: WorkspaceFolder, stage: str) -> None:
+        configs = [config.model_copy(update={"model": model}) for model in config.earlier_models]
+        self._models = [EarlierModel(earlier, workspace, stage) for earlier in configs]
+
+    def find(self, question: TeacherQuestion) -> KnownAnswer | None:
+        """The answer of the first of them that has given one."""
+        answers = (model.find(question) for model in self._models)
+        return next((answer for answer in answers if answer is not None), None)
+
+    def close(self) -> None:
+        for model in self._models:
+            model.close()

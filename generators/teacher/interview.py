@@ -17,7 +17,7 @@ from dmforge.curation.video.media import Media
 from dmforge.curation.video.read_frames import read_coarse, read_look
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.prompts import instruction
-from dmforge.generators.teacher.batch_record import refuse_requests_out
+from dmforge.generators.teacher.batch_record import RequestsOut
 from dmforge.generators.teacher.batched_requests import BatchedRequests
 from dmforge.generators.teacher.client import (
     BAD_QUESTION,
@@ -96,15 +96,14 @@ class Interview:
         self._journal_only = journal_only
         self._received = self._readable = 0
         self._journal = Journal(workspace, config.model, read_only=journal_only)
-        if not config.batch and not journal_only:
-            refuse_requests_out(self._journal.folder, config.model, f"[stages.{stage}] batch")
+        self._requests_out = None if config.batch else RequestsOut(self._journal.folder, config.model)
         if config.batch and workspace.writer:
             hint = "run it in one process: it only waits, and one waits as fast as many"
             raise InputError("batches are not shared by ranks", where=f"[stages.{stage}] batch", hint=hint)
         batched = BatchedRequests(config, stage, workspace, self._journal, account.events) if config.batch else None
         self._teacher = Teacher(config, stage, account, batched, has_answered=len(self._journal) > 0)
         self._earlier_keys = EarlierKeys(config, workspace, stage)
-        self._earlier_models = EarlierModels(config, workspace, stage, journal_only=journal_only)
+        self._earlier_models = EarlierModels(config, workspace, stage)
         self._limit = config.max_output_tokens
 
     async def aclose(self) -> None:
@@ -244,6 +243,8 @@ class Interview:
     async def _send(self, key: Id, question: TeacherQuestion, limit: int) -> Answer:
         if self._journal_only:
             raise Unanswered
+        if self._requests_out is not None:
+            self._requests_out.refuse(show("ask", key), f"[stages.{self._stage}] batch")
         request = TeacherRequest(
             show("ask", key), question.video, instruction(question.reply.name), question.texts, question.parts,
             question.reply, question.attempt, question.image_count, question.image_size, question.bounds, limit,

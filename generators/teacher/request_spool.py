@@ -7,14 +7,16 @@ import secrets
 from pathlib import Path
 
 from dmforge.curation.io.atomic import disk_errors, make_folder
-from dmforge.generators.teacher.batch_record import PRIVATE, BatchedQuestion
+from dmforge.curation.lake.journal import PRIVATE
+from dmforge.curation.lake.journal_lines import REQUESTS
+from dmforge.generators.teacher.batch_record import BatchedQuestion
 
 
 class RequestSpool:
     """The file of requests that the next batch is made of."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / f"{secrets.token_hex(8)}.requests"
+        self.path = folder / f"{secrets.token_hex(8)}{REQUESTS}"
         with disk_errors(self.path):
             make_folder(folder)
             self._file = os.fdopen(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE), "wb")

@@ -153,6 +153,10 @@ class TeacherConfig(AskConfig):
         return BATCHED_INPUTS if self.batch else self.concurrency
 
     @property
+    def finishes_calls(self) -> bool:
+        return not self.batch  # what is out stays out, and the next run waits for it
+
+    @property
     def batch_limits(self) -> BatchLimits:
         """How large one batch may be."""
         limits = self.known.batches or BatchLimits()

@@ -19,11 +19,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.parser import BytesParser
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from tests.support.habits import HABITS
-from tests.support.provider import PATH, Provider
+from tests.support.provider import PATH, LoopbackServer, Provider
 
 FAULTS = ("before", "after", "missing", "failing", "repeated", "expired", "full", "cut")
 
@@ -227,15 +227,10 @@ def _handler(books: BatchProvider) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
-
 @contextmanager
 def taking_batches(books: BatchProvider, port: int = 0) -> Iterator[str]:
     """The address of a provider with batches."""
-    http = _Server(("127.0.0.1", port), _handler(books))
+    http = LoopbackServer(("127.0.0.1", port), _handler(books))
     threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{http.server_port}/v1"

@@ -155,7 +155,9 @@ def _handler(provider: Provider) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-class _Server(ThreadingHTTPServer):
+class LoopbackServer(ThreadingHTTPServer):
+    """A server that takes many connections at once, and goes with its process."""
+
     daemon_threads = True
     request_queue_size = 64
 
@@ -164,7 +166,7 @@ class _Server(ThreadingHTTPServer):
 def serving(habit: str, port: int = 0) -> Iterator[tuple[str, Provider]]:
     """A provider with a habit, and its address."""
     provider = Provider(HABITS[habit])
-    http = _Server(("127.0.0.1", port), _handler(provider))
+    http = LoopbackServer(("127.0.0.1", port), _handler(provider))
     threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{http.server_port}/v1", provider

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from pathlib import Path
@@ -11,11 +12,19 @@ import pytest
 from typer.testing import CliRunner
 
 from dmforge import cli
+from dmforge.curation.contract.budget import Budget
+from dmforge.curation.contract.run_events import RunEvents
+from dmforge.curation.lake.journal import Journal
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
 from dmforge.generators.teacher import batched_requests, client
+from dmforge.generators.teacher.batched_requests import BatchedRequests
+from dmforge.generators.teacher.client import Teacher
+from dmforge.generators.teacher.teacher_config import TeacherConfig
+from dmforge.schemas.ids import show
 from tests.support.batch_provider import BatchProvider, taking_batches
 from tests.support.made_once import made_once
+from tests.support.text_requests import text_request
 
 RECIPE = """
 name = "batches"
@@ -218,3 +227,54 @@ def test_a_record_that_was_spoilt_is_named(template: Path, tmp_path: Path) -> No
     ):
         record.write_text(content)
         assert words in dmforge("run", "-w", place, code=1)
+
+
+def test_a_batch_whose_acknowledgement_was_lost_is_looked_for_until_it_is_found(template: Path, tmp_path: Path) -> None:
+    """It was made, and from then on the endpoint fails: neither this run nor the next one submits it again."""
+    books = BatchProvider()
+    with taking_batches(books) as url:
+        place = workspace(template, tmp_path, url)
+        recipe = place / "recipe.toml"
+        recipe.write_text(recipe.read_text().replace("retries = 3", "retries = 1\nwait_timeout_s = 1"))
+        books.has_fault = lambda kind: len(books.batches) == 1 and kind in ("before", "after")  # type: ignore
+        for _ in range(2):
+            assert "no batch can be submitted" in (words := dmforge("run", "-w", place, code=1)) or "asked after" in words
+        assert len(books.batches) == 1
+        del books.has_fault  # type: ignore
+        dmforge("run", "-w", place)
+    assert digest(place) == (template / "digest").read_text()
+    assert books.again == []
+    assert len(books.batches) == 2
+
+
+def test_a_question_of_a_batch_that_was_lost_meets_the_same_error_again(tmp_path: Path) -> None:
+    books, request = BatchProvider(), text_request(show("ask", bytes(16)), "Look.", "What?")
+    books.get = lambda batch_id: None  # type: ignore
+
+    async def ask_twice(url: str) -> list[str]:
+        config = TeacherConfig(model="m", base_url=url, batch=True)
+        journal = Journal(WorkspaceFolder(tmp_path), "m")
+        requests = BatchedRequests(config, "annotate", WorkspaceFolder(tmp_path), journal, RunEvents())
+        teacher = Teacher(config, "annotate", Budget(), requests)
+        async with asyncio.timeout(20):
+            outcomes = [(await asyncio.gather(teacher.ask(request), return_exceptions=True))[0] for _ in range(2)]
+        await teacher.aclose()
+        journal.close()
+        return list(map(str, outcomes))
+
+    with taking_batches(books) as url:
+        first, second = asyncio.run(ask_twice(url))
+    assert "batch_1 can't be asked after: 404" in first
+    assert second == first
+    assert len(books.batches) == 1
+
+
+def test_an_error_ends_the_run_though_other_batches_are_out_for_hours(template: Path, tmp_path: Path) -> None:
+    books = BatchProvider(lasts_s=(3600, 3600))
+    get = books.get
+    books.get = lambda batch_id: None if batch_id == "batch_2" else get(batch_id)  # type: ignore
+    with taking_batches(books) as url:
+        place = workspace(template, tmp_path, url, "batch_requests = 2\n")
+        words = dmforge("run", "-w", place, code=1)
+    assert "batch_2 can't be asked after: 404" in words
+    assert "batch_1 with 2 requests stays out: the next run waits for it" in words

@@ -53,16 +53,24 @@ async def _ask_all(
                 finished_queue.put_nowait(open_batch.finished(stage))
 
     asker_tasks = [asyncio.create_task(ask_items()) for _ in range(stage.config.in_flight)]
+
+    def stop_all(task: asyncio.Task[None]) -> None:
+        # what stopped one of them stops all: no further input is taken
+        if not task.cancelled() and task.exception():
+            pending_items.close()
+            for asker_task in () if stage.config.finishes_calls else asker_tasks:
+                asker_task.cancel()
+
     for asker_task in asker_tasks:
-        # what stopped one of them stops all: no further input is taken, and calls under way, which are paid for, are waited for
-        asker_task.add_done_callback(lambda task: None if task.cancelled() or not task.exception() else pending_items.close())
+        asker_task.add_done_callback(stop_all)
     all_askers = asyncio.create_task(asyncio.wait(asker_tasks))
     all_askers.add_done_callback(lambda _: finished_queue.put_nowait(None))
     try:
         while (finished_batch := await finished_queue.get()) is not None:
             yield finished_batch
-        for asker_task in asker_tasks:
-            asker_task.result()  # raises what stopped it, after the batches that were finished before it
+        for error in (task.exception() for task in asker_tasks if not task.cancelled()):
+            if error is not None:  # raised after the batches that were finished before it
+                raise error
     finally:
         for task in (*asker_tasks, all_askers):
             task.cancel()
