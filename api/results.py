@@ -39,7 +39,7 @@ class Plan(CommandResult):
     waiting_files: int
     """Files that the recipe itself names and that no run has registered yet: they are not in the forecast."""
     remarks: tuple[str, ...] = ()
-    """What is to be said of the recipe's prices."""
+    """What is to be said of the recipe's prices, and of what is out in batches."""
 
     @property
     def cost(self) -> float:
@@ -133,6 +133,8 @@ class StageTable(CommandResult):
     """Dollars."""
     spent: SpentByStage | None = None
     """After a run: what it spent itself."""
+    requests_out: tuple[str, ...] = ()
+    """A line for each model that owes answers in batches."""
 
     @property
     def is_unfinished(self) -> bool:
@@ -153,11 +155,13 @@ class StageTable(CommandResult):
 
     def as_json(self) -> dict[str, Any]:
         document = {"stages": [stage.as_json() for stage in self.stages], "cost": self.cost}
+        document |= {"requests_out": list(self.requests_out)} if self.requests_out else {}
         return document if self.spent is None else document | {"spent": self.spent.as_json()}
 
     def blocks(self) -> Iterator[Block]:
         rows = [[stage.name, *asdict(stage.tally).values()] for stage in self.stages]
         yield TextTable(["stage", "pending", "made", "rejected", "quarantined"], rows)
+        yield from self.requests_out
 
 
 @dataclass(frozen=True, slots=True)

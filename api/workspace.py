@@ -119,12 +119,14 @@ class Workspace:
             StageStatus(report.name, report.tally, report.deferred, report.blocked_by, report.is_in_vain, report.to_change)
             for report in finished.reports
         )
-        return StageTable(tuple(stages), run_log.spent_usd(self.folder), finished.spent)
+        out = tuple(run_commands.requests_out(self.folder))
+        return StageTable(tuple(stages), run_log.spent_usd(self.folder), finished.spent, out)
 
     def status(self) -> StageTable:
         """Where each stage stands."""
         stages = (StageStatus(name, tally) for name, tally in run_commands.status(self.folder).items())
-        return StageTable(tuple(stages), run_log.spent_usd(self.folder))
+        out = tuple(run_commands.requests_out(self.folder))
+        return StageTable(tuple(stages), run_log.spent_usd(self.folder), requests_out=out)
 
     def ingest(
         self,

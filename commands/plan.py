@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from dmforge.commands.journal_probe import unanswered
 from dmforge.commands.price_remarks import price_remarks
-from dmforge.commands.run import readers_view
+from dmforge.commands.run import readers_view, requests_out
 from dmforge.curation.contract.budget import ExpectedCost, Usage
 from dmforge.curation.contract.collective import Collective, StageCounts
 from dmforge.curation.contract.stage import AnyStage, Ask, Gate, Root
@@ -44,8 +44,8 @@ class Forecast:
 
 
 def remarks(workspace: WorkspaceFolder) -> list[str]:
-    """What the recipe's prices leave to be said of the costs of a plan."""
-    return price_remarks(read_recipe(workspace.require().recipe))
+    """What the recipe's prices, and what is out in batches, leave to be said of the costs of a plan."""
+    return [*price_remarks(read_recipe(workspace.require().recipe)), *requests_out(workspace)]
 
 
 def plan(workspace: WorkspaceFolder) -> list[Forecast]:

@@ -6,7 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -37,6 +37,7 @@ from dmforge.curation.packing.current_selection import name_current
 from dmforge.curation.shards import folders
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.curation.workspace_format import stamp_format
+from dmforge.generators.teacher.batch_record import questions_out
 from dmforge.recipe import RECIPES, Recipe, read_recipe
 from dmforge.schemas import formats
 from dmforge.schemas.config import nearest
@@ -182,6 +183,14 @@ def status(workspace: WorkspaceFolder) -> dict[str, StageCounts]:
         return {stage.name: view.tally(stage) for stage in recipe.stages}
 
 
+def requests_out(workspace: WorkspaceFolder) -> list[str]:
+    """A line for each model that owes answers: requests to it are out in batches."""
+    return [
+        f"{len(questions)} requests to {model} are out in batches: a run that asks it with `batch = true` collects them"
+        for model, questions in questions_out(workspace).items()
+    ]
+
+
 def digest(workspace: WorkspaceFolder) -> list[logical_digest.TableDigest]:
     """The logical digest of the lake under its recipe."""
     recipe = readable_recipe(workspace.require())
@@ -200,14 +209,21 @@ def forget(workspace: WorkspaceFolder, command: str, reason: str, find: Callable
     with workspace.require().held(command):
         lake = Lake(workspace)
         lake.sweep()
-        return takedown.take_down(lake, find(lake), reason)
+        videos = find(lake)
+        return _with_requests_out(takedown.take_down(lake, videos, reason), workspace, videos)
 
 
 def forget_dry_run(workspace: WorkspaceFolder, find: Callable[[Lake], Sequence[Id]]) -> takedown.TakenDown:
     """What taking videos down would remove. Writes nothing."""
     with workspace.require().reading():
         lake = Lake(workspace)
-        return takedown.rehearse(lake, find(lake))
+        videos = find(lake)
+        return _with_requests_out(takedown.rehearse(lake, videos), workspace, videos)
+
+
+def _with_requests_out(taken_down: takedown.TakenDown, workspace: WorkspaceFolder, videos: Sequence[Id]) -> takedown.TakenDown:
+    out = (question.video for questions in questions_out(workspace).values() for question in questions)
+    return replace(taken_down, requests_out=sum(map(set(videos).__contains__, out)))
 
 
 def merge(workspace: WorkspaceFolder, command: str, others: Sequence[Path]) -> merging.MergeCounts:

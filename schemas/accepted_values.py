@@ -40,6 +40,12 @@ def holds_misplaced_bool(annotation: Any, value: object) -> bool:
     return _holds_bool(value)
 
 
+def lacks_bool(annotation: Any, value: object) -> bool:
+    """Whether something else stands where only true or false is wanted: pydantic would take 1 and "yes" for true."""
+    parts = set(_parts(annotation))
+    return bool in parts and not parts & {*NUMBERS, str, Any, object} and value is not None and not isinstance(value, bool)
+
+
 def _holds_bool(value: object) -> bool:
     if isinstance(value, Mapping):
         return any(map(_holds_bool, value.values()))

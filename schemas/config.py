@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from dmforge.schemas.accepted_values import accepted, holds_misplaced_bool, is_choice_of_kinds
+from dmforge.schemas.accepted_values import accepted, holds_misplaced_bool, is_choice_of_kinds, lacks_bool
 from dmforge.schemas.errors import InputError
 
 
@@ -41,8 +41,8 @@ T = TypeVar("T")
 Operational = Annotated[T, _OperationalMark()]
 Later = Annotated[T, _LaterMark()]
 C = TypeVar("C", bound="Config")
-BOOL_FOR_NUMBER = "bool_for_number"
-"""The kind of the fault where true or false stands for a number: Python would take it for 1 or 0."""
+BOOL_FAULT = "bool_fault"
+"""The kind of the fault where true or false stands for a number, or something else for true or false."""
 
 
 class Config(BaseModel):
@@ -56,11 +56,15 @@ class Config(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse_misplaced_bools(cls, values: object) -> object:
+    def _refuse_wrong_bools(cls, values: object) -> object:
         for name, value in values.items() if isinstance(values, Mapping) else ():
             field_info = cls.model_fields.get(name)
-            if field_info is not None and holds_misplaced_bool(field_info.annotation, value):
-                raise PydanticCustomError(BOOL_FOR_NUMBER, "true and false are no numbers", {"name": name, "value": value})
+            if field_info is None:
+                continue
+            for is_wrong, wanted in ((holds_misplaced_bool, "a number"), (lacks_bool, "true or false")):
+                if is_wrong(field_info.annotation, value):
+                    context = {"name": name, "value": value, "wanted": wanted}
+                    raise PydanticCustomError(BOOL_FAULT, "{wanted} is wanted", context)
         return values
 
     def semantic(self) -> dict[str, Any]:
@@ -234,12 +238,15 @@ def _describe_fault(config_class: type[BaseModel], values: Mapping[str, Any], fa
         }
         known_names = [name for class_at_path in config_classes for name in class_at_path.model_fields]
         return f"unknown key {dotted_key!r}", hint_by_key.get(loc_keys[-1]) or nearest(loc_keys[-1], known_names)
-    if fault["type"] == BOOL_FOR_NUMBER:
-        bool_key = ".".join([*loc_keys, fault["ctx"]["name"]])
-        return f"{bool_key} = {json.dumps(fault['ctx']['value'], default=str)}: a number is wanted", f"correct {bool_key!r}"
+    if fault["type"] == BOOL_FAULT:
+        context = fault["ctx"]
+        bool_key = ".".join([*loc_keys, context["name"]])
+        value_text = json.dumps(context["value"], default=str)
+        return f"{bool_key} = {value_text}: {context['wanted']} is wanted", f"correct {bool_key!r}"
     if fault["type"] == "missing":
         return f"key {dotted_key!r} is missing", f"add {dotted_key} = ..."
     if fault["type"] == "value_error":  # a rule over several keys: its words say which
         message = fault["msg"].removeprefix("Value error, ")
         return (f"{dotted_key}: {message}" if dotted_key else message), "correct one of them"
-    return f"{dotted_key} = {fault['input']!r}: {fault['msg'].lower()}", f"correct {dotted_key!r}"
+    message = fault["msg"].lower().replace("a valid tuple", 'a list: ["a", "b"]')  # as it is written in a file
+    return f"{dotted_key} = {fault['input']!r}: {message}", f"correct {dotted_key!r}"

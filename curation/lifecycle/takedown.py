@@ -51,6 +51,8 @@ class TakenDown(CommandResult):
     """Videos that were to be forgotten and have never come in."""
     earlier: Mapping[Id, str] = field(default_factory=dict[Id, str])
     """Videos that had been forgotten before, each with its reason."""
+    requests_out: int = 0
+    """Requests about these videos that are out in batches: frames of them lie at a provider."""
     dry_run: bool = False
 
     def as_json(self) -> dict[str, Any]:
@@ -66,6 +68,9 @@ class TakenDown(CommandResult):
             yield f"{show('video', video)} is not in this workspace; if it comes, it is not taken in"
         for video, reason in self.earlier.items():
             yield f"{show('video', video)} was forgotten before: {reason}"
+        if self.requests_out:
+            count = self.requests_out
+            yield f"{count} requests with frames of them are out in batches: a provider has these; no answer will be kept"
         if not self.swept:
             yield "someone is reading: the files that held the rows go with the next run"
 

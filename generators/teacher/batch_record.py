@@ -16,6 +16,7 @@ from typing import Any
 from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, write_bytes
 from dmforge.curation.io.line_files import append_lines, cut_torn_line
 from dmforge.curation.lake.journal import PRIVATE
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError, LakeError
 from dmforge.schemas.ids import Id, read, show
 
@@ -66,6 +67,17 @@ class RequestsOut:
             )
             hint = f"set batch = true and model = {self._model!r} until they have come; to give them up, delete {self._path}"
             raise InputError(message, where=where, hint=hint)
+
+
+def questions_out(workspace: WorkspaceFolder) -> dict[str, list[BatchedQuestion]]:
+    """What is out in batches, by the names of the journal's folders: those of models, without what no folder may be called."""
+    questions_by_model: dict[str, list[BatchedQuestion]] = {}
+    for folder in sorted(workspace.journal.glob("*")):
+        batches = _read(record_path(folder)) if record_path(folder).exists() else {}
+        questions = {key: question for batch in batches.values() for key, question in batch.questions.items()}
+        if questions:
+            questions_by_model[folder.name] = list(questions.values())
+    return questions_by_model
 
 
 def record_path(folder: Path) -> Path:

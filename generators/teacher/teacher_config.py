@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from dmforge.curation.contract.budget import FREE, Budget, Price
 from dmforge.curation.contract.stage import AskConfig
@@ -130,6 +130,12 @@ class TeacherConfig(AskConfig):
     """How often a request is sent again after an error of the server or the network; then its task stays pending."""
     prices: Operational[dict[str, Price]] = Field(default_factory=dict[str, Price])
     """By model: the recipe's `[prices]`."""
+
+    @model_validator(mode="after")
+    def _refuse_itself_as_earlier(self) -> Self:
+        if self.model and self.model in self.earlier_models:
+            raise ValueError(f"`earlier_models` names {self.model!r}, the model that is asked now: its answers stand anyhow")
+        return self
 
     @property
     def known(self) -> Profile:

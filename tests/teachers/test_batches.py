@@ -151,6 +151,8 @@ def test_what_is_out_when_a_run_ends_is_waited_for_by_the_next(template: Path, t
         words = dmforge("run", "-w", place, code=1)
         assert "batch_1 can't be asked after: 404" in words
         assert cost_usd(place) == 0  # it is booked by the run in which its answers come
+        assert "requests to m are out in batches" in str(dmforge("status", "-w", place, "--json")["requests_out"])
+        assert "requests to m are out in batches" in str(dmforge("plan", "-w", place, "--json")["remarks"])
         del books.get  # type: ignore
         recipe = place / "recipe.toml"
         batched = recipe.read_text()
@@ -179,7 +181,8 @@ def test_what_nobody_waits_for_any_more_is_kept_and_what_was_taken_down_is_not(t
         del books.get  # type: ignore
         tasks = dict(dmforge("audit", "--sql", "SELECT video, count(*) FROM tasks GROUP BY 1", "-w", place, "--json")["rows"])
         forgotten = min(tasks)
-        dmforge("forget", forgotten, "--reason", "test", "-w", place)
+        words = dmforge("forget", forgotten, "--reason", "test", "-w", place)
+        assert f"{tasks[forgotten]} requests with frames of them are out in batches" in words
         books.batches["batch_1"].ends_s, books.lasts_s = 0, (0.1, 0.1)
         dmforge("run", "-w", place, "--videos", 2)
         lines = next(place.glob("journal/m/*.jsonl")).read_text().splitlines()

@@ -49,6 +49,19 @@ def test_true_is_no_number(config_class: type[Config], name: str, value: object)
     assert "a number is wanted" in message
 
 
+@pytest.mark.parametrize(("name", "value"), [("batch", 1), ("batch", "yes"), ("batch", 0)])
+def test_only_true_and_false_are_true_and_false(name: str, value: object) -> None:
+    message = refusal(AnnotateConfig, **{name: value})
+    assert name in message
+    assert "true or false is wanted" in message
+
+
+def test_a_list_is_called_a_list_and_a_model_is_not_earlier_than_itself() -> None:
+    assert "a list" in refusal(AnnotateConfig, earlier_models="m")
+    assert "tuple" not in refusal(AnnotateConfig, earlier_models="m")
+    assert "the model that is asked now" in refusal(AnnotateConfig, earlier_models=["n", "m"])
+
+
 def test_a_whole_number_is_a_number_and_parameters_are_as_they_are_given() -> None:
     given = {"tokens_per_minute": 4_000_000, "temperature": 2, "extra_body": {"top_k": 3, "stream_options": True}}
     config = AnnotateConfig.model_validate({"model": "m", **given})

@@ -16,9 +16,9 @@ from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-SIZE = chain.DemoSize(videos=48, practice=12, exam=24, imitations=110, updates=2)
+SIZE = chain.DemoSize(videos=48, practice=24, exam=24, imitations=110, updates=2)
 """About 25 s of training on one idle core: enough for the form, and for windows about where windows are."""
 
 
