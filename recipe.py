@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from inspect import isabstract
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -82,6 +82,13 @@ class Bring(Config):
     """Whose ids the videos' names are."""
 
 
+class Looks(Config):
+    """How often a policy may look closer."""
+
+    max_looks: Annotated[int, Field(ge=1, le=16)] = 1
+    """The most looks of a trajectory."""
+
+
 class RecipeFile(Config):
     """The contents of recipe.toml."""
 
@@ -95,6 +102,8 @@ class RecipeFile(Config):
     """Videos that belong to the recipe, `[bring]`; others are brought by `dmforge ingest`."""
     clips: Clips = Field(default_factory=Clips)
     """Which frames a policy is shown, and how large: one setting for all stages that have a say in it."""
+    looks: Looks = Field(default_factory=Looks)
+    """How often a policy may look, `[looks]`: one setting for all stages that have a say in it."""
     teacher: TeacherDefaults = Field(default_factory=TeacherDefaults)
     """Whom all stages ask that name no other, and how: a stage's own table says where it differs."""
     student: StudentConfig = Field(default_factory=StudentConfig)
@@ -160,6 +169,7 @@ def stage_values(file: RecipeFile, name: str, config_class: type[StageConfig]) -
     """What a recipe says of a stage: in its own table, and in the tables that stages share."""
     values = file.stages[name]
     shared = {section: getattr(file, section) for section in ("clips", "prices", "student")}
+    shared |= {setting: getattr(file.looks, setting) for setting in file.looks.model_fields_set}
     shared = {section: value for section, value in shared.items() if section in config_class.model_fields}
     if issubclass(config_class, TeacherConfig):
         shared |= {setting: getattr(file.teacher, setting) for setting in file.teacher.model_fields_set}

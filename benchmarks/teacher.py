@@ -118,7 +118,7 @@ async def through_dmforge(url: str, calls: int, limit: int | None, until_s: floa
                     return
                 key = digest("ask", number)
                 request = TeacherRequest(
-                    print_id("ask", key), bytes(16), "Look.", STAMPS, parts, AnswerReply, number, 8, Size(64, 64)
+                    print_id("ask", key), bytes(16), "Look.", STAMPS, parts, AnswerReply, number, 8, 8 * Size(64, 64).tokens
                 )
 
                 async def ask(request: TeacherRequest = request) -> Any:

@@ -89,6 +89,12 @@ class GivenReply(Reply):
         return Fraction(self.fps).limit_denominator(MAX_FPS)
 
 
+class FirstReply(LookReply):
+    """The first reply of a teacher that may look several times: what the coarse clip shows, and where to look first."""
+
+    name = "first"
+
+
 class AnswerReply(Reply):
     """The second reply: what the closer look shows, and the answer."""
 
@@ -98,6 +104,12 @@ class AnswerReply(Reply):
     """What the closer look shows, and what follows from it."""
     answer: str
     """The answer alone."""
+
+
+class FinalReply(AnswerReply):
+    """The last reply of a teacher that may look no more: what its closer looks show together, and the answer."""
+
+    name = "final"
 
 
 class Span(ReplyObject):
@@ -112,6 +124,31 @@ class Span(ReplyObject):
         """To the centisecond; None where nothing is left."""
         start_cs, end_cs = round(self.start_s * 100), round(self.end_s * 100)
         return Window(start_cs, end_cs) if start_cs < end_cs else None
+
+
+class FurtherLook(Span):
+    """A look that a teacher asks for after others."""
+
+    fps: Annotated[Decimal, Field(ge=Decimal("0.001"), le=MAX_FPS)]
+    """How densely to look at it, in frames per second."""
+
+    def look(self) -> Look | None:
+        """The look that was asked for, to the centisecond; None where no window is left."""
+        window = self.window()
+        return None if window is None else Look(window, Fraction(self.fps).limit_denominator(MAX_FPS))
+
+
+class StepReply(Reply):
+    """A reply of a teacher that may look again: what the closer looks show so far, and the next look or the answer."""
+
+    name = "step"
+
+    thought: str
+    """What the closer looks show, what follows from it, and what is still open."""
+    looks: tuple[FurtherLook, ...]
+    """The one next look where the question isn't settled yet; else nothing."""
+    answer: str
+    """The answer alone; empty where there is a next look."""
 
 
 class Happening(Span):
@@ -200,5 +237,8 @@ class SafetyReply(Reply):
     """1 where nobody would object, 0 where the text must not be used."""
 
 
-KINDS = (LookReply, AnswerReply, GivenReply, DescribeReply, WriteReply, GuessReply, PresentReply, SafetyReply)
+KINDS = (
+    LookReply, AnswerReply, GivenReply, DescribeReply, WriteReply, GuessReply, PresentReply, SafetyReply,
+    FirstReply, StepReply, FinalReply,
+)  # fmt: skip
 REPLIES: dict[str, type[Reply]] = {reply.name: reply for reply in KINDS}

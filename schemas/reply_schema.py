@@ -32,6 +32,7 @@ def reply_schema(reply: type[Reply], bounds: Bounds | None = None) -> dict[str, 
 def _limits(bounds: Bounds) -> dict[str, dict[str, Any]]:
     """What is added to the schema of a field, by its name: it means the same in every reply."""
     limits: dict[str, dict[str, Any]] = {"fps": {"enum": list(OFFERED_FPS)}, "safety": {"minimum": 0, "maximum": 1}}
+    limits["looks"] = {"maxItems": 1}
     if bounds.window is not None:
         within = {"minimum": bounds.window.start_cs / 100, "maximum": bounds.window.end_cs / 100}
         limits |= {"start_s": within, "end_s": within}

@@ -1,8 +1,8 @@
 """The cost of teacher calls: counted by stage and model, and limited before it is spent.
 
-The most that a call can cost is reserved before it is sent, and replaced by its actual cost afterwards. Of an attempt of two
-calls the second is reserved with the first, so that what was begun can be finished. What a provider doesn't report is
-estimated.
+The most that a call can cost is reserved before it is sent, and replaced by its actual cost afterwards. Of an attempt of
+several calls the further ones are reserved with the first, so that what was begun can be finished. What a provider doesn't
+report is estimated.
 """
 
 from __future__ import annotations
@@ -128,22 +128,27 @@ class Allowance:
     ranks: int = 1
 
 
-class SecondCall:
-    """The second call of an attempt: what it can cost at most is set aside as soon as the first one is really sent."""
+class FurtherCalls:
+    """The calls of an attempt after its first: what they can cost at most is set aside as soon as the first is really sent."""
 
-    def __init__(self, max_usd: Callable[[], float]) -> None:
-        self._max_usd = max_usd
-        self.is_due = False
+    def __init__(self, *max_usds: Callable[[], float]) -> None:
+        self._to_come = list(max_usds)
+        self.have_begun = False
         """The first call was answered: from now on calls are paid from what was set aside."""
         self.held_usd = 0.0
         """Set aside now."""
 
+    def begin_next(self) -> None:
+        """The call before it was answered: what the next one can cost need not stay set aside once it is reserved."""
+        self.have_begun = True
+        del self._to_come[:1]
+
     def kept_usd(self) -> float:
         """What must stay set aside once the next call is reserved."""
-        return 0.0 if self.is_due else self._max_usd()
+        return sum(max_usd() for max_usd in self._to_come)
 
 
-_SECOND_CALL: ContextVar[SecondCall | None] = ContextVar("second call", default=None)
+_FURTHER_CALLS: ContextVar[FurtherCalls | None] = ContextVar("further calls", default=None)
 """Of the attempt that the current task is at."""
 
 
@@ -192,30 +197,30 @@ class Budget:
             self.events.emit(RequestsChanged(stage, model, words))
 
     @contextmanager
-    def two_calls(self, second_max_usd: Callable[[], float]) -> Generator[SecondCall]:
-        """An attempt of two calls; what is left of what it set aside is free again when the block ends, however it does."""
-        second = SecondCall(second_max_usd)
-        outer = _SECOND_CALL.set(second)
+    def attempt(self, *further_max_usds: Callable[[], float]) -> Generator[FurtherCalls]:
+        """An attempt of several calls; what is left of what it set aside is free again when the block ends, however it does."""
+        further = FurtherCalls(*further_max_usds)
+        outer = _FURTHER_CALLS.set(further)
         try:
-            yield second
+            yield further
         finally:
-            _SECOND_CALL.reset(outer)
-            self._release(second.held_usd)
+            _FURTHER_CALLS.reset(outer)
+            self._release(further.held_usd)
 
     async def reserve(self, max_usd: float) -> None:
-        """Reserve an amount, and what the attempt's second call may need; if that may exceed the budget, wait for others, or
+        """Reserve an amount, and what the attempt's further calls may need; if that may exceed the budget, wait for others, or
         raise Transient where none is under way."""
         if self.budget_usd is None:
             return
-        second = _SECOND_CALL.get() or SecondCall(lambda: 0.0)
-        needed_usd = max_usd + second.kept_usd()
-        while needed_usd > second.held_usd and self.usd + self._reserved_usd + needed_usd - second.held_usd > self.budget_usd:
-            if self._reserved_usd - self._stuck_usd - second.held_usd <= EPSILON_USD:
+        further = _FURTHER_CALLS.get() or FurtherCalls()
+        needed_usd = max_usd + further.kept_usd()
+        while needed_usd > further.held_usd and self.usd + self._reserved_usd + needed_usd - further.held_usd > self.budget_usd:
+            if self._reserved_usd - self._stuck_usd - further.held_usd <= EPSILON_USD:
                 self.is_used_up = True
                 raise Transient(BUDGET_USED_UP)
-            await self._wait(second.held_usd)
-        self._reserved_usd += max(0.0, needed_usd - second.held_usd)
-        second.held_usd = max(second.held_usd, needed_usd) - max_usd
+            await self._wait(further.held_usd)
+        self._reserved_usd += max(0.0, needed_usd - further.held_usd)
+        further.held_usd = max(further.held_usd, needed_usd) - max_usd
 
     async def _wait(self, held_usd: float) -> None:
         """Wait until something is settled or released, while what the waiting attempt holds is not to be waited for."""
@@ -241,9 +246,9 @@ class Budget:
         """Replace a call's reservation by its actual cost. Without an `end` nothing was sent."""
         spent = self.spent[stage, model]
         spent.usage, spent.usd = spent.usage + usage, spent.usd + usd
-        unspent_usd, second = max(0.0, max_usd - usd), _SECOND_CALL.get()
-        if self.budget_usd is not None and second is not None and second.is_due:  # it may have to be sent again
-            second.held_usd += unspent_usd
+        unspent_usd, further = max(0.0, max_usd - usd), _FURTHER_CALLS.get()
+        if self.budget_usd is not None and further is not None and further.have_begun:  # it may have to be sent again
+            further.held_usd += unspent_usd
             max_usd -= unspent_usd
         self._release(max_usd)
         if end is not None:

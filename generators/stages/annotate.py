@@ -6,6 +6,7 @@ may be given to the teacher where it doesn't find one of its own: the candidate 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,10 +16,11 @@ from typing import Annotated
 
 from pydantic import PositiveFloat, PositiveInt, model_validator
 
-from dmforge.curation.contract.budget import ExpectedCost, SecondCall, Usage
+from dmforge.curation.contract.budget import ExpectedCost, FurtherCalls, Usage
 from dmforge.curation.contract.stage_results import Made, Quarantined, Result
 from dmforge.curation.workspace_folder import WorkspaceFolder
-from dmforge.generators.teacher.ask_stage import NO_READABLE_REPLY, In, Out, RetryingConfig, RetryingStage
+from dmforge.generators.stages.several_looks import GUESSED_FPS, Overview, SeveralLooks, Steps, look_and_answer
+from dmforge.generators.teacher.ask_stage import NO_READABLE_REPLY, In, Out, RetryingConfig, RetryingStage, keys_of_replies
 from dmforge.generators.teacher.interview import (
     Interview,
     QuestionRefused,
@@ -28,7 +30,7 @@ from dmforge.generators.teacher.interview import (
     print_look_sizes,
 )
 from dmforge.generators.teacher.teacher_config import Address, TeacherConfig, Variable, missing, wrong_endpoint
-from dmforge.schemas.config import Config, Formerly, Operational
+from dmforge.schemas.config import Config, Formerly, Later, Operational
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.frames import NoFrames
 from dmforge.schemas.grammar import assemble
@@ -36,11 +38,11 @@ from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.looks import MAX_CS, Look, Window, print_seconds, print_span
 from dmforge.schemas.prompts import prompt, question_text
 from dmforge.schemas.records import Candidate, Task, TaskWithVideo, Video, WindowSource
-from dmforge.schemas.replies import AnswerReply, GivenReply, LookReply
+from dmforge.schemas.replies import AnswerReply, FinalReply, FirstReply, GivenReply, LookReply, StepReply
 
 MISSES_GOLD = "its window misses gold"
-GUESSED_CS, GUESSED_FPS = 400, Fraction(3)
-"""The look that a cost estimate assumes, where only the teacher can choose it."""
+GUESSED_CS = 400
+"""The length of the look that a cost estimate assumes, where only the teacher can choose it."""
 MIN_COVERED, MAX_TIMES = Fraction(9, 10), 4
 """A window that a teacher finds for a grounding question must cover so much of gold, and be at most so many times as long."""
 LONGEST_NAMED = Look(Window(MAX_CS - 1, MAX_CS), Fraction(1, 1 << 19))
@@ -73,6 +75,10 @@ class AnnotateConfig(RetryingConfig):
     """How many candidates a task gets; select takes the first good one."""
     attempts: PositiveInt = 3
     """How often a candidate is tried until its replies can be read, and its window is good enough."""
+    max_looks: Later[PositiveInt] = 1
+    """How often a teacher may look: the recipe's `[looks] max_looks`. With 1 it looks once, and answers from that look alone."""
+    overview: Later[Overview] = "first"
+    """Where it may look several times: whether the coarse clip is shown in the first request only, or `always`."""
     window_source: WindowSource = "teacher"
     """`teacher`: windows are its own. `gold_padded`: where its own misses gold, one around gold is given to it, and the way
     there is written for that. `gold`: always the gold window, as the paper does it."""
@@ -87,6 +93,11 @@ class AnnotateConfig(RetryingConfig):
         """One configuration for each teacher."""
         own = [{name: value for name, value in share if value and name != "share"} for share in self.teachers]
         return [self.model_copy(update=settings) for settings in own] or [self]
+
+    @property
+    def several(self) -> SeveralLooks | None:
+        """How a teacher looks several times; None where it looks once."""
+        return SeveralLooks(self.max_looks, self.overview) if self.max_looks > 1 else None
 
     def chosen(self, task: Task) -> int:
         """The index of the teacher that a task is assigned to, by its id."""
@@ -128,10 +139,12 @@ class SeveralTeachersStage(RetryingStage[In, Out]):
         """The teacher that this task is assigned to."""
         return self._teachers[self.config.chosen(task)]
 
-    def two_calls(self, teacher: Interview, task: Task, video: Video) -> AbstractContextManager[SecondCall]:
-        """An attempt: what the answer can cost at most is set aside before the look is paid for."""
-        text = _after_looking(LONGEST_NAMED, task)
-        return self.account.two_calls(partial(teacher.max_usd_of_look, AnswerReply, video, text))
+    def attempt(self, teacher: Interview, task: Task, video: Video) -> AbstractContextManager[FurtherCalls]:
+        """An attempt: what further looks and the answer can cost at most is set aside before the first look is paid for."""
+        text, several = _after_looking(LONGEST_NAMED, task), self.config.several
+        if several is not None:
+            return self.account.attempt(*several.max_usds(teacher, video, f"{_before_looking(teacher, video, task)}\n{text}"))
+        return self.account.attempt(partial(teacher.max_usd_of_looks, AnswerReply, video, text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +157,16 @@ class Failure:
 
 
 class Annotate(SeveralTeachersStage[TaskWithVideo, Candidate]):
-    """Tasks to candidates, in two calls each."""
+    """Tasks to candidates, in two calls each; in one more for each further look."""
 
     name, version = "annotate", 2
     replies = (LookReply, AnswerReply, GivenReply)
     retryable = (NO_READABLE_REPLY, MISSES_GOLD)
     config: AnnotateConfig
+
+    def cache_key_parts(self) -> list[str]:
+        several = (FirstReply, StepReply, FinalReply) if self.config.several else ()
+        return [*super().cache_key_parts(), *keys_of_replies(several)]
 
     def expected(self, item: TaskWithVideo) -> ExpectedCost | None:
         """The cost of both calls, from the frames that will be shown; the window of the second is guessed."""
@@ -159,8 +176,11 @@ class Annotate(SeveralTeachersStage[TaskWithVideo, Candidate]):
         window = task.windows[0] if task.windows else Window(0, min(video.duration_cs, GUESSED_CS))
         teacher = config.each()[config.chosen(task)]
         text = question_text(task)
-        usage = expected_usage(teacher, config.clips, LookReply, video, None, text)
-        usage += expected_usage(teacher, config.clips, AnswerReply, video, Look(window, GUESSED_FPS), text)
+        if config.several is not None:
+            usage = config.several.expected(teacher, config.clips, video, text, task.windows or [window])
+        else:
+            usage = expected_usage(teacher, config.clips, LookReply, video, None, text)
+            usage += expected_usage(teacher, config.clips, AnswerReply, video, Look(window, GUESSED_FPS), text)
         all_candidates = Usage(*(config.candidates * count for count in (usage.calls, usage.input_tokens, usage.output_tokens)))
         return ExpectedCost(all_candidates, teacher.price.usd(all_candidates))
 
@@ -205,12 +225,18 @@ class Annotate(SeveralTeachersStage[TaskWithVideo, Candidate]):
 
     async def _with_own_window(self, teacher: Interview, task: Task, video: Video, attempt: int) -> Candidate:
         """A candidate with a window that the teacher chose."""
-        with self.two_calls(teacher, task, video) as second:
-            look_request, thought, look = await own_look(teacher, task, video, attempt)
-            if task.task_kind == "grounding" and self.config.window_source != "teacher" and not _is_near(look.window, task):
+        steps, several = Steps(), self.config.several
+        with self.attempt(teacher, task, video) as further:
+            look = await own_look(teacher, task, video, attempt, steps, FirstReply if several else LookReply)
+            if several is not None:
+                candidate = await self._look_on(teacher, task, video, attempt, steps, further, several, "teacher")
+                if self._misses_gold(task, candidate.looks):
+                    raise _Missed(", ".join(print_span(look.window) for look in candidate.looks))
+                return candidate
+            if self._misses_gold(task, (look,)):
                 raise _Missed(print_span(look.window))
-            second.is_due = True
-            return await answer_look(teacher, task, video, attempt, look_request, thought, look, "teacher")
+            further.begin_next()
+            return await answer_look(teacher, task, video, attempt, steps, "teacher")
 
     async def _with_given_window(
         self, teacher: Interview, task: Task, video: Video, attempt: int, source: WindowSource
@@ -218,39 +244,65 @@ class Annotate(SeveralTeachersStage[TaskWithVideo, Candidate]):
         """A candidate with the gold window, or one around it; the teacher writes the thought that leads there."""
         window = task.windows[0] if source == "gold" else _padded(task.windows[0], video, task.id)
         text = f"{_before_looking(teacher, video, task)}\n\n{given(window)}"
-        with self.two_calls(teacher, task, video) as second:
+        steps, several = Steps(), self.config.several
+        with self.attempt(teacher, task, video) as further:
             look_request, reply, _ = await teacher.ask(GivenReply, video, None, text, attempt)
-            look = Look(window, reply.density())
-            second.is_due = True
-            return await answer_look(teacher, task, video, attempt, look_request, reply.thought, look, source)
+            steps.add(look_request, reply.thought, Look(window, reply.density()), video)
+            if several is not None:
+                return await self._look_on(teacher, task, video, attempt, steps, further, several, source)
+            further.begin_next()
+            return await answer_look(teacher, task, video, attempt, steps, source)
+
+    async def _look_on(
+        self,
+        teacher: Interview,
+        task: Task,
+        video: Video,
+        attempt: int,
+        steps: Steps,
+        further: FurtherCalls,
+        several: SeveralLooks,
+        source: WindowSource,
+    ) -> Candidate:
+        """A candidate of a teacher that has looked once and may look again."""
+        video_text = _about_video(teacher, video)
+        return await look_and_answer(teacher, task, video, attempt, steps, further, several, video_text, source)
+
+    def _misses_gold(self, task: Task, looks: Sequence[Look]) -> bool:
+        """Whether windows that the teacher chose are all too far from gold, where the recipe wants one to be near."""
+        is_checked = task.task_kind == "grounding" and self.config.window_source != "teacher"
+        return is_checked and not any(_is_near(look.window, task) for look in looks)
 
 
 class _Missed(Exception):
     """A window that the teacher chose and that misses gold."""
 
 
-async def own_look(teacher: Interview, task: Task, video: Video, attempt: int) -> tuple[Id, str, Look]:
-    """Call 1: the key of the request, the thought, and the look that the teacher chose."""
-    request, reply, _ = await teacher.ask(LookReply, video, None, _before_looking(teacher, video, task), attempt)
-    look = reply.look()
-    if look is None:
-        raise UnreadableReply("look: the window is empty")
-    if look.window.start_cs >= video.duration_cs:
-        raise UnreadableReply("look: the window begins after the end")
-    return request, reply.thought, look
+async def own_look(
+    teacher: Interview,
+    task: Task,
+    video: Video,
+    attempt: int,
+    steps: Steps,
+    reply_type: type[LookReply] = LookReply,
+) -> Look:
+    """Call 1: the look that the teacher chose, which is added to the steps."""
+    request, reply, _ = await teacher.ask(reply_type, video, None, _before_looking(teacher, video, task), attempt)
+    return steps.add(request, reply.thought, reply.look(), video)
 
 
 async def answer_look(
-    teacher: Interview, task: Task, video: Video, attempt: int, look_request: Id, thought: str, look: Look, source: WindowSource
+    teacher: Interview, task: Task, video: Video, attempt: int, steps: Steps, source: WindowSource
 ) -> Candidate:
-    """Call 2: the answer from the look, and the candidate that both calls make."""
+    """Call 2: the answer from the one look, and the candidate that both calls make."""
+    look = steps.looks[0]
     try:
         answer_request, reply, model = await teacher.ask(AnswerReply, video, look, _after_looking(look, task), attempt)
     except NoFrames:
         raise UnreadableReply("look: it shows no frame") from None
     except QuestionRefused as error:  # for what this look shows: another attempt may look elsewhere
         raise UnreadableReply(str(error)) from None
-    transcript = assemble(prompt(task), (thought, reply.thought), (look,), reply.answer)
+    transcript = assemble(prompt(task), (*steps.thoughts, reply.thought), (look,), reply.answer)
     return Candidate(
         video.id,
         task.id,
@@ -260,8 +312,8 @@ async def answer_look(
         (look,),
         reply.answer,
         source,
-        (look_request, answer_request),
-        sent_patches=teacher.sent_patches(video, look),
+        (*steps.requests, answer_request),
+        sent_patches=teacher.sent_patches(video, (look,)),
     )
 
 
@@ -272,8 +324,13 @@ def given(window: Window) -> str:
 
 def _before_looking(teacher: Interview, video: Video, task: Task) -> str:
     """The question, below what bears on the choice of a look: the video's length, and how large frames will be."""
+    return f"{_about_video(teacher, video)}\n\n{question_text(task)}"
+
+
+def _about_video(teacher: Interview, video: Video) -> str:
+    """What bears on the choice of a look: the video's length, and how large frames will be."""
     length = f"The video lasts {print_seconds(video.duration_cs)} seconds."
-    return f"{length}{print_look_sizes(teacher.clips, video)}\n\n{question_text(task)}"
+    return f"{length}{print_look_sizes(teacher.clips, video)}"
 
 
 def _after_looking(look: Look, task: Task) -> str:

@@ -10,9 +10,12 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from pydantic import model_validator
+
 from dmforge.curation.contract.budget import ExpectedCost
 from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected, Result
 from dmforge.generators.stages.annotate import AnnotateConfig, SeveralTeachersStage, answer_look, own_look
+from dmforge.generators.stages.several_looks import Steps
 from dmforge.generators.teacher.ask_stage import NO_READABLE_REPLY
 from dmforge.generators.teacher.interview import QuestionRefused, UnreadableReply, expected_usage
 from dmforge.schemas.looks import Look, print_density
@@ -34,6 +37,12 @@ class TargetWithTask(Joined):
 
 class ThinConfig(AnnotateConfig):
     """The settings of `[stages.annotate]`, which must be equal there: only then is call 1 found in the journal."""
+
+    @model_validator(mode="after")
+    def _looks_once(self) -> ThinConfig:
+        if self.max_looks > 1:
+            raise ValueError(f"`thin` has one density for one look, and [looks] max_looks is {self.max_looks}")
+        return self
 
 
 class Thin(SeveralTeachersStage[TargetWithTask, Candidate]):
@@ -59,17 +68,16 @@ class Thin(SeveralTeachersStage[TargetWithTask, Candidate]):
         failure_detail = ""
         for attempt in self.attempts(item.id):
             try:
-                with self.two_calls(teacher, item.task, item.video) as second:
-                    look_request, thought, look = await own_look(teacher, item.task, item.video, attempt)
+                steps = Steps()
+                with self.attempt(teacher, item.task, item.video) as further:
+                    look = await own_look(teacher, item.task, item.video, attempt, steps)
                     if look.fps == target_fps:
                         return Made(())
-                    if named_densities(thought) - {target_fps}:
+                    if named_densities(steps.thoughts[0]) - {target_fps}:
                         return Rejected("its first thought names a density", f"not {print_density(target_fps)}")
-                    second.is_due = True
-                    thinner_look = Look(look.window, target_fps)
-                    candidate = await answer_look(
-                        teacher, item.task, item.video, attempt, look_request, thought, thinner_look, "teacher"
-                    )
+                    further.begin_next()
+                    steps.looks[0] = Look(look.window, target_fps)
+                    candidate = await answer_look(teacher, item.task, item.video, attempt, steps, "teacher")
                 return Made((candidate,))
             except UnreadableReply as error:
                 failure_detail = str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import ClassVar, TypeVar
 
 from pydantic import Field, PositiveInt
@@ -42,6 +43,11 @@ class RetryingConfig(ShowingConfig):
     """How often, until the reply can be used."""
 
 
+def keys_of_replies(reply_types: Sequence[type[Reply]]) -> list[str]:
+    """The instructions and schemas of replies: what a stage's work key says of them."""
+    return [text for reply_type in reply_types for text in (instruction(reply_type.name), json.dumps(reply_type.json_schema()))]
+
+
 class AskingStage(Ask[In, Out]):
     """A stage with one teacher, `self.teacher`, who is asked in words alone."""
 
@@ -52,10 +58,7 @@ class AskingStage(Ask[In, Out]):
     config: TeacherConfig
 
     def cache_key_parts(self) -> list[str]:
-        prompts = [
-            text for reply_type in self.replies for text in (instruction(reply_type.name), json.dumps(reply_type.json_schema()))
-        ]
-        return [*prompts, f"reader {READER_VERSION}"]
+        return [*keys_of_replies(self.replies), f"reader {READER_VERSION}"]
 
     def missing(self) -> InputError | None:
         return missing(self.config, self.name, self.account)

@@ -169,13 +169,11 @@ class Teacher:
 
     def _likely_tokens(self, request: TeacherRequest) -> int:
         """Likely tokens of a question and its answer, for the rate limit: with the most, only a quarter of it would be used."""
-        image_token_count = image_tokens(self._config.price, request.images, request.size)
-        return image_token_count + request.text_bytes // BYTES_A_TOKEN + self._config.reply_tokens
+        return request.image_tokens + request.text_bytes // BYTES_A_TOKEN + self._config.reply_tokens
 
     def _max_usage(self, request: TeacherRequest) -> Usage:
         """The most that a call can use."""
-        image_token_count = image_tokens(self._config.price, request.images, request.size)
-        return max_usage(request.reply, image_token_count, request.text_bytes, self._limit(request))
+        return max_usage(request.reply, request.image_tokens, request.text_bytes, self._limit(request))
 
     def _limit(self, request: TeacherRequest) -> int:
         return self._shape.limit(request.limit or self._config.max_output_tokens)
@@ -188,7 +186,7 @@ class Teacher:
             output_tokens = self._reported.output_tokens // self._reported.calls
         elif answer is not None:
             output_tokens = len(str(answer["content"])) // BYTES_A_TOKEN
-        input_tokens = image_tokens(self._config.price, request.images, request.size) + request.text_bytes // BYTES_A_TOKEN
+        input_tokens = request.image_tokens + request.text_bytes // BYTES_A_TOKEN
         return Usage(1, input_tokens, min(output_tokens, max_usage.output_tokens), estimated=1)
 
     def _usage(self, request: TeacherRequest, max_usage: Usage, answer: Answer) -> Usage:

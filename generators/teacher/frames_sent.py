@@ -35,11 +35,12 @@ class FramesSent:
     takes its two frames together."""
 
 
-def frames_sent(config: TeacherConfig, clips: Clips, video: Video, look: Look | None) -> FramesSent:
-    """The frames of a look, or of the coarse clip, that this teacher is sent."""
+def frames_sent(config: TeacherConfig, clips: Clips, video: Video, look: Look | None, clips_at_once: int = 1) -> FramesSent:
+    """The frames of a look, or of the coarse clip, that this teacher is sent; where up to so many clips share a request, each
+    has its share of what a provider takes, so that all requests show the same frames of it."""
     plan, size = clips.shown(video, look)
     frame_count = len(plan.times_s)
-    kept = _evenly(patches(frame_count), _max_images(config, size) // FRAMES_A_PATCH)
+    kept = _evenly(patches(frame_count), _max_images(config, size) // clips_at_once // FRAMES_A_PATCH or 1)
     positions = tuple(
         position for patch in kept for position in range(FRAMES_A_PATCH * patch, min(frame_count, FRAMES_A_PATCH * (patch + 1)))
     )
@@ -50,11 +51,8 @@ def frames_sent(config: TeacherConfig, clips: Clips, video: Video, look: Look | 
     return FramesSent(plan, size, positions, tuple(kept), is_whole, image_count)
 
 
-def sent_patches(
-    config: TeacherConfig, clips: Clips, video: Video, looks: Sequence[Look | None]
-) -> tuple[tuple[int, ...], ...]:
+def sent_patches(sent: Sequence[FramesSent]) -> tuple[tuple[int, ...], ...]:
     """Of each of these clips, which patches are sent; nothing where all of them are."""
-    sent = [frames_sent(config, clips, video, look) for look in looks]
     return () if all(frames.is_whole for frames in sent) else tuple(frames.patches for frames in sent)
 
 

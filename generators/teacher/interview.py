@@ -29,7 +29,7 @@ from dmforge.generators.teacher.client import (
 from dmforge.generators.teacher.content_filters import PROMPT_FILTER, names_filter
 from dmforge.generators.teacher.earlier_models import EarlierModels, KnownAnswer
 from dmforge.generators.teacher.frames_sent import FramesSent, frames_sent, sent_patches
-from dmforge.generators.teacher.largest_look import max_usage_of_look
+from dmforge.generators.teacher.largest_look import max_usage_of_looks
 from dmforge.generators.teacher.question_keys import EarlierKeys, TeacherQuestion, question_key
 from dmforge.generators.teacher.response import shown
 from dmforge.generators.teacher.teacher_config import TeacherConfig
@@ -50,7 +50,6 @@ from dmforge.schemas.stamps import patch_times, stamp
 R = TypeVar("R", bound=Reply)
 
 
-NO_IMAGES = Size(0, 0)
 FIRST_REPLIES = 12
 """When so many replies of a stage have come and none can be read, no more is asked."""
 UNREADABLE_HINT = (
@@ -111,9 +110,12 @@ class Interview:
         self._earlier_models.close()
         self._journal.close()
 
-    def max_usd_of_look(self, reply_type: type[Reply], video: Video, text: str) -> float:
-        """The most that a question with frames of a look can cost, whichever look that will be."""
-        return self._config.price.usd(max_usage_of_look(self._config, self.clips, reply_type, video, text, self._limit))
+    def max_usd_of_looks(
+        self, reply_type: type[Reply], video: Video, text: str, looks: int = 1, *, has_overview: bool = False
+    ) -> float:
+        """The most that a question with frames of so many looks can cost, whichever looks these will be."""
+        usage = max_usage_of_looks(self._config, self.clips, reply_type, video, text, self._limit, looks, has_overview)
+        return self._config.price.usd(usage)
 
     async def ask(
         self, reply_type: type[R], video: Video, look: Look | None, text: str, attempt: int, max_questions: int | None = None
@@ -122,21 +124,46 @@ class Interview:
         sent = frames_sent(self._config, self.clips, video, look)
 
         async def parts() -> list[Part]:
-            images = await asyncio.to_thread(self._images, video, look, sent)
-            is_video = self._config.frames_as == "video"
-            clip = [video_part(sent.plan.times_s, images)] if is_video else clip_parts(sent.plan, images)
-            return [*clip, text_part(text)]
+            return [*await self._clip(video, look, sent), text_part(text)]
 
         content_key = shown_content(self._config, video, sent)
         bounds = Bounds(look.window if look else Window(0, video.duration_cs), max_questions)
         texts = [*map(stamp, patch_times(sent.plan.times_s)), text]
-        images = sent.image_count, sent.size
+        images = sent.image_count, self._image_tokens(sent)
         question = TeacherQuestion(reply_type, video.id, text, attempt, content_key, texts, parts, *images, bounds)
         return await self._ask_once(reply_type, question)
 
-    def sent_patches(self, video: Video, look: Look) -> tuple[tuple[int, ...], ...]:
-        """Of the coarse clip and of a look, which patches are sent; nothing where all of them are."""
-        return sent_patches(self._config, self.clips, video, (None, look))
+    async def ask_about_clips(
+        self, reply_type: type[R], video: Video, clips: Sequence[Look | None], text: str, attempt: int, clips_at_once: int
+    ) -> ReadReply[R]:
+        """Ask with the frames of several clips, each below a sentence that says what it is, above a text. `clips_at_once`: the
+        most clips that any request of the stage shows."""
+        sent = [frames_sent(self._config, self.clips, video, look, clips_at_once) for look in clips]
+        announcements = [announced(look) if look else ANNOUNCED_OVERVIEW for look in clips]
+
+        async def parts() -> list[Part]:
+            all_parts: list[Part] = []
+            for announcement, look, frames in zip(announcements, clips, sent, strict=True):
+                all_parts += [text_part(announcement), *await self._clip(video, look, frames)]
+            return [*all_parts, text_part(text)]
+
+        stamps = [stamp(time_s) for frames in sent for time_s in patch_times(frames.plan.times_s)]
+        content_key = [[announcements, *(shown_content(self._config, video, frames) for frames in sent)]]
+        images = sum(frames.image_count for frames in sent), sum(map(self._image_tokens, sent))
+        texts, bounds = [*announcements, *stamps, text], Bounds(Window(0, video.duration_cs))
+        question = TeacherQuestion(reply_type, video.id, text, attempt, content_key, texts, parts, *images, bounds)
+        return await self._ask_once(reply_type, question)
+
+    def sent_patches(
+        self, video: Video, looks: Sequence[Look], clips_at_once: int = 1, *, has_overview: bool = False
+    ) -> tuple[tuple[int, ...], ...]:
+        """Of the coarse clip and of some looks, which patches are sent; nothing where all of them are. `has_overview`: the
+        coarse clip is among the clips that share a request."""
+        overview = frames_sent(self._config, self.clips, video, None, clips_at_once if has_overview else 1)
+        return sent_patches([overview, *(frames_sent(self._config, self.clips, video, look, clips_at_once) for look in looks)])
+
+    def _image_tokens(self, sent: FramesSent) -> int:
+        return image_tokens(self._config.price, sent.image_count, sent.size)
 
     async def insist(
         self,
@@ -162,7 +189,7 @@ class Interview:
         async def parts() -> list[Part]:
             return [text_part(text)]
 
-        question = TeacherQuestion(reply_type, video, text, attempt, [video], [text], parts, 0, NO_IMAGES)
+        question = TeacherQuestion(reply_type, video, text, attempt, [video], [text], parts, 0, 0)
         return await self._ask_once(reply_type, question)
 
     async def _ask_once(self, reply_type: type[R], question: TeacherQuestion) -> ReadReply[R]:
@@ -247,7 +274,7 @@ class Interview:
             self._requests_out.refuse(show("ask", key), f"[stages.{self._stage}] batch")
         request = TeacherRequest(
             show("ask", key), question.video, instruction(question.reply.name), question.texts, question.parts,
-            question.reply, question.attempt, question.image_count, question.image_size, question.bounds, limit,
+            question.reply, question.attempt, question.image_count, question.image_tokens, question.bounds, limit,
         )  # fmt: skip
         try:
             return await self._teacher.ask(request)
@@ -255,6 +282,12 @@ class Interview:
             if not isinstance(error, Transient):
                 error.where = error.where or f"{self._stage}, {show(Video.kind, question.video)}"
             raise
+
+    async def _clip(self, video: Video, look: Look | None, sent: FramesSent) -> list[Part]:
+        """A clip as parts of a message."""
+        images = await asyncio.to_thread(self._images, video, look, sent)
+        is_video = self._config.frames_as == "video"
+        return [video_part(sent.plan.times_s, images)] if is_video else clip_parts(sent.plan, images)
 
     def _images(self, video: Video, look: Look | None, sent: FramesSent) -> list[bytes]:
         media = Media(self._workspace, video.id)
@@ -279,15 +312,33 @@ def expected_usage(
     config: TeacherConfig, clips: Clips, reply_type: type[Reply], video: Video, look: Look | None, text: str
 ) -> Usage:
     """The estimated usage of a question with frames."""
-    sent = frames_sent(config, clips, video, look)
-    stamps = "".join(map(stamp, patch_times(sent.plan.times_s)))
+    return expected_usage_of_clips(config, clips, reply_type, video, [look], text)
+
+
+def expected_usage_of_clips(
+    config: TeacherConfig,
+    clips: Clips,
+    reply_type: type[Reply],
+    video: Video,
+    looks: Sequence[Look | None],
+    text: str,
+    clips_at_once: int = 1,
+) -> Usage:
+    """The estimated usage of a question with frames of several clips."""
+    sent = [frames_sent(config, clips, video, look, clips_at_once) for look in looks]
+    stamps = "".join(stamp(time_s) for frames in sent for time_s in patch_times(frames.plan.times_s))
     text_tokens = len((instruction(reply_type.name) + text + stamps).encode()) // BYTES_A_TOKEN
-    return Usage(1, text_tokens + image_tokens(config.price, sent.image_count, sent.size), config.reply_tokens)
+    image_token_count = sum(image_tokens(config.price, frames.image_count, frames.size) for frames in sent)
+    return Usage(1, text_tokens + image_token_count, config.reply_tokens)
 
 
 def expected_blind(config: TeacherConfig, reply_type: type[Reply], text: str) -> Usage:
     """The estimated usage of a question without frames."""
     return Usage(1, len((instruction(reply_type.name) + text).encode()) // BYTES_A_TOKEN, config.reply_tokens)
+
+
+ANNOUNCED_OVERVIEW = "You are shown the whole video coarsely."
+"""The sentence above the frames of the coarse clip, where other clips stand beside it."""
 
 
 def announced(look: Look) -> str:

@@ -15,7 +15,6 @@ from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.replies import Reply
 from dmforge.schemas.reply_schema import UNBOUNDED, Bounds
-from dmforge.schemas.sizes import Size
 
 EARLIER_LIMITS = (256, 512, 1024, 2048, 4096, 8192)
 """What recipes that came with dmforge said of `max_output_tokens`, and its default, when it was part of the key."""
@@ -36,7 +35,7 @@ class TeacherQuestion:
     parts: Callable[[], Awaitable[list[dict[str, Any]]]]
     """Makes the parts of the message: only where it is really asked."""
     image_count: int
-    image_size: Size
+    image_tokens: int
     bounds: Bounds = UNBOUNDED
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from dmforge.schemas.ids import Id
 from dmforge.schemas.replies import Reply
 from dmforge.schemas.reply_schema import UNBOUNDED, Bounds
-from dmforge.schemas.sizes import Size
 
 Part = dict[str, Any]
 """A part of a message: text, an image or a video."""
@@ -32,8 +31,8 @@ class TeacherRequest:
     reply: type[Reply]
     attempt: int
     images: int
-    size: Size
-    """The size of each image."""
+    image_tokens: int
+    """What they count as, all together."""
     bounds: Bounds = UNBOUNDED
     """What a reply to this question can hold: the schema that is sent says so."""
     limit: int | None = None

@@ -6,11 +6,10 @@ from typing import Any
 
 from dmforge.generators.teacher.teacher_request import TeacherRequest
 from dmforge.schemas.replies import AnswerReply, Reply
-from dmforge.schemas.sizes import Size
 
 
 def text_request(name: str, instruction: str, text: str, attempt: int = 0, reply: type[Reply] = AnswerReply) -> TeacherRequest:
     async def parts() -> list[dict[str, Any]]:
         return [{"type": "text", "text": text}]
 
-    return TeacherRequest(name, bytes(16), instruction, [text], parts, reply, attempt, 0, Size(32, 32))
+    return TeacherRequest(name, bytes(16), instruction, [text], parts, reply, attempt, 0, 0)

@@ -26,7 +26,6 @@ from dmforge.recipe import read_recipe
 from dmforge.schemas.ids import Id
 from dmforge.schemas.records import Candidate, CandidateWithTask, Task
 from dmforge.schemas.replies import Reply, SafetyReply
-from dmforge.schemas.sizes import Size
 from tests.support.films import SEEDS_FROM, write_film
 
 MODEL, REPLIES, FILMS = "m", 10_000, 4
@@ -122,7 +121,7 @@ def write_journal(place: Path) -> None:
     def question_of(item: CandidateWithTask) -> tuple[Id, Id]:
         video = item.candidate.video
         text = text_to_judge(item)
-        question = TeacherQuestion(SafetyReply, video, text, 0, [video], [text], no_parts, 0, Size(0, 0))
+        question = TeacherQuestion(SafetyReply, video, text, 0, [video], [text], no_parts, 0, 0)
         return question_key(config, question), video
 
     async def record(journal: Journal, key: Id, video: Id) -> None:

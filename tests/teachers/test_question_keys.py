@@ -15,7 +15,6 @@ from dmforge.generators.teacher.question_keys import EarlierKeys, TeacherQuestio
 from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.replies import GuessReply
-from dmforge.schemas.sizes import Size
 
 VIDEO = digest("video", 1)
 
@@ -24,7 +23,7 @@ async def no_parts() -> list[dict[str, Any]]:
     return []
 
 
-QUESTION = TeacherQuestion(GuessReply, VIDEO, "Why?", 0, [VIDEO], ["Why?"], no_parts, 0, Size(0, 0))
+QUESTION = TeacherQuestion(GuessReply, VIDEO, "Why?", 0, [VIDEO], ["Why?"], no_parts, 0, 0)
 
 
 def earlier_key(limit: int, temperature: float = 0.7) -> Id:
