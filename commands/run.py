@@ -161,7 +161,7 @@ def name_packed(lake: Lake, stages: Sequence[AnyStage], last_video: Id | None = 
 
 def view_of_now(lake: Lake, recipe: Recipe) -> LakeView:
     """A view of the lake for the inputs as they are listed now, also where no run has seen that list yet."""
-    return LakeView(lake, recipe.stages, scanned=_unpublished_rosters(lake, recipe))
+    return LakeView(lake, recipe.stages, scanned_tables=_unpublished_rosters(lake, recipe))
 
 
 def readers_view(lake: Lake, recipe: Recipe) -> ReadersView:

@@ -115,10 +115,12 @@ def whole_id(text: str, where: str = "ID") -> tuple[str, Id]:
 def require_kind(typed_id: TypedId, kinds: Collection[str]) -> None:
     """Refuse an id of a kind that no table has, and say which kind was probably meant, or which column has such ids."""
     if typed_id.kind in COLUMN_OF_KIND:
-        rows_of_kind, table, column = COLUMN_OF_KIND[typed_id.kind]
+        rows_noun, table_name, column = COLUMN_OF_KIND[typed_id.kind]
         example_id = f"{typed_id.kind}_..." if typed_id.whole_id is None else show(typed_id.kind, typed_id.whole_id)
-        hint = f"give the whole of it: dmforge audit --sql \"SELECT * FROM {table} WHERE {column} = '{example_id}' LIMIT 9\""
-        message = f"{typed_id.text!r} is the id of {rows_of_kind}, which has no row of its own"
+        hint = (
+            f"give the whole of it: dmforge audit --sql \"SELECT * FROM {table_name} WHERE {column} = '{example_id}' LIMIT 9\""
+        )
+        message = f"{typed_id.text!r} is the id of {rows_noun}, which has no row of its own"
         raise InputError(message, where=typed_id.where, hint=hint)
     if typed_id.kind and typed_id.kind not in kinds:
         message = f"the lake has nothing of the kind {shortened(typed_id.kind)!r}"
@@ -129,14 +131,14 @@ def find(stored: StoredRows, typed_id: TypedId) -> RowLocation:
     """The one row that an id means; an error where there are several, or none."""
     table_by_kind = {record.kind: table for table, record in stored.records.items()}
     require_kind(typed_id, table_by_kind)
-    tables = (
+    tables_to_search = (
         [table_by_kind[typed_id.kind]] if typed_id.kind else [table for table in stored.records if table not in SEARCHED_LAST]
     )
     last_tables = () if typed_id.kind else SEARCHED_LAST
     matches = [
         row_location
         for id_range in typed_id.ranges
-        for row_location in _rows_in_range(stored, tables, id_range) or _rows_in_range(stored, last_tables, id_range)
+        for row_location in _rows_in_range(stored, tables_to_search, id_range) or _rows_in_range(stored, last_tables, id_range)
     ]
     if len(matches) == 1:
         return matches[0]
@@ -146,7 +148,7 @@ def find(stored: StoredRows, typed_id: TypedId) -> RowLocation:
         hint = f"give more letters, or one of these: {shown_ids}"
         raise InputError(f"{typed_id.text!r} is the beginning of several ids", where=typed_id.where, hint=hint)
     _require_not_forgotten(stored, typed_id)
-    nearest_ids = _printed_ids(stored, _nearest_rows(stored, tables, typed_id.ranges))
+    nearest_ids = _printed_ids(stored, _nearest_rows(stored, tables_to_search, typed_id.ranges))
     hint = (
         f"the nearest are {', '.join(nearest_ids)}" if nearest_ids else "the lake is empty: dmforge status says where it stands"
     )
@@ -171,7 +173,9 @@ def _ranges_of_base32(letters: str) -> Iterator[IdRange]:
     """The ids that begin so as they are printed, if any do: a whole id has one spelling."""
     if len(letters) > LETTERS_OF_ID or set(letters) - set(LETTERS):
         return
-    low_bits_value = sum(LETTERS.index(letter) << 5 * position for position, letter in enumerate(reversed(letters)))
+    low_bits_value = sum(
+        LETTERS.index(letter) << 5 * letter_position for letter_position, letter in enumerate(reversed(letters))
+    )
     if len(letters) < LETTERS_OF_ID:
         yield _range(low_bits_value, 5 * len(letters))
     elif letters[-1] in LAST_LETTERS:
@@ -191,9 +195,9 @@ def _range(first_bits_value: int, bit_count: int) -> IdRange:
 def _rows_in_range(stored: StoredRows, tables: Iterable[str], id_range: IdRange) -> list[RowLocation]:
     videos_by_table = {table: stored.between(table, id_range.low, id_range.high) for table in tables}
     return [
-        RowLocation(table, row_id, video)
-        for table, videos in videos_by_table.items()
-        for row_id, video in sorted(videos.items())
+        RowLocation(table, row_id, row_video)
+        for table, video_by_id in videos_by_table.items()
+        for row_id, row_video in sorted(video_by_id.items())
     ]
 
 
@@ -203,12 +207,12 @@ def _nearest_rows(stored: StoredRows, tables: Collection[str], ranges: Iterable[
     for id_range in ranges:
         sought_number = int.from_bytes(id_range.low, "big")
         for table in filter(stored.has, tables):
-            neighbours = "SELECT unnest([max(id) FILTER (id < $low), min(id) FILTER (id > $high)]) AS id"
-            neighbour_rows = stored.view.unchecked(f"{neighbours} FROM {stored.sql(table, ['id'])}", id_range._asdict())
+            neighbours_sql = "SELECT unnest([max(id) FILTER (id < $low), min(id) FILTER (id > $high)]) AS id"
+            neighbour_rows = stored.view.unchecked(f"{neighbours_sql} FROM {stored.sql(table, ['id'])}", id_range._asdict())
             for id in filter(None, id_list(neighbour_rows.column("id"))):
                 xor_distance = int.from_bytes(id, "big") ^ sought_number
                 distance_by_row[table, id] = min(xor_distance, distance_by_row.get((table, id), xor_distance))
-    return sorted(distance_by_row, key=lambda row: distance_by_row[row])[:3]
+    return sorted(distance_by_row, key=lambda table_and_id: distance_by_row[table_and_id])[:3]
 
 
 def _printed_ids(stored: StoredRows, table_and_id_pairs: Iterable[tuple[str, Id]]) -> list[str]:

@@ -82,9 +82,9 @@ class _Tracing:
         self._stages: Mapping[str, AnyStage] = {stage.name: stage for stage in stored.view.stages}
         self._variants, self._rows = self._read()
         self._by_id: dict[tuple[str, Id], StoredRow] = {}
-        for table, rows in self._rows.items():
+        for table, table_rows in self._rows.items():
             if table != Outcome.table:
-                for traced_row in rows:
+                for traced_row in table_rows:
                     # of several the one that counts
                     if (table, traced_row.id) not in self._by_id or self._is_of_recipe(traced_row):
                         self._by_id[table, traced_row.id] = traced_row
@@ -117,7 +117,7 @@ class _Tracing:
         candidate_rows = [chain_row for chain_row in chain_rows if chain_row.table == Candidate.table]
         workspace = self._stored.lake.workspace
         media = Media(workspace, self._video)
-        printed_ids = self._names([row for rows in self._rows.values() for row in rows if "id" in row.values])
+        printed_ids = self._names([row for table_rows in self._rows.values() for row in table_rows if "id" in row.values])
         return Lineage(
             self._step(subject_row),
             tuple(map(self._step, ancestor_rows)),
@@ -136,7 +136,7 @@ class _Tracing:
             tuple(rollout_row for rollout_row in self._rows.get(Rollout.table, []) if rollout_row.values["task"] in task_ids),
             tuple(paid_answers(workspace, candidate_rows)),
             tuple(places(workspace, [chain_row for chain_row in chain_rows if chain_row.table == Packed.table], printed_ids)),
-            next((entry for entry in listed(workspace).values() if entry.video == self._video), None),
+            next((listed_video for listed_video in listed(workspace).values() if listed_video.video == self._video), None),
             _receipt(media),
             media,
             printed_ids,
@@ -158,10 +158,12 @@ class _Tracing:
 
     def _step(self, row: StoredRow) -> Step:
         stage = self._stages.get(row.commit.stage)
-        prompts: tuple[str, ...] = ()
+        prompt_digests: tuple[str, ...] = ()
         if stage is not None and self._is_of_recipe(row) and row.commit.kind != "roster":
-            prompts = tuple(hashlib.sha256(text.encode()).hexdigest() for text in stage.cache_key_parts())
-        return Step(row, self._name(row), row.commit.stage, self._is_current(row), prompts)
+            prompt_digests = tuple(
+                hashlib.sha256(cache_key_part.encode()).hexdigest() for cache_key_part in stage.cache_key_parts()
+            )
+        return Step(row, self._name(row), row.commit.stage, self._is_current(row), prompt_digests)
 
     def _is_current(self, row: StoredRow) -> bool:
         """Whether a row and all that it was made from are as the recipe makes them."""

@@ -102,9 +102,9 @@ class StoredRows:
             return {}
         video_column, video_by_id = self.records[table].video_column, dict[Id, Id]()
         for part, _ in self._parts[table]:
-            with naming_damaged_part(self.lake.workspace.lake, [part]), pq.ParquetFile(self._path(part)) as file:
-                for row_group in _groups_with(file, low_id, high_id):
-                    group_rows = file.read_row_group(row_group, columns=list({"id", video_column}))
+            with naming_damaged_part(self.lake.workspace.lake, [part]), pq.ParquetFile(self._path(part)) as parquet_file:
+                for row_group in _groups_with(parquet_file, low_id, high_id):
+                    group_rows = parquet_file.read_row_group(row_group, columns=list({"id", video_column}))
                     group_rows = group_rows.filter(pa.array(_begin_between(group_rows.column("id"), low_id, high_id)))
                     id_video_pairs = zip(
                         id_list(group_rows.column("id")), id_list(group_rows.column(video_column)), strict=True
@@ -139,6 +139,6 @@ def _groups_with(file: pq.ParquetFile, low_id: Id, high_id: Id) -> list[int]:
 
 def _begin_between(ids: IdColumn, low_id: Id, high_id: Id) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Whether the first eight bytes lie between those of low and of high."""
-    low_half, high_half = (np.uint64(int.from_bytes(bound[:8], "big")) for bound in (low_id, high_id))
+    low_half, high_half = (np.uint64(int.from_bytes(range_end[:8], "big")) for range_end in (low_id, high_id))
     first_halves = id_matrix(ids).view(">u8")[:, 0]
     return (first_halves >= low_half) & (first_halves <= high_half)

@@ -46,8 +46,8 @@ class Price(Config):
 
     def in_batch(self) -> Price:
         """The price of requests in batches."""
-        usd = {"input_usd": self.input_usd * self.batch_share, "output_usd": self.output_usd * self.batch_share}
-        return self.model_copy(update=usd)
+        batch_prices = {"input_usd": self.input_usd * self.batch_share, "output_usd": self.output_usd * self.batch_share}
+        return self.model_copy(update=batch_prices)
 
     def usd(self, usage: Usage) -> float:
         return (usage.input_tokens * self.input_usd + usage.output_tokens * self.output_usd) / MILLION
@@ -76,15 +76,15 @@ class Usage:
 
     def scaled(self, scale: float) -> Usage:
         """So many times as much."""
-        return Usage(*(round(count * scale) for count in (self.calls, self.input_tokens, self.output_tokens)))
+        return Usage(*(round(usage_count * scale) for usage_count in (self.calls, self.input_tokens, self.output_tokens)))
 
 
 def token_counts(usage: object) -> dict[str, int]:
     """The plausible token counts in a provider's `usage`: they enter budgets and sums for ever."""
-    fields: Mapping[Any, Any] = usage if isinstance(usage, dict) else {}
-    counts = {name: fields.get(name) for name in COUNTS}
+    usage_fields: Mapping[Any, Any] = usage if isinstance(usage, dict) else {}
+    count_by_name = {count_name: usage_fields.get(count_name) for count_name in COUNTS}
     # a bool is an int to Python, and no count
-    return {name: count for name, count in counts.items() if type(count) is int and 0 <= count <= MAX_TOKENS}
+    return {count_name: count for count_name, count in count_by_name.items() if type(count) is int and 0 <= count <= MAX_TOKENS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,48 +182,51 @@ class Budget:
     @property
     def usd(self) -> float:
         """Spent so far."""
-        return sum(spent.usd for spent in self.spent.values())
+        return sum(spent_entry.usd for spent_entry in self.spent.values())
 
-    def note(self, stage: str, model: str, words: str) -> None:
+    def note(self, stage: str, model: str, note_text: str) -> None:
         """Note once that requests are sent otherwise from now on."""
-        text = f"{stage}, {model}: {words}"
-        if text not in self.notes:
-            self.notes.append(text)
-            self.events.emit(RequestsChanged(stage, model, words))
+        full_note = f"{stage}, {model}: {note_text}"
+        if full_note not in self.notes:
+            self.notes.append(full_note)
+            self.events.emit(RequestsChanged(stage, model, note_text))
 
     @contextmanager
     def two_calls(self, second_max_usd: Callable[[], float]) -> Generator[SecondCall]:
         """An attempt of two calls; what is left of what it set aside is free again when the block ends, however it does."""
-        second = SecondCall(second_max_usd)
-        outer = _SECOND_CALL.set(second)
+        second_call = SecondCall(second_max_usd)
+        context_token = _SECOND_CALL.set(second_call)
         try:
-            yield second
+            yield second_call
         finally:
-            _SECOND_CALL.reset(outer)
-            self._release(second.held_usd)
+            _SECOND_CALL.reset(context_token)
+            self._release(second_call.held_usd)
 
     async def reserve(self, max_usd: float) -> None:
         """Reserve an amount, and what the attempt's second call may need; if that may exceed the budget, wait for others, or
         raise Transient where none is under way."""
         if self.budget_usd is None:
             return
-        second = _SECOND_CALL.get() or SecondCall(lambda: 0.0)
-        needed_usd = max_usd + second.kept_usd()
-        while needed_usd > second.held_usd and self.usd + self._reserved_usd + needed_usd - second.held_usd > self.budget_usd:
-            if self._reserved_usd - self._stuck_usd - second.held_usd <= EPSILON_USD:
+        second_call = _SECOND_CALL.get() or SecondCall(lambda: 0.0)
+        needed_usd = max_usd + second_call.kept_usd()
+        while (
+            needed_usd > second_call.held_usd
+            and self.usd + self._reserved_usd + needed_usd - second_call.held_usd > self.budget_usd
+        ):
+            if self._reserved_usd - self._stuck_usd - second_call.held_usd <= EPSILON_USD:
                 self.is_used_up = True
                 raise Transient(BUDGET_USED_UP)
-            await self._wait(second.held_usd)
-        self._reserved_usd += max(0.0, needed_usd - second.held_usd)
-        second.held_usd = max(second.held_usd, needed_usd) - max_usd
+            await self._wait(second_call.held_usd)
+        self._reserved_usd += max(0.0, needed_usd - second_call.held_usd)
+        second_call.held_usd = max(second_call.held_usd, needed_usd) - max_usd
 
     async def _wait(self, held_usd: float) -> None:
         """Wait until something is settled or released, while what the waiting attempt holds is not to be waited for."""
-        release: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(release)
+        release_future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(release_future)
         self._stuck_usd += held_usd
         try:
-            await release
+            await release_future
         finally:
             self._stuck_usd -= held_usd
 
@@ -232,26 +235,26 @@ class Budget:
         self._reserved_usd -= usd
         if self._reserved_usd < EPSILON_USD:
             self._reserved_usd = 0.0
-        waiting, self._waiting = self._waiting, []
-        for release in waiting:
-            if not release.done():
-                release.set_result(None)
+        waiting_futures, self._waiting = self._waiting, []
+        for release_future in waiting_futures:
+            if not release_future.done():
+                release_future.set_result(None)
 
     def settle(self, stage: str, model: str, max_usd: float, usage: Usage, usd: float, end: RequestEnd | None = None) -> None:
         """Replace a call's reservation by its actual cost. Without an `end` nothing was sent."""
-        spent = self.spent[stage, model]
-        spent.usage, spent.usd = spent.usage + usage, spent.usd + usd
-        unspent_usd, second = max(0.0, max_usd - usd), _SECOND_CALL.get()
-        if self.budget_usd is not None and second is not None and second.is_due:  # it may have to be sent again
-            second.held_usd += unspent_usd
+        spent_entry = self.spent[stage, model]
+        spent_entry.usage, spent_entry.usd = spent_entry.usage + usage, spent_entry.usd + usd
+        unspent_usd, second_call = max(0.0, max_usd - usd), _SECOND_CALL.get()
+        if self.budget_usd is not None and second_call is not None and second_call.is_due:  # it may have to be sent again
+            second_call.held_usd += unspent_usd
             max_usd -= unspent_usd
         self._release(max_usd)
         if end is not None:
             self._tell(stage, model, usage, usd, end)
 
     def _tell(self, stage: str, model: str, usage: Usage, usd: float, end: RequestEnd) -> None:
-        spent = (usage.input_tokens, usage.output_tokens, usd, end.seconds)
+        tokens_and_usd = (usage.input_tokens, usage.output_tokens, usd, end.seconds)
         if end.failure:
-            self.events.emit(RequestFailed(stage, model, end.status, end.failure, *spent))
+            self.events.emit(RequestFailed(stage, model, end.status, end.failure, *tokens_and_usd))
         else:
-            self.events.emit(RequestAnswered(stage, model, end.status, *spent))
+            self.events.emit(RequestAnswered(stage, model, end.status, *tokens_and_usd))

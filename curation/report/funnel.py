@@ -123,8 +123,8 @@ def _scales(stages: Sequence[FunnelStage], trunk_px: float) -> dict[str, float]:
     width_by_table: dict[str, float] = {}
     for funnel_stage in stages:
         table_width = width_by_table.setdefault(funnel_stage.reads, trunk_px)
-        for table in funnel_stage.makes:
-            width_by_table.setdefault(table, table_width * funnel_stage.made / max_inputs[funnel_stage.reads])
+        for made_table in funnel_stage.makes:
+            width_by_table.setdefault(made_table, table_width * funnel_stage.made / max_inputs[funnel_stage.reads])
     return {table: width_by_table[table] / input_count for table, input_count in max_inputs.items()}
 
 

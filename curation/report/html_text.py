@@ -38,12 +38,12 @@ def runs(text: str) -> Markup:
 def plain(text: object, max_chars: int = 200) -> str:
     """The text for an attribute, which is text alone, with invisible characters by their numbers."""
     shown_text, _ = _cut(str(text), max_chars)
-    return "".join(f"U+{ord(letter):04X}" if _is_odd(letter) else letter for letter in shown_text)
+    return "".join(f"U+{ord(text_char):04X}" if _is_odd(text_char) else text_char for text_char in shown_text)
 
 
 def _cut(text: str, max_chars: int) -> tuple[str, int]:
-    normalised = text.replace("\r\n", "\n")
-    return normalised[:max_chars], max(0, len(normalised) - max_chars)
+    unix_text = text.replace("\r\n", "\n")
+    return unix_text[:max_chars], max(0, len(unix_text) - max_chars)
 
 
 def _is_odd(letter: str) -> bool:
