@@ -85,17 +85,24 @@ class AnnotateConfig(RetryingConfig):
 
     def each(self) -> list[TeacherConfig]:
         """One configuration for each teacher."""
-        own = [{name: value for name, value in share if value and name != "share"} for share in self.teachers]
-        return [self.model_copy(update=settings) for settings in own] or [self]
+        own_settings = [
+            {
+                setting_name: setting_value
+                for setting_name, setting_value in teacher_share
+                if setting_value and setting_name != "share"
+            }
+            for teacher_share in self.teachers
+        ]
+        return [self.model_copy(update=own_setting) for own_setting in own_settings] or [self]
 
     def chosen(self, task: Task) -> int:
         """The index of the teacher that a task is assigned to, by its id."""
         shares = [teacher.share for teacher in self.teachers] or [1.0]
-        point = int.from_bytes(digest("teacher", task.id)[:8]) / 2**64 * sum(shares)
-        for index, share in enumerate(shares):
-            point -= share
-            if point < 0:
-                return index
+        drawn_point = int.from_bytes(digest("teacher", task.id)[:8]) / 2**64 * sum(shares)
+        for teacher_index, share in enumerate(shares):
+            drawn_point -= share
+            if drawn_point < 0:
+                return teacher_index
         return len(shares) - 1
 
 
@@ -105,12 +112,12 @@ class SeveralTeachersStage(RetryingStage[In, Out]):
     config: AnnotateConfig
 
     def missing(self) -> InputError | None:
-        errors = (missing(teacher, self.name, self.account) for teacher in self.config.each())
-        return next((error for error in errors if error is not None), None)
+        missing_errors = (missing(teacher, self.name, self.account) for teacher in self.config.each())
+        return next((error for error in missing_errors if error is not None), None)
 
     def wrong_endpoint(self) -> InputError | None:
-        errors = (wrong_endpoint(teacher, self.name) for teacher in self.config.each())
-        return next((error for error in errors if error is not None), None)
+        endpoint_errors = (wrong_endpoint(teacher, self.name) for teacher in self.config.each())
+        return next((error for error in endpoint_errors if error is not None), None)
 
     def open(self, workspace: WorkspaceFolder) -> None:
         self.read_granted(workspace)
@@ -130,8 +137,8 @@ class SeveralTeachersStage(RetryingStage[In, Out]):
 
     def two_calls(self, teacher: Interview, task: Task, video: Video) -> AbstractContextManager[SecondCall]:
         """An attempt: what the answer can cost at most is set aside before the look is paid for."""
-        text = _after_looking(LONGEST_NAMED, task)
-        return self.account.two_calls(partial(teacher.max_usd_of_look, AnswerReply, video, text))
+        answer_prompt = _after_looking(LONGEST_NAMED, task)
+        return self.account.two_calls(partial(teacher.max_usd_of_look, AnswerReply, video, answer_prompt))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,48 +163,53 @@ class Annotate(SeveralTeachersStage[TaskWithVideo, Candidate]):
         task, video, config = item.task, item.video, self.config
         if video is None:
             return None
-        window = task.windows[0] if task.windows else Window(0, min(video.duration_cs, GUESSED_CS))
+        expected_window = task.windows[0] if task.windows else Window(0, min(video.duration_cs, GUESSED_CS))
         teacher = config.each()[config.chosen(task)]
-        text = question_text(task)
-        usage = expected_usage(teacher, config.clips, LookReply, video, None, text)
-        usage += expected_usage(teacher, config.clips, AnswerReply, video, Look(window, GUESSED_FPS), text)
-        all_candidates = Usage(*(config.candidates * count for count in (usage.calls, usage.input_tokens, usage.output_tokens)))
+        look_prompt = question_text(task)
+        call_usage = expected_usage(teacher, config.clips, LookReply, video, None, look_prompt)
+        call_usage += expected_usage(teacher, config.clips, AnswerReply, video, Look(expected_window, GUESSED_FPS), look_prompt)
+        all_candidates = Usage(
+            *(
+                config.candidates * usage_count
+                for usage_count in (call_usage.calls, call_usage.input_tokens, call_usage.output_tokens)
+            )
+        )
         return ExpectedCost(all_candidates, teacher.price.usd(all_candidates))
 
     async def process(self, item: TaskWithVideo) -> Result:
         if item.video is None:
             return Quarantined("no video", "the task's video is not in the lake")
-        teacher, failure = self.teacher_of(item.task), Failure("", "")
+        teacher, last_failure = self.teacher_of(item.task), Failure("", "")
         for round_number in self.rounds(item.task.id):  # what one round makes is the result, whatever was granted beyond it
             candidates: list[Candidate] = []
-            for index in range(self.config.candidates):
-                attempts = self.attempts_of_round(round_number, index, self.config.candidates)
-                outcome = await self._candidate(teacher, item.task, item.video, attempts)
-                if isinstance(outcome, Candidate):
-                    candidates.append(outcome)
+            for candidate_index in range(self.config.candidates):
+                attempts = self.attempts_of_round(round_number, candidate_index, self.config.candidates)
+                candidate_or_failure = await self._candidate(teacher, item.task, item.video, attempts)
+                if isinstance(candidate_or_failure, Candidate):
+                    candidates.append(candidate_or_failure)
                 else:
-                    failure = outcome
+                    last_failure = candidate_or_failure
             if candidates:
                 return Made(tuple(candidates))
-            if failure.is_final:
+            if last_failure.is_final:
                 break
-        return self.rejected(item.task.id, failure.reason, failure.detail)
+        return self.rejected(item.task.id, last_failure.reason, last_failure.detail)
 
     async def _candidate(self, teacher: Interview, task: Task, video: Video, attempts: range) -> Candidate | Failure:
         """A candidate, or why there is none."""
         always_gold = self.config.window_source == "gold" and bool(task.windows)
-        failure = Failure("", "")
+        last_failure = Failure("", "")
         for attempt in attempts:
             try:
                 if always_gold:
                     return await self._with_given_window(teacher, task, video, attempt, "gold")
                 return await self._with_own_window(teacher, task, video, attempt)
             except UnreadableReply as error:
-                failure = Failure(NO_READABLE_REPLY, str(error), isinstance(error, QuestionRefused))
+                last_failure = Failure(NO_READABLE_REPLY, str(error), isinstance(error, QuestionRefused))
             except _Missed as error:
-                failure = Failure(MISSES_GOLD, str(error))
-        if failure.reason != MISSES_GOLD or self.config.window_source != "gold_padded":
-            return failure
+                last_failure = Failure(MISSES_GOLD, str(error))
+        if last_failure.reason != MISSES_GOLD or self.config.window_source != "gold_padded":
+            return last_failure
         try:
             return await self._with_given_window(teacher, task, video, attempts[-1], "gold_padded")
         except UnreadableReply as error:
@@ -205,23 +217,23 @@ class Annotate(SeveralTeachersStage[TaskWithVideo, Candidate]):
 
     async def _with_own_window(self, teacher: Interview, task: Task, video: Video, attempt: int) -> Candidate:
         """A candidate with a window that the teacher chose."""
-        with self.two_calls(teacher, task, video) as second:
+        with self.two_calls(teacher, task, video) as second_call:
             look_request, thought, look = await own_look(teacher, task, video, attempt)
             if task.task_kind == "grounding" and self.config.window_source != "teacher" and not _is_near(look.window, task):
                 raise _Missed(print_span(look.window))
-            second.is_due = True
+            second_call.is_due = True
             return await answer_look(teacher, task, video, attempt, look_request, thought, look, "teacher")
 
     async def _with_given_window(
         self, teacher: Interview, task: Task, video: Video, attempt: int, source: WindowSource
     ) -> Candidate:
         """A candidate with the gold window, or one around it; the teacher writes the thought that leads there."""
-        window = task.windows[0] if source == "gold" else _padded(task.windows[0], video, task.id)
-        text = f"{_before_looking(teacher, video, task)}\n\n{given(window)}"
-        with self.two_calls(teacher, task, video) as second:
-            look_request, reply, _ = await teacher.ask(GivenReply, video, None, text, attempt)
-            look = Look(window, reply.density())
-            second.is_due = True
+        given_window = task.windows[0] if source == "gold" else _padded(task.windows[0], video, task.id)
+        look_prompt = f"{_before_looking(teacher, video, task)}\n\n{given(given_window)}"
+        with self.two_calls(teacher, task, video) as second_call:
+            look_request, reply, _ = await teacher.ask(GivenReply, video, None, look_prompt, attempt)
+            look = Look(given_window, reply.density())
+            second_call.is_due = True
             return await answer_look(teacher, task, video, attempt, look_request, reply.thought, look, source)
 
 
@@ -231,13 +243,13 @@ class _Missed(Exception):
 
 async def own_look(teacher: Interview, task: Task, video: Video, attempt: int) -> tuple[Id, str, Look]:
     """Call 1: the key of the request, the thought, and the look that the teacher chose."""
-    request, reply, _ = await teacher.ask(LookReply, video, None, _before_looking(teacher, video, task), attempt)
+    look_request, reply, _ = await teacher.ask(LookReply, video, None, _before_looking(teacher, video, task), attempt)
     look = reply.look()
     if look is None:
         raise UnreadableReply("look: the window is empty")
     if look.window.start_cs >= video.duration_cs:
         raise UnreadableReply("look: the window begins after the end")
-    return request, reply.thought, look
+    return look_request, reply.thought, look
 
 
 async def answer_look(
@@ -245,7 +257,7 @@ async def answer_look(
 ) -> Candidate:
     """Call 2: the answer from the look, and the candidate that both calls make."""
     try:
-        answer_request, reply, model = await teacher.ask(AnswerReply, video, look, _after_looking(look, task), attempt)
+        answer_request, reply, teacher_model = await teacher.ask(AnswerReply, video, look, _after_looking(look, task), attempt)
     except NoFrames:
         raise UnreadableReply("look: it shows no frame") from None
     except QuestionRefused as error:  # for what this look shows: another attempt may look elsewhere
@@ -255,7 +267,7 @@ async def answer_look(
         video.id,
         task.id,
         attempt,
-        model,
+        teacher_model,
         transcript,
         (look,),
         reply.answer,
@@ -272,8 +284,8 @@ def given(window: Window) -> str:
 
 def _before_looking(teacher: Interview, video: Video, task: Task) -> str:
     """The question, below what bears on the choice of a look: the video's length, and how large frames will be."""
-    length = f"The video lasts {print_seconds(video.duration_cs)} seconds."
-    return f"{length}{print_look_sizes(teacher.clips, video)}\n\n{question_text(task)}"
+    length_text = f"The video lasts {print_seconds(video.duration_cs)} seconds."
+    return f"{length_text}{print_look_sizes(teacher.clips, video)}\n\n{question_text(task)}"
 
 
 def _after_looking(look: Look, task: Task) -> str:
@@ -283,17 +295,20 @@ def _after_looking(look: Look, task: Task) -> str:
 
 def _is_near(window: Window, task: Task) -> bool:
     """A window covers nearly all of some gold window, and not much else."""
-    for gold in task.windows:
-        length = gold.end_cs - gold.start_cs
-        covered = min(window.end_cs, gold.end_cs) - max(window.start_cs, gold.start_cs)
-        if covered >= MIN_COVERED * length and window.end_cs - window.start_cs <= MAX_TIMES * length:
+    for gold_window in task.windows:
+        gold_length_cs = gold_window.end_cs - gold_window.start_cs
+        covered_cs = min(window.end_cs, gold_window.end_cs) - max(window.start_cs, gold_window.start_cs)
+        if covered_cs >= MIN_COVERED * gold_length_cs and window.end_cs - window.start_cs <= MAX_TIMES * gold_length_cs:
             return True
     return False
 
 
-def _padded(gold: Window, video: Video, task: Id) -> Window:
+def _padded(gold_window: Window, video: Video, task_id: Id) -> Window:
     """Gold with a random margin before and after it, so that the window doesn't give the answer away; the same for each
     task."""
-    rng, length = Random(task), gold.end_cs - gold.start_cs
-    margin_before, margin_after = (round(rng.uniform(0, PADDING) * length) for _ in range(2))
-    return Window(max(0, gold.start_cs - margin_before), max(gold.end_cs, min(video.duration_cs, gold.end_cs + margin_after)))
+    rng, gold_length_cs = Random(task_id), gold_window.end_cs - gold_window.start_cs
+    margin_before, margin_after = (round(rng.uniform(0, PADDING) * gold_length_cs) for _ in range(2))
+    return Window(
+        max(0, gold_window.start_cs - margin_before),
+        max(gold_window.end_cs, min(video.duration_cs, gold_window.end_cs + margin_after)),
+    )

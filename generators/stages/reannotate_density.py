@@ -49,8 +49,10 @@ class Thin(SeveralTeachersStage[TargetWithTask, Candidate]):
             return None
         teacher = self.config.each()[self.config.chosen(item.task)]
         question_with_options = question_text(item.task)
-        usage = expected_usage(teacher, self.config.clips, AnswerReply, item.video, item.target.look, question_with_options)
-        return ExpectedCost(usage, teacher.price.usd(usage))
+        token_usage = expected_usage(
+            teacher, self.config.clips, AnswerReply, item.video, item.target.look, question_with_options
+        )
+        return ExpectedCost(token_usage, teacher.price.usd(token_usage))
 
     async def process(self, item: TargetWithTask) -> Result:
         if item.video is None:
@@ -59,13 +61,13 @@ class Thin(SeveralTeachersStage[TargetWithTask, Candidate]):
         failure_detail = ""
         for attempt in self.attempts(item.id):
             try:
-                with self.two_calls(teacher, item.task, item.video) as second:
+                with self.two_calls(teacher, item.task, item.video) as second_call:
                     look_request, thought, look = await own_look(teacher, item.task, item.video, attempt)
                     if look.fps == target_fps:
                         return Made(())
                     if named_densities(thought) - {target_fps}:
                         return Rejected("its first thought names a density", f"not {print_density(target_fps)}")
-                    second.is_due = True
+                    second_call.is_due = True
                     thinner_look = Look(look.window, target_fps)
                     candidate = await answer_look(
                         teacher, item.task, item.video, attempt, look_request, thought, thinner_look, "teacher"

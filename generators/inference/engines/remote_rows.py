@@ -69,12 +69,12 @@ class RemoteConversation:
         layout: TokenLayout,
         transport: GenerationTransport,
         samplings: Sequence[Sampling],
-        room: EngineResources,
-        tallies: GenerationTotals,
+        engine_limits: EngineResources,
+        generation_totals: GenerationTotals,
     ) -> None:
         self._layout, self._vocabulary, self._transport = layout, layout.vocabulary, transport
         self._rows = [_Row(sampling) for sampling in samplings]
-        self._room, self._tallies = room, tallies
+        self._room, self._tallies = engine_limits, generation_totals
         self._video_indices: dict[str, int] = {}
         self._parcels: dict[
             int, tuple[ShownClip, ClipPayload]
@@ -111,8 +111,10 @@ class RemoteConversation:
         clip_and_payload = self._parcels.get(id(clip))
         if clip_and_payload is None:
             if clip.tokens > self._room.clip:
-                message = f"a clip has {clip.tokens} visual tokens; the engine takes {self._room.clip} at once"
-                raise InputError(message, where="max_num_batched_tokens", hint="raise it, or show fewer or smaller frames")
+                too_large_message = f"a clip has {clip.tokens} visual tokens; the engine takes {self._room.clip} at once"
+                raise InputError(
+                    too_large_message, where="max_num_batched_tokens", hint="raise it, or show fewer or smaller frames"
+                )
             clip_and_payload = self._parcels[id(clip)] = clip, payload_of(clip)
         return clip_and_payload[1]
 

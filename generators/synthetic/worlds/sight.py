@@ -23,8 +23,8 @@ Cells = NDArray[np.float32]
 
 def cells(pictures: Picture) -> Cells:
     """Pictures on the grid, without their timecode: `ROWS` x `GRID` x 3 each."""
-    *_, height, width, _ = pictures.shape
-    cell_height, cell_width = height // GRID, width // GRID
+    *_, picture_height, picture_width, _ = pictures.shape
+    cell_height, cell_width = picture_height // GRID, picture_width // GRID
     # sums of strided slices, and no matrix product: that would start a pool of threads in every process that looks
     row_slices = [
         pictures[..., pixel_offset : cell_height * GRID : cell_height, : cell_width * GRID, :].astype(np.float32)
