@@ -57,7 +57,7 @@ def _candidate_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
         return
     band_hash_table = np.empty((HASHES // ROWS, len(texts)), np.uint64)
     for text_number, text in enumerate(texts):
-        band_hash_table[:, text_number] = [_band_hash(band) for band in bands(signature(text))]
+        band_hash_table[:, text_number] = [_band_hash(signature_band) for signature_band in bands(signature(text))]
     rank_table = np.empty(band_hash_table.shape, np.int32)  # of each text, among those with the same band hash
     sorted_positions = np.arange(len(texts))
     for band_index, band_hashes in enumerate(band_hash_table):

@@ -14,8 +14,8 @@ NOTHING = float("-inf")
 class MetricAccumulator:
     """Accumulates metrics; their names are fixed from the beginning, so that ranks agree on their order."""
 
-    def __init__(self, names: Iterable[str], peaks: Iterable[str] = ()) -> None:
-        self._names, self._peak_names = tuple(names), tuple(peaks)
+    def __init__(self, mean_names: Iterable[str], peak_names: Iterable[str] = ()) -> None:
+        self._names, self._peak_names = tuple(mean_names), tuple(peak_names)
         self._sums = dict.fromkeys(self._names, 0.0)
         self._counts = dict.fromkeys(self._names, 0)
         self._peaks = dict.fromkeys(self._peak_names, NOTHING)

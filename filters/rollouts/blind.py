@@ -57,7 +57,16 @@ class Blind(RolloutStage[TaskWithVideo, Rollout | Verdict]):
         return ("text",) if interval_position == "not clear" else ()
 
     def conclude(self, trial: Experiment) -> Sequence[Verdict]:
-        tries = self.tries(trial, "text")
-        interval = wilson(tries, self.confidence)
+        text_tries = self.tries(trial, "text")
+        interval = wilson(text_tries, self.confidence)
         reason = {"above": "answered blind", "below": ""}.get(interval.against(*self.config.clear_of), "not clear")
-        return [task_verdict(trial, "blind", 1 - tries.rate, tries.n, reason, f"{tries} right, interval {interval}")]
+        return [
+            task_verdict(
+                trial,
+                "blind",
+                1 - text_tries.rate,
+                text_tries.n,
+                reason,
+                f"{text_tries} right, interval {interval}",
+            )
+        ]
