@@ -165,7 +165,7 @@ def videos_between(lake: Lake, low_id: Id, high_id: Id) -> list[Id]:
     """Every video with an id from low to high, wherever it is known from."""
     listed_videos = {listed_video.video for listed_video in listed(lake.workspace).values()}
     all_videos = listed_videos.union(*(id_list(video_table.column("id")) for video_table in _videos(lake)))
-    return sorted(listed_video for listed_video in all_videos if low_id <= listed_video <= high_id)
+    return sorted(video_id for video_id in all_videos if low_id <= video_id <= high_id)
 
 
 def _videos(lake: Lake) -> Iterator[pa.Table]:

@@ -171,7 +171,7 @@ def cards(
         candidate_by_id[card_subject.subject].task if card_subject.subject in candidate_by_id else card_subject.subject
         for card_subject in chosen
     ]
-    task_by_id = {candidate_row.id: candidate_row for candidate_row in _tasks(connection, task_ids)}
+    task_by_id = {task_row.id: task_row for task_row in _tasks(connection, task_ids)}
     videos_by_id = {video_row.id: video_row for video_row in _films(connection, [task.video for task in task_by_id.values()])}
     verdicts_by_subject = _verdicts(connection, [*candidate_by_id, *task_by_id, *videos_by_id])
     samples_by_task = _samples(connection, list(task_by_id))
