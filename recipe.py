@@ -284,13 +284,13 @@ def _check_corpus(stages: Sequence[AnyStage], where: str) -> None:
 
 
 def _check_scores(stages: Sequence[AnyStage], where: str) -> None:
-    *earlier, stage = stages
-    measured_scores = {name for earlier_stage in earlier for name in earlier_stage.given_scores()}
+    *earlier_stages, stage = stages
+    measured_scores = {name for earlier_stage in earlier_stages for name in earlier_stage.given_scores()}
     for score_name in sorted(stage.asked_scores() - measured_scores):
         makers = sorted(maker for maker in STAGES if score_name in stage_class(maker).measures)
         hint = f"put one of these before it: {', '.join(makers)}" if makers else nearest(score_name, sorted(measured_scores))
         raise InputError(f"no filter measures {score_name!r}", where=where, hint=hint)
-    for earlier_stage in earlier:
+    for earlier_stage in earlier_stages:
         # two of dmforge's own may share a name, being about subjects of different kinds
         shared_scores = stage.given_scores() & earlier_stage.given_scores() - (_own_scores(stage) & _own_scores(earlier_stage))
         for score_name in sorted(shared_scores):

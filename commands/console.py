@@ -85,8 +85,8 @@ def print_awaited(console: Terminal, stage: str, blocked_by: str) -> None:
 
 def print_spent(console: Terminal, spent: SpentByStage) -> None:
     """Print what a run spent, stage by stage and in all; nothing where nobody was asked."""
-    for stage, stage_totals in spent.stages.items():
-        console.print_line(f"{stage}: spent {_spent_text(stage_totals)}")
+    for stage_name, stage_totals in spent.stages.items():
+        console.print_line(f"{stage_name}: spent {_spent_text(stage_totals)}")
     if spent.stages:
         console.print_line(f"the run spent {_spent_text(spent.total)}")
 

@@ -40,9 +40,9 @@ def unpriced(stages: Sequence[AnyStage]) -> list[str]:
 
 def _stages_by_model(stages: Sequence[AnyStage]) -> dict[str, list[str]]:
     """The names of the stages that ask each model."""
-    stage_names = defaultdict[str, list[str]](list)
+    stage_names_by_model = defaultdict[str, list[str]](list)
     for stage in stages:
         if isinstance(stage.config, TeacherConfig):
             for model in dict.fromkeys(teacher.model for teacher in stage.config.each()):
-                stage_names[model].append(stage.name)
-    return stage_names
+                stage_names_by_model[model].append(stage.name)
+    return stage_names_by_model

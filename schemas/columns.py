@@ -81,14 +81,17 @@ def schema(record: type) -> pa.Schema:
 def default_row(record: type) -> pa.Table:
     """One row with the defaults of the columns that came after a record's first format; without columns where none came."""
     later_defaults = {field.name: field.default for field in dataclasses.fields(record) if SINCE in field.metadata}
-    later_columns = {name: col for name, col in fields(record) if name in later_defaults}
+    later_columns = {column_name: col for column_name, col in fields(record) if column_name in later_defaults}
     for column_name, col in later_columns.items():
         if (later_defaults[column_name] is None) != col.nullable:
             raise TypeError(f"{record.__name__}.{column_name}: a later column is nullable exactly where its default is None")
     encoded_defaults = {
-        name: col.encode(later_defaults[name]) if col.encode else later_defaults[name] for name, col in later_columns.items()
+        column_name: col.encode(later_defaults[column_name]) if col.encode else later_defaults[column_name]
+        for column_name, col in later_columns.items()
     }
-    return pa.table({name: pa.array([encoded_defaults[name]], col.type) for name, col in later_columns.items()})
+    return pa.table(
+        {column_name: pa.array([encoded_defaults[column_name]], col.type) for column_name, col in later_columns.items()}
+    )
 
 
 def completed(record: type, table: pa.Table) -> pa.Table:
@@ -107,7 +110,7 @@ def to_arrow(record: type[T], rows: Sequence[T]) -> pa.RecordBatch:
     for column_name, col in fields(record):
         cells: list[Any] = [getattr(row, column_name) for row in rows]
         if col.encode:
-            cells = [col.encode(value) for value in cells]
+            cells = [col.encode(cell) for cell in cells]
         column_arrays.append(pa.array(cells, col.type))
     return pa.RecordBatch.from_arrays(column_arrays, schema=schema(record))
 
@@ -134,14 +137,16 @@ def id_list(column: IdColumn) -> list[bytes]:
 
 def id_matrix(column: IdColumn) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
     """A column of ids as n rows of 16 bytes, without copying where Arrow holds it in one piece."""
-    ids = column.cast(pa.binary(ID_BYTES))
-    if isinstance(ids, pa.ChunkedArray):
-        ids = ids.combine_chunks()
-    id_buffer = ids.buffers()[1]
-    if id_buffer is None or not len(ids):
+    fixed_size_ids = column.cast(pa.binary(ID_BYTES))
+    if isinstance(fixed_size_ids, pa.ChunkedArray):
+        fixed_size_ids = fixed_size_ids.combine_chunks()
+    id_buffer = fixed_size_ids.buffers()[1]
+    if id_buffer is None or not len(fixed_size_ids):
         return np.empty((0, ID_BYTES), np.uint8)
-    start_byte = ids.offset * ID_BYTES
-    return np.frombuffer(memoryview(id_buffer), np.uint8)[start_byte : start_byte + len(ids) * ID_BYTES].reshape(-1, ID_BYTES)
+    start_byte = fixed_size_ids.offset * ID_BYTES
+    return np.frombuffer(memoryview(id_buffer), np.uint8)[start_byte : start_byte + len(fixed_size_ids) * ID_BYTES].reshape(
+        -1, ID_BYTES
+    )
 
 
 def plain(record: object, excluded_columns: frozenset[str] = frozenset()) -> dict[str, Any]:

@@ -126,41 +126,49 @@ class _Scan:
     def top(self, tag_name: TagName) -> list[_Element]:
         return [element for element in self.elements if element.name == tag_name and not element.parent]
 
-    def _add_loose_text(self, start: int, end: int) -> None:
-        if start < end and not self._open:
-            self.loose_spans.append((start, end))
+    def _add_loose_text(self, start_offset: int, end_offset: int) -> None:
+        if start_offset < end_offset and not self._open:
+            self.loose_spans.append((start_offset, end_offset))
 
-    def _on_opening_tag(self, tag_name: TagName, start: int, end: int) -> None:
+    def _on_opening_tag(self, tag_name: TagName, tag_start: int, tag_end: int) -> None:
         if any(element.name == tag_name for element in self._open):
-            self._report("tag_nested", f"{OPEN[tag_name]} stands inside a {OPEN[tag_name]} that is still open", start, end)
+            self._report(
+                "tag_nested", f"{OPEN[tag_name]} stands inside a {OPEN[tag_name]} that is still open", tag_start, tag_end
+            )
             self._surplus_openings[tag_name] += 1
             self._open[-1].is_whole = False
             return
-        while self._open and not _may_hold(self._open[-1].name, tag_name) and not self._closes_later(self._open[-1].name, end):
+        while (
+            self._open and not _may_hold(self._open[-1].name, tag_name) and not self._closes_later(self._open[-1].name, tag_end)
+        ):
             self._report_unclosed(self._open[-1], f"before {OPEN[tag_name]}")
-            self._close(start, start)
-        element = _Element(tag_name, self._open[-1].name if self._open else "", start, end)
+            self._close(tag_start, tag_start)
+        element = _Element(tag_name, self._open[-1].name if self._open else "", tag_start, tag_end)
         if self._open:
             parent_element = self._open[-1]
             parent_element.is_whole = False
             element.is_misplaced = not _may_hold(parent_element.name, tag_name)
             if element.is_misplaced:
-                self._report("tag_nested", f"{OPEN[tag_name]} may not stand inside {OPEN[parent_element.name]}", start, end)
+                self._report(
+                    "tag_nested", f"{OPEN[tag_name]} may not stand inside {OPEN[parent_element.name]}", tag_start, tag_end
+                )
         self._open.append(element)
 
-    def _on_closing_tag(self, tag_name: TagName, start: int, end: int) -> None:
+    def _on_closing_tag(self, tag_name: TagName, tag_start: int, tag_end: int) -> None:
         if all(element.name != tag_name for element in self._open):
             if self._open:
                 self._open[-1].is_whole = False
             if self._surplus_openings[tag_name]:
                 self._surplus_openings[tag_name] -= 1
             else:
-                self._report("tag_unopened", f"{CLOSE[tag_name]} closes nothing: no {OPEN[tag_name]} is open here", start, end)
+                self._report(
+                    "tag_unopened", f"{CLOSE[tag_name]} closes nothing: no {OPEN[tag_name]} is open here", tag_start, tag_end
+                )
             return
         while self._open[-1].name != tag_name:
             self._report_unclosed(self._open[-1], f"before {CLOSE[tag_name]}")
-            self._close(start, start)
-        self._close(start, end)
+            self._close(tag_start, tag_start)
+        self._close(tag_start, tag_end)
 
     def _finish(self) -> None:
         self.is_cut_off, self.is_matched = bool(self._open), not self.defects
@@ -200,17 +208,20 @@ def _may_hold(parent: TagName, name: TagName) -> bool:
 def _content_defects(scan: _Scan) -> Iterator[Defect]:
     """Defects in the content of answers, and in the spans and densities of looks that a runtime would obey."""
     for element in scan.elements:
-        start, end = element.content_start, element.content_end
+        content_start, content_end = element.content_start, element.content_end
         if not element.is_whole:
             continue
-        if element.name == "answer" and not scan.text[start:end].strip():
+        if element.name == "answer" and not scan.text[content_start:content_end].strip():
             yield Defect("answer_empty", "the answer is empty", element.start, element.end)
         if element.name in ("span", "fps") and element.parent == "think":
-            rule_and_expected = (_span_fault if element.name == "span" else _fps_fault)(scan.text[start:end])
+            rule_and_expected = (_span_fault if element.name == "span" else _fps_fault)(scan.text[content_start:content_end])
             if rule_and_expected is not None:
                 rule, expected_content = rule_and_expected
                 yield Defect(
-                    rule, f"{element.name} is {_quote(scan.text, start, end)}; expected {expected_content}", start, end
+                    rule,
+                    f"{element.name} is {_quote(scan.text, content_start, content_end)}; expected {expected_content}",
+                    content_start,
+                    content_end,
                 )
 
 
@@ -241,10 +252,10 @@ def _loose_text_defects(scan: _Scan) -> Iterator[Defect]:
     think_elements, answer_elements = scan.top("think"), scan.top("answer")
     if think_elements and answer_elements and answer_elements[0].start < think_elements[0].start:
         return
-    texts_before = [
+    spans_before = [
         loose_span for loose_span in scan.loose_spans if think_elements and loose_span[1] <= think_elements[0].start
     ]
-    texts_after = [loose_span for loose_span in scan.loose_spans if answer_elements and loose_span[0] >= answer_elements[0].end]
+    spans_after = [loose_span for loose_span in scan.loose_spans if answer_elements and loose_span[0] >= answer_elements[0].end]
     texts_between = [
         (start, end)
         for start, end in scan.loose_spans
@@ -255,17 +266,17 @@ def _loose_text_defects(scan: _Scan) -> Iterator[Defect]:
         and scan.text[start:end].strip(GAP)
     ]
     rules_and_spans: tuple[tuple[Rule, str, list[tuple[int, int]]], ...] = (
-        ("text_before_think", f"before {OPEN['think']}; expected none", texts_before),
+        ("text_before_think", f"before {OPEN['think']}; expected none", spans_before),
         ("text_before_answer", f"between {CLOSE['think']} and {OPEN['answer']}; expected at most white space", texts_between),
-        ("text_after_answer", f"after {CLOSE['answer']}; expected none", texts_after),
+        ("text_after_answer", f"after {CLOSE['answer']}; expected none", spans_after),
     )
-    for rule, expectation, loose_spans_there in rules_and_spans:
-        if loose_spans_there:
+    for rule, expectation, rule_spans in rules_and_spans:
+        if rule_spans:
             yield Defect(
                 rule,
-                f"text {_quote(scan.text, *loose_spans_there[0])} {expectation}",
-                loose_spans_there[0][0],
-                loose_spans_there[-1][1],
+                f"text {_quote(scan.text, *rule_spans[0])} {expectation}",
+                rule_spans[0][0],
+                rule_spans[-1][1],
             )
 
 

@@ -95,7 +95,7 @@ def format_of(record: type[Record]) -> int:
 
 def table_formats() -> dict[str, int]:
     """The format number of every table."""
-    return {table: format_of(record) for table, record in TABLES.items()}
+    return {table_name: format_of(record) for table_name, record in TABLES.items()}
 
 
 def aside(default: str = UNKNOWN) -> str:

@@ -153,8 +153,8 @@ def _roll_out(
     free_requests = [sample_request(example, sampling) for example in examples]
     free_results = roll(engine, free_requests, RolloutLimits(settings.max_looks, settings.max_visual_tokens))
     uniform_requests = [
-        _uniform_request(free_request, result, example, clips)
-        for free_request, result, example in zip(free_requests, free_results, examples, strict=True)
+        _uniform_request(free_request, free_result, example, clips)
+        for free_request, free_result, example in zip(free_requests, free_results, examples, strict=True)
     ]
     uniform_results = roll(engine, uniform_requests, RolloutLimits(settings.max_looks, settings.max_visual_tokens))
     for example, free_result, uniform_result in zip(examples, free_results, uniform_results, strict=True):

@@ -48,9 +48,11 @@ class MetricAccumulator:
 
     def means(self, accelerator: Any) -> dict[str, float]:
         """The means over all ranks since the last call, without metrics that had no values."""
-        local_values = [*self._sums.values(), *map(float, self._counts.values())]
-        global_values = accelerator.reduce(torch.tensor(local_values, dtype=torch.float64, device=accelerator.device)).tolist()
-        global_sums, global_counts = global_values[: len(self._names)], global_values[len(self._names) :]
+        local_sums_and_counts = [*self._sums.values(), *map(float, self._counts.values())]
+        global_sums_and_counts = accelerator.reduce(
+            torch.tensor(local_sums_and_counts, dtype=torch.float64, device=accelerator.device)
+        ).tolist()
+        global_sums, global_counts = global_sums_and_counts[: len(self._names)], global_sums_and_counts[len(self._names) :]
         self._sums, self._counts = dict.fromkeys(self._names, 0.0), dict.fromkeys(self._names, 0)
         return {
             metric_name: metric_sum / value_count

@@ -88,15 +88,15 @@ FORMER_KINDS = {"request": "ask"}
 def read_id(text: str, where: str = "ID") -> TypedId:
     """The ids that a text may mean: one, or all that begin so. Without a kind, it may be base32 as well as hex."""
     text = text.strip()
-    kind, _, letters = text.lower().rpartition("_")
+    id_kind, _, letters = text.lower().rpartition("_")
     quoted_text = shortened(text)
     if len(letters) < MIN_LETTERS:
         raise InputError(f"{quoted_text!r} is too short for an id", where=where, hint=f"give {MIN_LETTERS} letters at least")
-    if not kind and len(letters) == SHA256_DIGITS and _is_hex(letters):
+    if not id_kind and len(letters) == SHA256_DIGITS and _is_hex(letters):
         return TypedId(quoted_text, Video.kind, (_range(int(letters[: 2 * ID_BYTES], 16), BITS),), where)
-    id_ranges = (*(() if kind else _ranges_of_hex(letters)), *_ranges_of_base32(letters))
+    id_ranges = (*(() if id_kind else _ranges_of_hex(letters)), *_ranges_of_base32(letters))
     if id_ranges:
-        return TypedId(quoted_text, FORMER_KINDS.get(kind, kind), id_ranges, where)
+        return TypedId(quoted_text, FORMER_KINDS.get(id_kind, id_kind), id_ranges, where)
     if len(letters) == LETTERS_OF_ID and set(letters) <= set(LETTERS):
         hint = f"copy it again: a whole id ends with one of {', '.join(LAST_LETTERS)}"
         raise InputError(f"{quoted_text!r} is mistyped: no id ends with {letters[-1]!r}", where=where, hint=hint)
@@ -144,8 +144,8 @@ def find(stored: StoredRows, typed_id: TypedId) -> RowLocation:
         return matches[0]
     if matches:
         printed_ids = _printed_ids(stored, [(row_location.table, row_location.id) for row_location in matches[:MAX_LISTED]])
-        shown_ids = ", ".join(printed_ids) + (", ..." if len(matches) > MAX_LISTED else "")
-        hint = f"give more letters, or one of these: {shown_ids}"
+        shown_ids_text = ", ".join(printed_ids) + (", ..." if len(matches) > MAX_LISTED else "")
+        hint = f"give more letters, or one of these: {shown_ids_text}"
         raise InputError(f"{typed_id.text!r} is the beginning of several ids", where=typed_id.where, hint=hint)
     _require_not_forgotten(stored, typed_id)
     nearest_ids = _printed_ids(stored, _nearest_rows(stored, tables_to_search, typed_id.ranges))
@@ -157,10 +157,10 @@ def find(stored: StoredRows, typed_id: TypedId) -> RowLocation:
 
 def _require_not_forgotten(stored: StoredRows, typed_id: TypedId) -> None:
     """Refuse the id of a video that was taken down, with the reason."""
-    for video, reason in reasons_by_video(stored.lake.workspace).items():
-        if typed_id.kind in ("", Video.kind) and any(id_range.low <= video <= id_range.high for id_range in typed_id.ranges):
+    for video_id, reason in reasons_by_video(stored.lake.workspace).items():
+        if typed_id.kind in ("", Video.kind) and any(id_range.low <= video_id <= id_range.high for id_range in typed_id.ranges):
             hint = "nothing of it is left; to take it in again, delete its line in inputs/forgotten.jsonl"
-            raise InputError(f"{show(Video.kind, video)} was forgotten: {reason}", where=typed_id.where, hint=hint)
+            raise InputError(f"{show(Video.kind, video_id)} was forgotten: {reason}", where=typed_id.where, hint=hint)
 
 
 def _ranges_of_hex(letters: str) -> Iterator[IdRange]:
@@ -193,10 +193,10 @@ def _range(first_bits_value: int, bit_count: int) -> IdRange:
 
 
 def _rows_in_range(stored: StoredRows, tables: Iterable[str], id_range: IdRange) -> list[RowLocation]:
-    videos_by_table = {table: stored.between(table, id_range.low, id_range.high) for table in tables}
+    videos_by_table = {table_name: stored.between(table_name, id_range.low, id_range.high) for table_name in tables}
     return [
-        RowLocation(table, row_id, row_video)
-        for table, video_by_id in videos_by_table.items()
+        RowLocation(table_name, row_id, row_video)
+        for table_name, video_by_id in videos_by_table.items()
         for row_id, row_video in sorted(video_by_id.items())
     ]
 
@@ -205,16 +205,18 @@ def _nearest_rows(stored: StoredRows, tables: Collection[str], ranges: Iterable[
     """The rows whose ids begin most like the one that was given."""
     distance_by_row: dict[tuple[str, Id], int] = {}
     for id_range in ranges:
-        sought_number = int.from_bytes(id_range.low, "big")
-        for table in filter(stored.has, tables):
+        range_start = int.from_bytes(id_range.low, "big")
+        for table_name in filter(stored.has, tables):
             neighbours_sql = "SELECT unnest([max(id) FILTER (id < $low), min(id) FILTER (id > $high)]) AS id"
-            neighbour_rows = stored.view.unchecked(f"{neighbours_sql} FROM {stored.sql(table, ['id'])}", id_range._asdict())
+            neighbour_rows = stored.view.unchecked(
+                f"{neighbours_sql} FROM {stored.sql(table_name, ['id'])}", id_range._asdict()
+            )
             for id in filter(None, id_list(neighbour_rows.column("id"))):
-                xor_distance = int.from_bytes(id, "big") ^ sought_number
-                distance_by_row[table, id] = min(xor_distance, distance_by_row.get((table, id), xor_distance))
+                xor_distance = int.from_bytes(id, "big") ^ range_start
+                distance_by_row[table_name, id] = min(xor_distance, distance_by_row.get((table_name, id), xor_distance))
     return sorted(distance_by_row, key=lambda table_and_id: distance_by_row[table_and_id])[:3]
 
 
 def _printed_ids(stored: StoredRows, table_and_id_pairs: Iterable[tuple[str, Id]]) -> list[str]:
-    kind_by_table: Mapping[str, str] = {table: record.kind for table, record in stored.records.items()}
-    return [show(kind_by_table[table], row_id) for table, row_id in table_and_id_pairs]
+    kind_by_table: Mapping[str, str] = {table_name: record.kind for table_name, record in stored.records.items()}
+    return [show(kind_by_table[table_name], row_id) for table_name, row_id in table_and_id_pairs]

@@ -82,21 +82,21 @@ class _Tracing:
         self._stages: Mapping[str, AnyStage] = {stage.name: stage for stage in stored.view.stages}
         self._variants, self._rows = self._read()
         self._by_id: dict[tuple[str, Id], StoredRow] = {}
-        for table, table_rows in self._rows.items():
-            if table != Outcome.table:
+        for table_name, table_rows in self._rows.items():
+            if table_name != Outcome.table:
                 for traced_row in table_rows:
                     # of several the one that counts
-                    if (table, traced_row.id) not in self._by_id or self._is_of_recipe(traced_row):
-                        self._by_id[table, traced_row.id] = traced_row
+                    if (table_name, traced_row.id) not in self._by_id or self._is_of_recipe(traced_row):
+                        self._by_id[table_name, traced_row.id] = traced_row
         self._children: defaultdict[tuple[str | None, Id | None], list[StoredRow]] = defaultdict(list)
-        for (table, _), row in self._by_id.items():
-            if table not in LISTED_APART and row.commit.kind != "roster":
+        for (table_name, _), row in self._by_id.items():
+            if table_name not in LISTED_APART and row.commit.kind != "roster":
                 self._children[stored.reads(row.commit.stage), row.made_from].append(row)
 
     def _read(self) -> tuple[dict[str, str], dict[str, list[StoredRow]]]:
         """The variant of each stage, by its name, and all rows. Each is half of the work, so they are read at once."""
         stored, view = self._stored, self._view
-        stored_tables = [table for table in (*stored.records, Outcome.table) if stored.has(table)]
+        stored_tables = [table_name for table_name in (*stored.records, Outcome.table) if stored.has(table_name)]
         view.open()
         with ThreadPoolExecutor(2) as thread_pool:
             variants_future = thread_pool.submit(lambda: {stage.name: base32(view.variant(stage)) for stage in view.stages})

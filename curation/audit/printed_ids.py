@@ -55,12 +55,12 @@ class PrintedIds:
         if kind_of(column) in ID_KINDS:
             return by_column(column, ids)  # what the column says is right
         kind_by_id: dict[Id, str] = {}
-        for kind in sorted(self._tables, key=lambda kind: kind != self._last_kind):
+        for id_kind in sorted(self._tables, key=lambda kind: kind != self._last_kind):
             if len(kind_by_id) == len(ids):
                 break
-            known_ids = self._among(kind, [id for id in ids if id not in kind_by_id])
-            kind_by_id |= dict.fromkeys(known_ids, kind)
-            self._last_kind = kind if known_ids else self._last_kind
+            known_ids = self._among(id_kind, [id for id in ids if id not in kind_by_id])
+            kind_by_id |= dict.fromkeys(known_ids, id_kind)
+            self._last_kind = id_kind if known_ids else self._last_kind
         column_kind = kind_of(column)
         return {
             id: f"{kind_by_id.get(id, column_kind)}_{base32_text}" for id, base32_text in zip(ids, _base32(ids), strict=True)

@@ -122,7 +122,7 @@ def stages(view: View) -> pa.Table:
     stage_tallies = [(stage.name, view.tally(stage)) for stage in view.stages]
     return pa.table({
         "position": pa.array(range(len(stage_tallies)), pa.int64()),
-        "stage": pa.array([name for name, _ in stage_tallies], pa.string()),
+        "stage": pa.array([stage_name for stage_name, _ in stage_tallies], pa.string()),
         "inputs": pa.array([stage_tally.settled + stage_tally.pending for _, stage_tally in stage_tallies], pa.int64()),
         "pending": pa.array([stage_tally.pending for _, stage_tally in stage_tallies], pa.int64()),
     })  # fmt: skip

@@ -65,12 +65,12 @@ class StoredRows:
     @cached_property
     def records(self) -> dict[str, type[Record]]:
         """The record class of each table, as far as this version knows the stages that filled it."""
-        records: dict[str, type[Record]] = {}
+        record_by_table: dict[str, type[Record]] = {}
         for stage_name in sorted({commit.stage for commit in self.lake.commits.values()}):
             stage = self._stage_of(stage_name)
             if stage is not None:
-                records |= {record.table: record for record in (*stage.makes, stage.reads)}
-        return {table: record for table, record in sorted(records.items()) if self.has(table)}
+                record_by_table |= {record.table: record for record in (*stage.makes, stage.reads)}
+        return {table_name: record for table_name, record in sorted(record_by_table.items()) if self.has(table_name)}
 
     def reads(self, stage_name: str) -> str | None:
         """The table that a stage reads."""
@@ -119,10 +119,10 @@ class StoredRows:
         if not self.has(table):
             return []
         commit_by_path = {str(self._path(part)): commit for part, commit in self._parts[table]}
-        rows = self.view.unchecked(f"SELECT * FROM {self.sql(table)} WHERE {condition}", {"value": value}).to_pylist()
+        stored_values = self.view.unchecked(f"SELECT * FROM {self.sql(table)} WHERE {condition}", {"value": value}).to_pylist()
         return [
             StoredRow(table, row_values, commit_by_path[part_path], Path(part_path))
-            for row_values in rows
+            for row_values in stored_values
             for part_path in [row_values.pop("filename")]
         ]
 

@@ -257,10 +257,10 @@ def _outcome_counts(outcomes: pa.Table) -> OutcomeCounts:
 
 def _batch_committed(origin: Origin, counts: OutcomeCounts) -> BatchCommitted:
     made_count, rejected_count, quarantined_count = (
-        sum(count for (status, _), count in counts.items() if status == wanted_status)
+        sum(outcome_count for (status, _), outcome_count in counts.items() if status == wanted_status)
         for wanted_status in ("made", "rejected", "quarantined")
     )
-    count_by_reason = {reason: count for (_, reason), count in counts.items() if reason}
+    count_by_reason = {reason: outcome_count for (_, reason), outcome_count in counts.items() if reason}
     return BatchCommitted(origin.stage, base32(origin.variant), made_count, rejected_count, quarantined_count, count_by_reason)
 
 

@@ -46,8 +46,8 @@ def paid_inputs(workspace: WorkspaceFolder, prices: Mapping[str, Price]) -> dict
     totals_by_stage: dict[tuple[str, str], PaidInputs] = {}
     for _, run_record in records(workspace):
         for settled_row in run_record.get("settled", ()):
-            stage = settled_row["stage"]
-            spent_entries = [spent_entry for spent_entry in run_record["spent"] if spent_entry["stage"] == stage]
+            stage_name = settled_row["stage"]
+            spent_entries = [spent_entry for spent_entry in run_record["spent"] if spent_entry["stage"] == stage_name]
             spent_usage = sum(
                 (
                     Usage(spent_entry["calls"], spent_entry["input_tokens"], spent_entry["output_tokens"])
@@ -55,13 +55,13 @@ def paid_inputs(workspace: WorkspaceFolder, prices: Mapping[str, Price]) -> dict
                 ),
                 NOTHING,
             )
-            used_prices = run_record["recipe"]["stages"].get(stage, {}).get("prices", {})
-            is_batched = run_record["recipe"]["stages"].get(stage, {}).get("batch", False)
+            used_prices = run_record["recipe"]["stages"].get(stage_name, {}).get("prices", {})
+            is_batched = run_record["recipe"]["stages"].get(stage_name, {}).get("batch", False)
             spent_usd = sum(
                 _usd_now(spent_entry, used_prices.get(spent_entry["model"]), prices.get(spent_entry["model"]), is_batched)
                 for spent_entry in spent_entries
             )
-            stage_and_variant = stage, settled_row["variant"]
+            stage_and_variant = stage_name, settled_row["variant"]
             totals_by_stage[stage_and_variant] = totals_by_stage.get(stage_and_variant, PaidInputs()) + PaidInputs(
                 settled_row["inputs"], spent_usage, spent_usd, settled_row["known_answers"]
             )
@@ -69,10 +69,10 @@ def paid_inputs(workspace: WorkspaceFolder, prices: Mapping[str, Price]) -> dict
 
 
 def _usd_now(
-    spent_entry: Mapping[str, Any], price_then: Mapping[str, Any] | None, price: Price | None, is_batched: bool
+    spent_entry: Mapping[str, Any], recorded_price: Mapping[str, Any] | None, price: Price | None, is_batched: bool
 ) -> float:
     """What was paid; where the recipe has another price by now, what it would be."""
-    if price is None or (price_then is not None and price == Price.model_validate(price_then)):
+    if price is None or (recorded_price is not None and price == Price.model_validate(recorded_price)):
         return spent_entry["usd"]
     return (price.in_batch() if is_batched else price).usd(
         Usage(spent_entry["calls"], spent_entry["input_tokens"], spent_entry["output_tokens"])

@@ -37,9 +37,14 @@ class StageProgress:
 
     def __enter__(self) -> Self:
         if self._console.is_terminal and self._total:
-            columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}")
-            columns = *columns, TimeRemainingColumn(), TextColumn("{task.fields[requests]}")
-            self._bar = Progress(*columns, console=self._console)
+            progress_columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+            )
+            progress_columns = *progress_columns, TimeRemainingColumn(), TextColumn("{task.fields[requests]}")
+            self._bar = Progress(*progress_columns, console=self._console)
             self._task = self._bar.add_task(self._stage, total=self._total, rate="", requests="")
             self._bar.start()
         return self

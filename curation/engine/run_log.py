@@ -81,7 +81,7 @@ class Run:
             self._settled[event.stage, event.variant] += 0
         elif isinstance(event, BatchCommitted):
             self._settled[event.stage, event.variant] += event.made + event.rejected + event.quarantined
-            is_due = any(stage == event.stage for stage, _ in self.account.spent)
+            is_due = any(stage_name == event.stage for stage_name, _ in self.account.spent)
         elif isinstance(event, AnswerKnown):
             self._known_answers[event.stage] += 1
         elif isinstance(event, RequestEvent):
@@ -99,12 +99,17 @@ class Run:
     def _write(self) -> None:
         """Write down what was spent and settled so far, stage by stage and model by model."""
         spent_rows = [
-            {"stage": stage, "model": model, **asdict(spent_entry.usage), "usd": spent_entry.usd}
-            for (stage, model), spent_entry in sorted(self.account.spent.items())
+            {"stage": stage_name, "model": model, **asdict(spent_entry.usage), "usd": spent_entry.usd}
+            for (stage_name, model), spent_entry in sorted(self.account.spent.items())
         ]
         settled_rows = [
-            {"stage": stage, "variant": variant, "inputs": settled_inputs, "known_answers": self._known_answers[stage]}
-            for (stage, variant), settled_inputs in self._settled.items()
+            {
+                "stage": stage_name,
+                "variant": variant,
+                "inputs": settled_inputs,
+                "known_answers": self._known_answers[stage_name],
+            }
+            for (stage_name, variant), settled_inputs in self._settled.items()
         ]
         last_video = None if self.last_video is None else show(Video.kind, self.last_video)
         self._content |= {"cost_usd": self.account.usd, "spent": spent_rows, "notes": self.account.notes}
@@ -137,9 +142,9 @@ def recorded(
 
 def error_text(error: BaseException) -> str:
     """What stopped a run, in one line."""
-    text = error.message if isinstance(error, DmforgeError) else f"{type(error).__name__}: {first_line(error)}"
+    message_text = error.message if isinstance(error, DmforgeError) else f"{type(error).__name__}: {first_line(error)}"
     place_prefix = f"{error.where}: " if isinstance(error, DmforgeError) and error.where else ""
-    return shortened(place_prefix + text, MAX_ERROR_CHARS)
+    return shortened(place_prefix + message_text, MAX_ERROR_CHARS)
 
 
 def spent_usd(workspace: WorkspaceFolder) -> float:

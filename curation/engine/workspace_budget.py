@@ -42,10 +42,10 @@ def _answered_usd(workspace: WorkspaceFolder, prices: Mapping[str, Price]) -> Co
 def allowance(workspace: WorkspaceFolder, prices: Mapping[str, Price], budget_usd: float, share: Share) -> Allowance:
     """What a budget for all runs leaves to the run that begins, or to one of several ranks."""
     spent_usd = spent_in_all_runs(workspace, prices)
-    left_usd = budget_usd - spent_usd
+    remaining_usd = budget_usd - spent_usd
     if share.of > 1:
-        left_usd = min(left_usd, _part_of_rank(workspace, budget_usd, spent_usd, share))
-    return Allowance(budget_usd, spent_usd, max(0.0, left_usd), share.rank, share.of)
+        remaining_usd = min(remaining_usd, _part_of_rank(workspace, budget_usd, spent_usd, share))
+    return Allowance(budget_usd, spent_usd, max(0.0, remaining_usd), share.rank, share.of)
 
 
 def _part_of_rank(workspace: WorkspaceFolder, budget_usd: float, spent_usd: float, share: Share) -> float:
@@ -59,9 +59,9 @@ def _part_of_rank(workspace: WorkspaceFolder, budget_usd: float, spent_usd: floa
     )
     before_usd = run_records[-1]["allowance"]["spent_before_usd"] if run_records else spent_usd
     recorded_usd = sum(run_record["cost_usd"] for run_record in run_records)
-    own_usd = sum(run_record["cost_usd"] for run_record in run_records if run_record["allowance"]["rank"] == share.rank)
+    rank_usd = sum(run_record["cost_usd"] for run_record in run_records if run_record["allowance"]["rank"] == share.rank)
     unrecorded_usd = max(0.0, spent_usd - before_usd - recorded_usd)  # perhaps this rank's
-    return (budget_usd - before_usd) / share.of - own_usd - unrecorded_usd
+    return (budget_usd - before_usd) / share.of - rank_usd - unrecorded_usd
 
 
 def _latest_that_spent(workspace: WorkspaceFolder) -> list[dict[str, Any]]:

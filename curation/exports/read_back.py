@@ -160,8 +160,8 @@ def _read_rows(path: Path) -> Iterator[WrittenRecord]:
             written_record = _from_row(row, f"{path.name}:{row_number}")
         except STRUCTURE_ERRORS:
             if not has_records:
-                message = "its first row is neither a trajectory nor a task"
-                raise InputError(message, where=f"{path}:{row_number}", hint=HINT) from None
+                row_fault = "its first row is neither a trajectory nor a task"
+                raise InputError(row_fault, where=f"{path}:{row_number}", hint=HINT) from None
             written_record = WrittenRecord(f"{path.name}:{row_number}", "")
         has_records = True
         yield written_record
@@ -229,7 +229,7 @@ def _from_trl(row: Mapping[str, Any], record_name: str) -> WrittenRecord:
     _, question, prompt_options = _parse_prompt(prompt)
     if prompt_options and not options:  # it says itself that there are none
         question = _without_marks(prompt)
-    windows = tuple(_window(start_s, end_s) for start_s, end_s in row["windows"])
+    gold_windows = tuple(_window(start_s, end_s) for start_s, end_s in row["windows"])
     target_numbers = None
     if row["target_window"] and not response:
         start_s, end_s = map(float, row["target_window"])
@@ -244,7 +244,7 @@ def _from_trl(row: Mapping[str, Any], record_name: str) -> WrittenRecord:
         question,
         options,
         gold_answer,
-        windows,
+        gold_windows,
         target=target_numbers,
         exchanges=exchange_count,
     )
@@ -260,10 +260,10 @@ def _from_hub(row: Mapping[str, Any]) -> WrittenRecord:
     )
     bounds_cs, fps = read_span(row["target_window"]), read_density(row["target_fps"])
     target_numbers = (bounds_cs[0] / 100, bounds_cs[1] / 100, float(fps)) if bounds_cs and fps and not response else None
-    windows = tuple(_window(start_s, end_s) for start_s, end_s in row["windows"])
+    gold_windows = tuple(_window(start_s, end_s) for start_s, end_s in row["windows"])
     return WrittenRecord(
         _text(row, "id"), prompt, response, _choice(row, "kind", KINDS), _text(row, "question"), _texts(row, "options"),
-        _text(row, "gold"), windows, _choice(row, "needs", NEEDS), _duration_cs(row), target=target_numbers,
+        _text(row, "gold"), gold_windows, _choice(row, "needs", NEEDS), _duration_cs(row), target=target_numbers,
     )  # fmt: skip
 
 

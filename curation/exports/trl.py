@@ -23,12 +23,12 @@ def _rows(corpus: Corpus, folder: Path) -> Iterator[dict[str, Any]]:
         write_bytes(folder / coarse_path, packed_video.coarse)
         for sample in packed_video.samples:
             prompt_messages = [{"role": "user", "content": _content(sample, of_prompt=True)}]
-            shown_look = first_look(sample)
-            if shown_look is None:
+            sample_look = first_look(sample)
+            if sample_look is None:
                 yield {"prompt": prompt_messages, "videos": [coarse_path], **_reward_columns(sample)}
                 continue
             clip_path = f"videos/{sample.id}.mp4"
-            write_bytes(folder / clip_path, cut_clip(corpus, packed_video, shown_look))
+            write_bytes(folder / clip_path, cut_clip(corpus, packed_video, sample_look))
             completion_messages = [{"role": "assistant", "content": _content(sample, of_prompt=False)}]
             yield {
                 "prompt": prompt_messages,

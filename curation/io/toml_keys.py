@@ -36,12 +36,12 @@ def renamed_text(text: str, renames: Renames, where: str) -> str:
 def old_keys(values: Mapping[str, Any], renames: Renames, table_path: Path = ()) -> Iterator[tuple[Path, str, str]]:
     """Every renamed key of a file: its table, its old name and its new one."""
     new_name_by_old = renames(table_path)
-    for key, inner_value in values.items():
-        if key in new_name_by_old:
-            yield table_path, key, new_name_by_old[key]
+    for table_key, inner_value in values.items():
+        if table_key in new_name_by_old:
+            yield table_path, table_key, new_name_by_old[table_key]
         for inner_table in inner_value if isinstance(inner_value, list) else [inner_value]:
             if isinstance(inner_table, dict):
-                yield from old_keys(inner_table, renames, (*table_path, new_name_by_old.get(key, key)))
+                yield from old_keys(inner_table, renames, (*table_path, new_name_by_old.get(table_key, table_key)))
 
 
 def renamed_values(values: Mapping[str, Any], renames: Renames, table_path: Path = ()) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def _unused(lake: Lake, stages: Sequence[AnyStage]) -> Iterator[Rejection]:
     )
     if not granted_rounds:
         return
-    granted_stages = {stage for stage, _ in granted_rounds}
+    granted_stages = {granted_stage for granted_stage, _ in granted_rounds}
     for rejection in _rejections(lake, stages, granted_stages):
         rounds_granted = granted_rounds[rejection.stage.name, rejection.input]
         if not rejection.detail.endswith(further_attempts.mark(rounds_granted)):

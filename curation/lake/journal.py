@@ -80,9 +80,9 @@ class Journal:
         self._file = None if read_only else self._open_to_append()
         self._files = sorted(self._folder.glob("*.jsonl"))
         self._locations = JournalIndex(
-            replace(place, file=file_number)
+            replace(answer_place, file=file_number)
             for file_number, journal_path in enumerate(self._files)
-            for place in places_in(journal_path)
+            for answer_place in places_in(journal_path)
         )
 
     def _open_to_append(self) -> int:

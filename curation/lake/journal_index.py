@@ -52,7 +52,10 @@ class JournalIndex:
             self._table.execute(f"CREATE TABLE places (key TEXT PRIMARY KEY, {columns_sql}) WITHOUT ROWID")
             # sorted first: keys are digests, and a tree that is filled at random touches another page of the disk for each
             self._table.execute(f"CREATE TABLE unsorted (key TEXT NOT NULL, {columns_sql}, rank INTEGER NOT NULL)")
-            self._insert("INSERT INTO unsorted VALUES (?, ?, ?, ?, ?, ?)", ((*_row(place), place.rank) for place in entries))
+            self._insert(
+                "INSERT INTO unsorted VALUES (?, ?, ?, ?, ?, ?)",
+                ((*_row(answer_place), answer_place.rank) for answer_place in entries),
+            )
             columns_sql = "key, lim, cut, file, at"
             self._table.execute(f"INSERT OR IGNORE INTO places SELECT {columns_sql} FROM unsorted ORDER BY key, rank, rowid")
             self._table.execute("DROP TABLE unsorted")

@@ -21,7 +21,7 @@ def forget_answers(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
         if batch_path.suffix in (REQUESTS, RESULTS):
             batch_path.unlink()
     video_names = {show("video", video).encode() for video in videos}
-    return sum(_remove_lines(path, video_names) for path in sorted(workspace.journal.glob("*/*.jsonl")))
+    return sum(_remove_lines(journal_path, video_names) for journal_path in sorted(workspace.journal.glob("*/*.jsonl")))
 
 
 def count_answers(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:

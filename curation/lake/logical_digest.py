@@ -39,7 +39,8 @@ def table_digests(view: LakeView) -> list[TableDigest]:
     """One digest for each table that the recipe's stages fill, and one for the outcomes."""
     record_by_table = {record.table: record for stage in view.stages for record in stage.makes}
     digests_of_tables = [
-        _digest(view, table, _identity(record), "id", f'"{table}"') for table, record in sorted(record_by_table.items())
+        _digest(view, table_name, _identity(record), "id", f'"{table_name}"')
+        for table_name, record in sorted(record_by_table.items())
     ]
     return [
         *digests_of_tables,

@@ -115,17 +115,17 @@ def _refuse_other_renditions(target: WorkspaceFolder, source: WorkspaceFolder) -
 
 def _take_over_takedowns(target: WorkspaceFolder, source: WorkspaceFolder) -> None:
     by_reason: defaultdict[str, list[Id]] = defaultdict(list)
-    for video_id, reason in takedowns(source):
-        by_reason[reason].append(video_id)
-    for reason, videos in by_reason.items():
-        takedown.write_takedown(target, videos, reason)
+    for video_id, takedown_reason in takedowns(source):
+        by_reason[takedown_reason].append(video_id)
+    for takedown_reason, video_ids in by_reason.items():
+        takedown.write_takedown(target, video_ids, takedown_reason)
 
 
 def _take_over_media(target: WorkspaceFolder, source: WorkspaceFolder, forgotten_ids: frozenset[Id]) -> int:
     forgotten_names = {base32(video_id) for video_id in forgotten_ids}
     copied_count = _copy_missing(target.media, source.media, "clips.json")
     # receipts last: each comes after the renditions that it describes
-    for media_path in sorted(source.media.glob("*/*"), key=lambda path: path.suffix == ".json"):
+    for media_path in sorted(source.media.glob("*/*"), key=lambda candidate_path: candidate_path.suffix == ".json"):
         if media_path.name.partition(".")[0] not in forgotten_names:
             copied_count += _copy_if_missing(media_path, target.media / media_path.relative_to(source.media))
     return copied_count

@@ -64,8 +64,8 @@ class TakenDown(CommandResult):
         """What the counts don't say."""
         for video_id in self.absent:
             yield f"{show('video', video_id)} is not in this workspace; if it comes, it is not taken in"
-        for video_id, reason in self.earlier.items():
-            yield f"{show('video', video_id)} was forgotten before: {reason}"
+        for video_id, takedown_reason in self.earlier.items():
+            yield f"{show('video', video_id)} was forgotten before: {takedown_reason}"
         if not self.swept:
             yield "someone is reading: the files that held the rows go with the next run"
 
@@ -129,23 +129,23 @@ def _with_spliced(lake: Lake, videos: Sequence[Id]) -> list[Id]:
     for commit in lake.commits.values():
         for part in commit.of(Spliced.table):
             for spliced_table in read_part(lake.workspace.lake, part):
-                has_affected_part = pc.field("part").isin(pa.array(sorted(videos), pa.binary(ID_BYTES)))
-                affected_videos.update(id_list(spliced_table.filter(has_affected_part).column("video")))
+                affected_part_filter = pc.field("part").isin(pa.array(sorted(videos), pa.binary(ID_BYTES)))
+                affected_videos.update(id_list(spliced_table.filter(affected_part_filter).column("video")))
     return [*videos, *sorted(affected_videos - set(videos))]
 
 
 def write_takedown(workspace: WorkspaceFolder, videos: Sequence[Id], reason: str) -> None:
     """Write a takedown into `inputs/forgotten.jsonl`: those of these videos that had none before."""
     takedowns_path, already_forgotten = workspace.forgotten, forgotten_videos(workspace)
-    written_lines = takedowns_path.read_bytes() if takedowns_path.exists() else b""
-    if written_lines and not written_lines.endswith(b"\n"):
-        written_lines += b"\n"
-    new_lines = [
+    old_bytes = takedowns_path.read_bytes() if takedowns_path.exists() else b""
+    if old_bytes and not old_bytes.endswith(b"\n"):
+        old_bytes += b"\n"
+    new_entries = [
         {"video": show("video", video_id), "reason": reason} for video_id in videos if video_id not in already_forgotten
     ]
     write_bytes(
         takedowns_path,
-        written_lines + "".join(json.dumps(takedown_entry) + "\n" for takedown_entry in new_lines).encode("ascii"),
+        old_bytes + "".join(json.dumps(takedown_entry) + "\n" for takedown_entry in new_entries).encode("ascii"),
     )
 
 
@@ -231,5 +231,5 @@ def _removal(videos: frozenset[Id]) -> Removal:
     return Removal(f"forgetting {digest('videos', sorted_ids).hex()}", _video_column, pa.array(sorted_ids, pa.binary(ID_BYTES)))
 
 
-def _video_column(table: str) -> str:
-    return next((record.video_column for record in RECORDS if record.table == table), "video")
+def _video_column(table_name: str) -> str:
+    return next((record.video_column for record in RECORDS if record.table == table_name), "video")

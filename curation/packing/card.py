@@ -108,8 +108,8 @@ def _readme(contents: CardContents) -> str:
 def _front_matter(contents: CardContents) -> str:
     manifest, licence_counts = contents.manifest, contents.tally.licences
     licence_name = licence_counts[0].lower() if len(licence_counts) == 1 else ""
-    other_lines = ["license: other", f"license_name: {json.dumps(', '.join(licence_counts))}"]
-    front_matter_lines = [f"license: {licence_name}"] if licence_name in HUB_LICENCES else other_lines
+    other_licence_lines = ["license: other", f"license_name: {json.dumps(', '.join(licence_counts))}"]
+    front_matter_lines = [f"license: {licence_name}"] if licence_name in HUB_LICENCES else other_licence_lines
     size_category = next((size_name for upper_bound, size_name in SIZES if manifest.samples < upper_bound), "n>10M")
     front_matter_lines += [
         f"pretty_name: {json.dumps(manifest.corpus)}",

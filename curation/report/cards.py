@@ -181,7 +181,7 @@ def cards(
         chosen_task, chosen_candidate = task_by_id.get(task_id), candidate_by_id.get(chosen_subject.subject)
         if chosen_task is None:  # its row went meanwhile
             continue
-        own_samples = [
+        subject_samples = [
             sample
             for sample in samples_by_task[chosen_task.id]
             if sample.candidate == (chosen_candidate.id if chosen_candidate else None)
@@ -197,7 +197,7 @@ def cards(
                 chosen_task,
                 chosen_candidate,
                 video_row,
-                own_samples,
+                subject_samples,
                 [verdict for verdict_group in verdict_groups for verdict in verdict_group],
                 pictures,
                 min_scores,
@@ -255,17 +255,17 @@ def stretches(text: str) -> list[CardText]:
     """The stretches of a text: words, looks, other tags; of a very long text only the beginning."""
     if len(text) > MAX_TEXT_CHARS:
         return [*stretches(text[:MAX_TEXT_CHARS]), CardText("more", f" and {len(text) - MAX_TEXT_CHARS:,} characters more")]
-    found_stretches: list[CardText] = []
+    text_stretches: list[CardText] = []
     copied_until = 0
     for tag_match in re.finditer(f"(?P<look>{LOOK.pattern})|{TAG.pattern}", text, re.DOTALL):
-        if len(found_stretches) >= MAX_STRETCHES:
+        if len(text_stretches) >= MAX_STRETCHES:
             break
-        found_stretches += (
+        text_stretches += (
             [CardText("words", text[copied_until : tag_match.start()])] if tag_match.start() > copied_until else []
         )
-        found_stretches.append(CardText("look" if tag_match["look"] else "tag", tag_match.group()))
+        text_stretches.append(CardText("look" if tag_match["look"] else "tag", tag_match.group()))
         copied_until = tag_match.end()
-    return [*found_stretches, CardText("words", text[copied_until:])] if copied_until < len(text) else found_stretches
+    return [*text_stretches, CardText("words", text[copied_until:])] if copied_until < len(text) else text_stretches
 
 
 def _is_same_answer(option: str, answer: str, task_options: tuple[str, ...]) -> bool:

@@ -20,10 +20,10 @@ MAX_CHARS = 6_000
 def visible(text: object, max_chars: int = MAX_CHARS) -> Markup:
     """A text as markup, isolated from the direction of its neighbours."""
     shown_text, hidden_count = _cut(str(text), max_chars)
-    hidden_note = (
+    hidden_chars_note = (
         Markup(' <span class="more">and {} characters more</span>').format(f"{hidden_count:,}") if hidden_count else Markup()
     )
-    return Markup("<bdi>{}</bdi>{}").format(runs(shown_text), hidden_note)
+    return Markup("<bdi>{}</bdi>{}").format(runs(shown_text), hidden_chars_note)
 
 
 def runs(text: str) -> Markup:

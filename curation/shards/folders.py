@@ -145,7 +145,9 @@ def parse_manifest(manifest_data: bytes, where: str) -> Manifest:
             formats.refuse_newer(FORMAT_SUBJECTS[field_name], manifest_content.get(field_name, 1), supported_format, where)
         if manifest_content.pop("sha256") != _content_sha256(manifest_content):
             raise ValueError("it was changed after it was written")
-        manifest_content = {name: field_value for name, field_value in manifest_content.items() if name not in FORMAT_NUMBERS}
+        manifest_content = {
+            field_name: field_value for field_name, field_value in manifest_content.items() if field_name not in FORMAT_NUMBERS
+        }
         manifest_json = json.dumps(manifest_content)
         manifest = MANIFEST_ADAPTER.validate_json(manifest_json, strict=True)
         if json.dumps(asdict(manifest), sort_keys=True) != json.dumps(manifest_content, sort_keys=True):

@@ -193,14 +193,15 @@ def _require_plausible(batch: pa.RecordBatch, where: str) -> None:
     """Refuse rows with missing or impossible values, and texts that are no UTF-8."""
     batch.validate(full=True)  # Parquet doesn't look whether a text is UTF-8
     for column_name, column_array in zip(batch.schema.names, batch.columns, strict=True):
-        min_value, max_value = 0, 4 * MAX_MEMBER if column_name.endswith("size") else MAX_OFFSET  # a video has three members
+        min_plausible = 0
+        max_plausible = 4 * MAX_MEMBER if column_name.endswith("size") else MAX_OFFSET  # a video has three members
         untyped_column: Any = column_array
         flat_values: Any = untyped_column.flatten() if pa.types.is_list(column_array.type) else untyped_column
         if column_array.null_count or flat_values.null_count:
             raise InputError(f"the index says nothing of {column_name}", where=where, hint=HINT)
         if pa.types.is_integer(flat_values.type) and len(flat_values):
             min_and_max: Any = pc.min_max(flat_values).as_py()
-            if min_and_max["min"] < min_value or min_and_max["max"] > max_value:
+            if min_and_max["min"] < min_plausible or min_and_max["max"] > max_plausible:
                 raise InputError(
                     f"the index says that {column_name} is {min_and_max['min']} to {min_and_max['max']}", where=where, hint=HINT
                 )

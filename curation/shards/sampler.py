@@ -68,8 +68,8 @@ class CorpusDataset:
         """Read a batch, as a DataLoader calls it: each corpus is read once."""
         example_by_number: dict[int, Example] = {}
         numbers_by_corpus: dict[int, list[int]] = {}
-        for global_number in dict.fromkeys(turn.number for turn in turns):
-            numbers_by_corpus.setdefault(bisect_right(self._ends, global_number), []).append(global_number)
+        for global_sample_number in dict.fromkeys(turn.number for turn in turns):
+            numbers_by_corpus.setdefault(bisect_right(self._ends, global_sample_number), []).append(global_sample_number)
         for corpus_index, global_numbers in numbers_by_corpus.items():
             corpus = self.corpora[corpus_index]
             first_global_number = self._ends[corpus_index] - len(corpus)

@@ -64,8 +64,8 @@ class TarMember:
 def split_name(member_name: str) -> tuple[str, str]:
     """Split a member's name into key and suffix: `a/b.coarse.mp4` is `a/b` and `coarse.mp4`."""
     folder_part, slash_or_empty, file_part = member_name.rpartition("/")
-    key, _, suffix = file_part.partition(".")
-    return folder_part + slash_or_empty + key, suffix
+    member_key, _, member_suffix = file_part.partition(".")
+    return folder_part + slash_or_empty + member_key, member_suffix
 
 
 def padded(size_bytes: int) -> int:
@@ -123,8 +123,8 @@ def _member(header_block: bytes, shard_name: str, header_start: int, header_offs
         raise BadShard(
             shard_name, member_key, header_start, f"not a plain file: a link, a device or a folder called {long_name!r}"
         )
-    name_parts = PurePosixPath(long_name).parts
-    if not name_parts or ".." in name_parts or long_name.startswith("/") or "\\" in long_name or not long_name.isprintable():
+    path_parts = PurePosixPath(long_name).parts
+    if not path_parts or ".." in path_parts or long_name.startswith("/") or "\\" in long_name or not long_name.isprintable():
         raise BadShard(shard_name, member_key, header_start, f"a name that leaves the folder or is none: {long_name!r}")
     if member_size > MAX_MEMBER:
         raise BadShard(shard_name, member_key, header_start, f"a member of {member_size} bytes; at most {MAX_MEMBER} are taken")

@@ -96,7 +96,7 @@ def _checked_types(questions: Iterable[Question | RefusedQuestion]) -> Iterator[
             question_texts += question.options
             question_numbers: list[Any] = [time_s for window in question.windows for time_s in window]
             question_numbers += [
-                question_number for question_number in (question.duration_s, question.fps) if question_number is not None
+                duration_or_fps for duration_or_fps in (question.duration_s, question.fps) if duration_or_fps is not None
             ]
             if (
                 not all(isinstance(question_number, int | float) for question_number in question_numbers)

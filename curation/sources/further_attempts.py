@@ -54,11 +54,11 @@ def grant(workspace: WorkspaceFolder, rounds: Sequence[FurtherRound]) -> None:
 def take_over_rounds(workspace: WorkspaceFolder, source_workspace: WorkspaceFolder) -> None:
     """Add the rounds of another workspace by which it has granted an input more than this one has."""
     own_counts, new_rounds = Counter(_key(own_round) for own_round in further_rounds(workspace)), list[FurtherRound]()
-    other_counts = Counter[tuple[str, Id]]()
-    for other_round in further_rounds(source_workspace):
-        other_counts[_key(other_round)] += 1
-        if other_counts[_key(other_round)] > own_counts[_key(other_round)]:
-            new_rounds.append(other_round)
+    source_counts = Counter[tuple[str, Id]]()
+    for source_round in further_rounds(source_workspace):
+        source_counts[_key(source_round)] += 1
+        if source_counts[_key(source_round)] > own_counts[_key(source_round)]:
+            new_rounds.append(source_round)
     if new_rounds:
         grant(workspace, new_rounds)
 
@@ -110,12 +110,12 @@ def _to_line(further_round: FurtherRound) -> bytes:
 def _parsed(round_line: bytes, where: str) -> FurtherRound:
     try:
         round_values = json.loads(round_line)
-        stage, grant_reason = round_values["stage"], round_values["reason"]
-        if not isinstance(stage, str) or not isinstance(grant_reason, str):
+        stage_name, grant_reason = round_values["stage"], round_values["reason"]
+        if not isinstance(stage_name, str) or not isinstance(grant_reason, str):
             raise TypeError("stage and reason are texts")
-        (input_kind, input_id), (video_kind, video) = read(round_values["input"]), read(round_values["video"])
+        (input_kind, input_id), (video_kind, video_id) = read(round_values["input"]), read(round_values["video"])
         if video_kind != "video":
             raise ValueError(f"{round_values['video']!r} is the id of no video")
-        return FurtherRound(stage, input_id, input_kind, video, grant_reason)
+        return FurtherRound(stage_name, input_id, input_kind, video_id, grant_reason)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError) as error:
         raise InputError(f"no further attempts: {error}", where=where, hint=f"write {EXAMPLE}, or delete the line") from None

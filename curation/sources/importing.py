@@ -69,12 +69,12 @@ def _import_row(row: AnnotationRow, video: Video | None) -> Result:
 
 
 def _task(row: AnnotationRow, question: Question, checked_task: CheckedTask) -> Task:
-    extra_values = dict(question.extras) | ({} if question.fps is None else {"fps": question.fps})
+    task_extras = dict(question.extras) | ({} if question.fps is None else {"fps": question.fps})
     return Task(
         row.video, checked_task.kind, checked_task.question, checked_task.options, checked_task.answer,
         checked_task.windows, checked_task.needs,
         source=row.source, licence=row.licence, terms=row.terms, split=row.split, origin=row.origin,
-        flags=", ".join(checked_task.flags), extras=json.dumps(extra_values) if extra_values else "",
+        flags=", ".join(checked_task.flags), extras=json.dumps(task_extras) if task_extras else "",
     )  # fmt: skip
 
 

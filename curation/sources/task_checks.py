@@ -125,11 +125,11 @@ def _windows(
 def _fault_of_options(answer: str, option_texts: Sequence[str]) -> str:
     if len(option_texts) > MAX_OPTIONS:
         return f"more than {MAX_OPTIONS} options"
-    right_index = choice(answer, tuple(option_texts))
-    if right_index is None:
+    answer_index = choice(answer, tuple(option_texts))
+    if answer_index is None:
         # two options with the same text are named by none of them
         return "two options are the right one" if list(option_texts).count(answer) > 1 else "answer not among the options"
-    return "two options are the right one" if list(option_texts).count(option_texts[right_index]) > 1 else ""
+    return "two options are the right one" if list(option_texts).count(option_texts[answer_index]) > 1 else ""
 
 
 def right_option(question: Question, option_index: int) -> Question:

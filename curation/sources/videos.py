@@ -70,9 +70,9 @@ def listed(workspace: WorkspaceFolder) -> dict[str, ListedVideo]:
     for line_number, list_line in enumerate(list_lines, 1):
         try:
             if list_line.strip():
-                video = ListedVideo(**json.loads(list_line))
-                video_by_sha256[video.sha256] = video
-                _check_texts(video)
+                listed_video = ListedVideo(**json.loads(list_line))
+                video_by_sha256[listed_video.sha256] = listed_video
+                _check_texts(listed_video)
         except (ValueError, TypeError, RecursionError) as error:
             hint = "correct the line, or delete it and ingest the file again"
             raise InputError(f"not a video: {error}", where=f"{list_path}:{line_number}", hint=hint) from None

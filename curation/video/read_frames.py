@@ -37,8 +37,8 @@ SCALER = int(Interpolation.AREA) | SWS_ACCURATE_RND | SWS_BITEXACT
 def read_look(clips: Clips, video: Video, look: Look, grid_source: Path | bytes) -> Frames:
     """The frames of a look at the size at which they are shown: where all looks have one, they are stored so."""
     frame_plan, frame_size = clips.shown(video, look)
-    shown_size = None if clips.look_size == "fixed" else frame_size
-    return _read(grid_source, frame_plan.indices, Fraction(GRID_FPS), gop_frames=GRID_FPS, size=shown_size)
+    target_size = None if clips.look_size == "fixed" else frame_size
+    return _read(grid_source, frame_plan.indices, Fraction(GRID_FPS), gop_frames=GRID_FPS, size=target_size)
 
 
 def read_coarse(source: Path | bytes, frame_indices: Sequence[int]) -> Frames:

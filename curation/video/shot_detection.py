@@ -88,8 +88,8 @@ def cell_distances(cells_a: Cells, cells_b: Cells) -> NDArray[np.float32]:
 def cells(picture: NDArray[np.uint8]) -> Cells:
     """The means of `CELLS` x `CELLS` parts of a picture; sizes are multiples of 32."""
     cell_height, cell_width = picture.shape[0] // CELLS, picture.shape[1] // CELLS
-    picture_parts = picture[: cell_height * CELLS, : cell_width * CELLS].reshape(CELLS, cell_height, CELLS, cell_width, 3)
-    return picture_parts.mean(axis=(1, 3), dtype=np.float32)
+    cell_pixels = picture[: cell_height * CELLS, : cell_width * CELLS].reshape(CELLS, cell_height, CELLS, cell_width, 3)
+    return cell_pixels.mean(axis=(1, 3), dtype=np.float32)
 
 
 def _locate_cut(media: Media, first_frame: int, last_frame: int) -> int | None:

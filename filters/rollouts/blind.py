@@ -43,13 +43,13 @@ class Blind(RolloutStage[TaskWithVideo, Rollout | Verdict]):
 
     def posed_task(self, item: TaskWithVideo | CandidateWithTask, index: int) -> Task:
         task = item.task
-        right_index = choice(task.answer, task.options)
-        if right_index is None:
+        answer_index = choice(task.answer, task.options)
+        if answer_index is None:
             return task
         option_order = [*range(len(task.options))]
         Random(task.id + index.to_bytes(4)).shuffle(option_order)
         return replace(
-            task, options=tuple(task.options[option_index] for option_index in option_order), answer=task.options[right_index]
+            task, options=tuple(task.options[option_index] for option_index in option_order), answer=task.options[answer_index]
         )
 
     def arms_to_continue(self, trial: Experiment) -> Collection[str]:

@@ -146,9 +146,9 @@ class RolloutStage(Batch[In, Out]):
     def settings_id(self, video: Video) -> Id:
         """An id of all that decides a rollout besides its task, student, arm and index."""
         config = self.config
-        shown_settings = [config.clips.for_video(video).semantic(), config.max_visual_tokens, self.shows_coarse_clip]
+        hashed_settings = [config.clips.for_video(video).semantic(), config.max_visual_tokens, self.shows_coarse_clip]
         return digest(
-            "settings", [ROLLOUT_VERSION, config.student.semantic(), config.temperature, config.max_tokens, *shown_settings]
+            "settings", [ROLLOUT_VERSION, config.student.semantic(), config.temperature, config.max_tokens, *hashed_settings]
         )
 
     def check(self, workspace: WorkspaceFolder) -> None:

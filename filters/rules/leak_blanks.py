@@ -150,8 +150,8 @@ def _answer(rule_input: RuleInput) -> re.Pattern[str] | None:
         if option_index is not None:
             letter_patterns += _letters(option_index, question_text)
             answer_text = rule_input.options[option_index]
-        other_texts = " ".join((rule_input.question, *(option for option in rule_input.options if option != answer_text)))
-        text_patterns += _texts(answer_text, _stems(other_texts)) if rule_input.kind != "grounding" else []
+        other_task_texts = " ".join((rule_input.question, *(option for option in rule_input.options if option != answer_text)))
+        text_patterns += _texts(answer_text, _stems(other_task_texts)) if rule_input.kind != "grounding" else []
     if not letter_patterns and not text_patterns:
         return None
     letter_class, text_class = words(" | ".join(letter_patterns or ["(?!)"])), words(" | ".join(text_patterns or ["(?!)"]))
@@ -194,7 +194,7 @@ def _texts(text: str, stems_of_others: frozenset[str]) -> Iterator[str]:
 
 def _bounds(rule_input: RuleInput) -> frozenset[float]:
     """In seconds, of the windows where the answer shows and of the answer itself."""
-    answer_spans_cs = (read_span(text.strip()) for text in (rule_input.gold, rule_input.answers[0].text))
+    answer_spans_cs = (read_span(answer_text.strip()) for answer_text in (rule_input.gold, rule_input.answers[0].text))
     gold_bounds_cs = ((gold_window.start_cs, gold_window.end_cs) for gold_window in rule_input.windows)
     return frozenset(time_cs / 100 for bounds_cs in (*answer_spans_cs, *gold_bounds_cs) if bounds_cs for time_cs in bounds_cs)
 

@@ -101,10 +101,12 @@ def parts_of(sentence: LeakSentence, known_words: Set[str] | None = None) -> Ite
 
 def with_neighbours(sentence_weights: Sequence[int]) -> list[int]:
     """The weight of each sentence of a thought, and its share in those beside it."""
-    shared_weights = [0, *(max(0, own_weight - SHARED_ABOVE) // 3 for own_weight in sentence_weights), 0]
+    shared_weights = [0, *(max(0, sentence_weight - SHARED_ABOVE) // 3 for sentence_weight in sentence_weights), 0]
     return [
-        share_before + own_weight + share_after
-        for share_before, own_weight, share_after in zip(shared_weights, sentence_weights, shared_weights[2:], strict=False)
+        share_before + sentence_weight + share_after
+        for share_before, sentence_weight, share_after in zip(
+            shared_weights, sentence_weights, shared_weights[2:], strict=False
+        )
     ]
 
 

@@ -216,7 +216,7 @@ class Selection:
         )
         self.connection.execute(_DECIDED.format(undetermined=UNDETERMINED), {"needed": required_bits})
         order_columns = "".join(f"s{filter_names.index(filter_name)} DESC NULLS LAST, " for filter_name in requirements.order)
-        counted_columns = "".join(f", of_{dimension}" for dimension in self._counted_dimensions)
+        counted_columns = "".join(f", of_{counted_dimension}" for counted_dimension in self._counted_dimensions)
         self.connection.execute(_BEST.format(order=order_columns, counted=counted_columns))
 
     def _gather_standing(self, filter_names: list[str], bounds: Bounds) -> None:

@@ -129,7 +129,10 @@ def _candidate_table(connection: duckdb.DuckDBPyConnection) -> pa.Table:
     candidate_table = connection.sql(joined_sql, params=filter_names).to_arrow_table()
     connection.unregister("seen")
     connection.unregister("scored")
-    own_names = candidate_table.column_names[: len(candidate_columns.column_names)]
+    candidate_column_names = candidate_table.column_names[: len(candidate_columns.column_names)]
     return candidate_table.rename_columns(
-        [*own_names, *(f"{filter_name}_score" if filter_name in own_names else filter_name for filter_name in filter_names)]
+        [
+            *candidate_column_names,
+            *(f"{filter_name}_score" if filter_name in candidate_column_names else filter_name for filter_name in filter_names),
+        ]
     )

@@ -103,13 +103,13 @@ def roll(engine: Engine, requests: Sequence[RolloutRequest], limits: RolloutLimi
     limits = limits or RolloutLimits()
     rollout_rows = [_begin_row(request) for request in requests]
     conversation = engine.converse([request.sampling for request in requests])
-    added_pieces, rows_at_work = _openings(rollout_rows, limits), set[int]()
-    while added_pieces or rows_at_work:
-        rows_at_work |= added_pieces.keys()
-        may_look = {row_index for row_index in added_pieces if len(rollout_rows[row_index].looks) < limits.max_looks}
-        output_by_row = conversation.step(added_pieces, may_look)
+    pieces_by_row, rows_at_work = _openings(rollout_rows, limits), set[int]()
+    while pieces_by_row or rows_at_work:
+        rows_at_work |= pieces_by_row.keys()
+        may_look = {row_index for row_index in pieces_by_row if len(rollout_rows[row_index].looks) < limits.max_looks}
+        output_by_row = conversation.step(pieces_by_row, may_look)
         rows_at_work -= output_by_row.keys()
-        added_pieces = _take_outputs(rollout_rows, output_by_row, limits)
+        pieces_by_row = _take_outputs(rollout_rows, output_by_row, limits)
     failed_by_row = {row_index: rollout_row.failed for row_index, rollout_row in enumerate(rollout_rows) if rollout_row.failed}
     if failed_by_row:
         raise RolloutError(
@@ -135,28 +135,28 @@ def _begin_row(request: RolloutRequest) -> _Row:
 
 def _openings(rows: Sequence[_Row], limits: RolloutLimits) -> dict[int, Sequence[PromptPiece]]:
     """The pieces that each row begins with, by row index."""
-    added_pieces: dict[int, Sequence[PromptPiece]] = {}
+    pieces_by_row: dict[int, Sequence[PromptPiece]] = {}
     for row_index, rollout_row in enumerate(rows):
         if rollout_row.visual_tokens > limits.max_visual_tokens:
             rollout_row.ending = "over_budget"
         elif rollout_row.request.opening:
             rollout_row.pieces.append(Piece("runtime", rollout_row.request.opening))
-            added_pieces[row_index] = (*rollout_row.request.prompt, PromptPiece(rollout_row.pieces[-1]))
+            pieces_by_row[row_index] = (*rollout_row.request.prompt, PromptPiece(rollout_row.pieces[-1]))
         elif rollout_row.request.forced is None:
-            added_pieces[row_index] = rollout_row.request.prompt
+            pieces_by_row[row_index] = rollout_row.request.prompt
         else:
             rollout_row.pieces.append(Piece("runtime", _command(rollout_row.request.thought, rollout_row.request.forced)))
             clip_piece = _cut(rollout_row, rollout_row.request.forced, limits)
             if clip_piece is not None:
-                added_pieces[row_index] = (*rollout_row.request.prompt, PromptPiece(rollout_row.pieces[-2]), clip_piece)
-    return added_pieces
+                pieces_by_row[row_index] = (*rollout_row.request.prompt, PromptPiece(rollout_row.pieces[-2]), clip_piece)
+    return pieces_by_row
 
 
 def _take_outputs(
     rows: Sequence[_Row], output_by_row: Mapping[int, GeneratedText | FailedRow], limits: RolloutLimits
 ) -> dict[int, Sequence[PromptPiece]]:
     """Record what the policy wrote in each row; return the clips that rows asked for, by row index."""
-    added_pieces: dict[int, Sequence[PromptPiece]] = {}
+    pieces_by_row: dict[int, Sequence[PromptPiece]] = {}
     for row_index, written_output in output_by_row.items():
         rollout_row = rows[row_index]
         if isinstance(written_output, FailedRow):
@@ -173,8 +173,8 @@ def _take_outputs(
                 continue
             clip_piece = _cut(rollout_row, look, limits)
             if clip_piece is not None:
-                added_pieces[row_index] = (clip_piece,)
-    return added_pieces
+                pieces_by_row[row_index] = (clip_piece,)
+    return pieces_by_row
 
 
 def look_of(text: str, look_count: int = 1) -> Look | None:

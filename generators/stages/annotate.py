@@ -85,7 +85,7 @@ class AnnotateConfig(RetryingConfig):
 
     def each(self) -> list[TeacherConfig]:
         """One configuration for each teacher."""
-        own_settings = [
+        teacher_settings = [
             {
                 setting_name: setting_value
                 for setting_name, setting_value in teacher_share
@@ -93,17 +93,17 @@ class AnnotateConfig(RetryingConfig):
             }
             for teacher_share in self.teachers
         ]
-        return [self.model_copy(update=own_setting) for own_setting in own_settings] or [self]
+        return [self.model_copy(update=settings_update) for settings_update in teacher_settings] or [self]
 
     def chosen(self, task: Task) -> int:
         """The index of the teacher that a task is assigned to, by its id."""
-        shares = [teacher.share for teacher in self.teachers] or [1.0]
-        drawn_point = int.from_bytes(digest("teacher", task.id)[:8]) / 2**64 * sum(shares)
-        for teacher_index, share in enumerate(shares):
-            drawn_point -= share
+        teacher_shares = [teacher.share for teacher in self.teachers] or [1.0]
+        drawn_point = int.from_bytes(digest("teacher", task.id)[:8]) / 2**64 * sum(teacher_shares)
+        for teacher_index, teacher_share in enumerate(teacher_shares):
+            drawn_point -= teacher_share
             if drawn_point < 0:
                 return teacher_index
-        return len(shares) - 1
+        return len(teacher_shares) - 1
 
 
 class SeveralTeachersStage(RetryingStage[In, Out]):

@@ -172,15 +172,15 @@ def drafts(
     slots: list[tuple[QuestionType, Form]],
 ) -> tuple[QuestionDraft, ...]:
     """Drafts from a reply, each with the first fault of its text."""
-    slots_left, made_drafts = Counter(question_type for question_type, _ in slots), list[QuestionDraft]()
+    slots_left_by_type, made_drafts = Counter(question_type for question_type, _ in slots), list[QuestionDraft]()
     sound_questions: list[str] = []
     for question_index, written_question in enumerate(reply.questions):
         windows = _windows(written_question, video)
-        text_fault = fault(written_question, windows, slots_left[written_question.type] > 0, sound_questions)
+        text_fault = fault(written_question, windows, slots_left_by_type[written_question.type] > 0, sound_questions)
         if not text_fault and overlap_cs(windows, gaps):
             text_fault = IN_GAP
         if not text_fault:
-            slots_left[written_question.type] -= 1
+            slots_left_by_type[written_question.type] -= 1
             sound_questions.append(written_question.question)
         is_grounded = written_question.form == "grounded" and windows
         made_drafts.append(
@@ -216,11 +216,13 @@ def _apportioned(weights: dict[Kind, float], count: int, rng: Random) -> list[Ki
     """`count` names, each in proportion to its weight; remainders are drawn."""
     weight_sum = sum(weights.values())
     # in alphabetical order: the order in a recipe must not matter
-    share_by_kind = {name: count * weight / weight_sum for name, weight in sorted(weights.items()) if weight > 0}
-    kind_names = [name for name, share in share_by_kind.items() for _ in range(int(share))]
-    remainder_by_kind = {name: share % 1 for name, share in share_by_kind.items()}
+    share_by_kind = {
+        kind_name: count * kind_weight / weight_sum for kind_name, kind_weight in sorted(weights.items()) if kind_weight > 0
+    }
+    kind_names = [kind_name for kind_name, kind_share in share_by_kind.items() for _ in range(int(kind_share))]
+    remainder_by_kind = {kind_name: kind_share % 1 for kind_name, kind_share in share_by_kind.items()}
     while len(kind_names) < count:
-        kind_name = rng.choices(list(remainder_by_kind), [max(share, 1e-9) for share in remainder_by_kind.values()])[0]
+        kind_name = rng.choices(list(remainder_by_kind), [max(remainder, 1e-9) for remainder in remainder_by_kind.values()])[0]
         kind_names.append(kind_name)
         remainder_by_kind[kind_name] = 0.0
     return kind_names

@@ -223,7 +223,7 @@ def segments(cut_frames: tuple[int, ...], duration_cs: int, longest_s: float, sh
     made_segments: list[Segment] = []
     for start_cs, stop_cs in zip(part_starts_cs, [*part_starts_cs[1:], duration_cs], strict=True):
         part_count = max(1, -int(-(stop_cs - start_cs) // (100 * longest_s)))
-        bounds_cs = [start_cs + (stop_cs - start_cs) * index // part_count for index in range(part_count + 1)]
+        bounds_cs = [start_cs + (stop_cs - start_cs) * bound_number // part_count for bound_number in range(part_count + 1)]
         for bound_index in range(part_count):
             made_segments.append(
                 Segment(Window(bounds_cs[bound_index], bounds_cs[bound_index + 1]), goes_on=bound_index < part_count - 1)

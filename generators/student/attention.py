@@ -174,8 +174,8 @@ def _attend_branches(key: torch.Tensor, value: torch.Tensor, branches: list[Piec
     branch_tensors = [_padded_batch([branch_piece[tensor_index][0] for branch_piece in branches]) for tensor_index in range(3)]
     shared_key_and_value = [key_or_value.expand(len(branches), -1, -1, -1) for key_or_value in (key, value)]
     branch_keys, branch_values = (
-        torch.cat([shared_part, own_part], 2)
-        for shared_part, own_part in zip(shared_key_and_value, branch_tensors[1:], strict=True)
+        torch.cat([shared_tensor, branch_tensor], 2)
+        for shared_tensor, branch_tensor in zip(shared_key_and_value, branch_tensors[1:], strict=True)
     )
     attended_branches = _attend_behind(branch_tensors[0], branch_keys, branch_values, scaling)
     return torch.cat(

@@ -47,19 +47,19 @@ def weights_of(model: Any) -> dict[str, LiveWeight]:
     """All weights by their names in a checkpoint; tied weights stand there once."""
     unwrapped_model = plain_model(model)
     adapted_layers = {
-        name: adapted_layer
-        for name, adapted_layer in unwrapped_model.named_modules()
+        module_name: adapted_layer
+        for module_name, adapted_layer in unwrapped_model.named_modules()
         if hasattr(adapted_layer, "get_delta_weight")
     }
     weight_by_name: dict[str, LiveWeight] = {}
-    for name, parameter in unwrapped_model.named_parameters():
-        adapted_name, _, parameter_name = name.rpartition(".base_layer.")
+    for weight_name, parameter in unwrapped_model.named_parameters():
+        adapted_name, _, parameter_name = weight_name.rpartition(".base_layer.")
         if adapted_name:
             weight_by_name[f"{adapted_name}.{parameter_name}"] = LiveWeight(
                 parameter, adapted_layers[adapted_name] if parameter_name == "weight" else None
             )
-        elif ".lora_" not in name:
-            weight_by_name[name] = LiveWeight(parameter)
+        elif ".lora_" not in weight_name:
+            weight_by_name[weight_name] = LiveWeight(parameter)
     return weight_by_name
 
 

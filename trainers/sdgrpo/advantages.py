@@ -76,8 +76,8 @@ def _blend(
         reasoning_advantage = sampling_advantage
     return Advantage(
         *(
-            holistic_weight * holistic_advantage + (1 - holistic_weight) * own_segment
-            for own_segment in (sampling_advantage, reasoning_advantage)
+            holistic_weight * holistic_advantage + (1 - holistic_weight) * segment_advantage
+            for segment_advantage in (sampling_advantage, reasoning_advantage)
         )
     )
 

@@ -93,8 +93,8 @@ class RaggedCache:
             moved_indices = (table.to(key.device) for table in (self._from_row, self._from_column, self._to_column))
             self._from_row, self._from_column, self._to_column = moved_indices
         active_slices: list[torch.Tensor] = []
-        for index_tensor, new_values in ((self._keys[layer_index], key), (self._values[layer_index], value)):
-            index_tensor[self._from_row, :, self._to_column] = new_values[self._from_row, :, self._from_column].to(
+        for index_tensor, new_tensor in ((self._keys[layer_index], key), (self._values[layer_index], value)):
+            index_tensor[self._from_row, :, self._to_column] = new_tensor[self._from_row, :, self._from_column].to(
                 index_tensor.dtype
             )
             active_slices.append(index_tensor[: self._active_rows, :, : self._longest])
@@ -128,7 +128,7 @@ class RaggedCache:
             displaced_row = self._slot_of_row.index(new_slot)
             max_cached_tokens = max(self.lengths[row_index], self.lengths[displaced_row])
             for cache_tensor in (*self._keys, *self._values):
-                displaced_values = cache_tensor[new_slot, :, :max_cached_tokens].clone()
+                displaced_tensor = cache_tensor[new_slot, :, :max_cached_tokens].clone()
                 cache_tensor[new_slot, :, :max_cached_tokens] = cache_tensor[old_slot, :, :max_cached_tokens]
-                cache_tensor[old_slot, :, :max_cached_tokens] = displaced_values
+                cache_tensor[old_slot, :, :max_cached_tokens] = displaced_tensor
             self._slot_of_row[row_index], self._slot_of_row[displaced_row] = new_slot, old_slot

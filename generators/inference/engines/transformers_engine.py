@@ -107,15 +107,15 @@ class TransformersConversation:
             prompt_pieces = [piece for piece in added[row_index] if piece.piece.author == "prompt"]
             if 0 < len(prompt_pieces) < len(added[row_index]):
                 rows_by_prompt.setdefault(_key(prompt_pieces), []).append(row_index)
-        for first_index, *other_indices in rows_by_prompt.values():
-            if not other_indices:
+        for first_index, *equal_indices in rows_by_prompt.values():
+            if not equal_indices:
                 continue
             prompt_run, *later_runs = self._rows[first_index].waiting
             self._rows[first_index].waiting = [prompt_run]
             self._forward([first_index])
-            self._repeat(first_index, other_indices)
+            self._repeat(first_index, equal_indices)
             self._rows[first_index].waiting = later_runs
-            for row_index in other_indices:
+            for row_index in equal_indices:
                 self._rows[row_index].waiting = self._rows[row_index].waiting[1:]
 
     def _repeat(self, source_row: int, target_rows: Sequence[int]) -> None:
@@ -148,12 +148,12 @@ class TransformersConversation:
             for row_index, (token_id, log_prob) in zip(active_rows, self._sample_tokens(active_rows, next_logits), strict=True):
                 ids_by_row[row_index].append(token_id)
                 log_probs_by_row[row_index].append(log_prob)
-                row = self._rows[row_index]
-                row.tokens_left -= 1
-                row.waiting = [TokenRun("policy", np.array([token_id], np.int64))]
+                engine_row = self._rows[row_index]
+                engine_row.tokens_left -= 1
+                engine_row.waiting = [TokenRun("policy", np.array([token_id], np.int64))]
                 if token_id == vocabulary.end:
                     stop_by_row[row_index] = "end"
-                elif not row.tokens_left:
+                elif not engine_row.tokens_left:
                     stop_by_row[row_index] = "length"
                 elif token_id == vocabulary.look_end and row_index in may_look:
                     stop_by_row[row_index] = "look"
@@ -211,17 +211,17 @@ class TransformersConversation:
         patches_of_clips: list[torch.Tensor] = []
         clip_grids: list[tuple[int, int, int]] = []
         for row_index in row_indices:
-            row = self._rows[row_index]
-            ids_by_row.append(np.concatenate([token_run.ids for token_run in row.waiting]))
-            clips = [clip for token_run in row.waiting for clip in token_run.clips]
+            engine_row = self._rows[row_index]
+            ids_by_row.append(np.concatenate([token_run.ids for token_run in engine_row.waiting]))
+            clips = [clip for token_run in engine_row.waiting for clip in token_run.clips]
             if len(ids_by_row[-1]) == 1:  # nearly every time: what was just written
-                positions_by_row.append(np.full((3, 1), row.next_position))
-                row.next_position += 1
+                positions_by_row.append(np.full((3, 1), engine_row.next_position))
+                engine_row.next_position += 1
             else:
                 patch_cells = [patch_cell for clip in clips for patch_cell in cells_of(clip)]
-                positions_by_row.append(positions(ids_by_row[-1], video_pad_id, patch_cells, row.next_position))
-                row.next_position = next_position(positions_by_row[-1], row.next_position)
-            row.waiting = []
+                positions_by_row.append(positions(ids_by_row[-1], video_pad_id, patch_cells, engine_row.next_position))
+                engine_row.next_position = next_position(positions_by_row[-1], engine_row.next_position)
+            engine_row.waiting = []
             patches_of_clips += [torch.from_numpy(patchify(clip.frames)) for clip in clips]
             clip_grids += [grid_of(clip.frames) for clip in clips]
         if not patches_of_clips:

@@ -88,12 +88,12 @@ class Oracle:
         if view is not None and world_question is not None:
             defect_context = _situation(request, view, world_question)
             if isinstance(reply, AnswerReply) and _looks_elsewhere(defect_context):
-                reply, defect = self._with_memory(reply, defect_context, request, self._behaviour.draw("knows", body))
+                reply, defect_name = self._with_memory(reply, defect_context, request, self._behaviour.draw("knows", body))
             else:
-                reply, defect = self._with_defect(reply, defect_context, self._behaviour.draw("defect", body))
-            if defect is not None:
+                reply, defect_name = self._with_defect(reply, defect_context, self._behaviour.draw("defect", body))
+            if defect_name is not None:
                 planted_defect = PlantedDefect(
-                    file_name(view.world_index), request.question, request.reply, request.attempt, defect
+                    file_name(view.world_index), request.question, request.reply, request.attempt, defect_name
                 )
         reply_fault = self._behaviour.reply_fault(body)
         # an unreadable reply holds no defect

@@ -135,12 +135,14 @@ def _jpeg_bytes(content_part: Any, field: str) -> bytes:
 
 def _reply_name(request: Any) -> str:
     try:
-        name = request["response_format"]["json_schema"]["name"]
+        schema_name = request["response_format"]["json_schema"]["name"]
     except (KeyError, TypeError):
         raise BadRequest("ask for a reply by its JSON schema", "response_format") from None
-    if name not in REPLIES:
-        raise BadRequest(f"no schema {name!r} is known here: {', '.join(sorted(REPLIES))}", "response_format.json_schema.name")
-    return name
+    if schema_name not in REPLIES:
+        raise BadRequest(
+            f"no schema {schema_name!r} is known here: {', '.join(sorted(REPLIES))}", "response_format.json_schema.name"
+        )
+    return schema_name
 
 
 def _wanted_questions(text: str) -> tuple[tuple[QuestionType, Form], ...]:

@@ -261,7 +261,7 @@ def _wrong_answer(answer: str, situation: DefectContext, rng: Random) -> str | N
     wrong_candidates = [
         similar_answer
         for similar_answer in _similar_answers(situation)
-        if not any(matches(similar_answer, given_answer, situation.options) for given_answer in answers_given)
+        if not any(matches(similar_answer, earlier_answer, situation.options) for earlier_answer in answers_given)
     ]
     return rng.choice(wrong_candidates) if wrong_candidates else None
 

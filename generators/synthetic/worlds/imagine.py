@@ -80,22 +80,24 @@ def imagine(seed: int, knobs: WorldKnobs, duration_s: int = MIN_DURATION_S) -> S
     has_other_object = knobs.bystander or knobs.decoy
     visit_windows = _windows(rng, 1 + knobs.returns + has_other_object, knobs.tenths, 100 * duration_s)
     if has_other_object:
-        *visit_windows, other_window = rng.sample(visit_windows, len(visit_windows))
+        *visit_windows, other_object_window = rng.sample(visit_windows, len(visit_windows))
         visit_windows.sort(key=lambda visit_window: visit_window.start_cs)
     else:
-        other_window = visit_windows[0]
+        other_object_window = visit_windows[0]
     first_visit = Visit(visit_windows[0], colours[0], shapes[0], drawn_places[0], Deed())
     first_visit = first_visit.doing(_deed(rng, first_visit))
-    visits = [first_visit]
+    scripted_visits = [first_visit]
     if knobs.returns:
         second_visit = replace(first_visit, window=visit_windows[1], place=drawn_places[1], deed=Deed())
-        visits.append(second_visit.doing(_second_deed(rng, first_visit.deed, second_visit)))
+        scripted_visits.append(second_visit.doing(_second_deed(rng, first_visit.deed, second_visit)))
     if has_other_object:
-        other_visit = Visit(other_window, colours[1], shapes[1], drawn_places[2], Deed())
-        visits.append(other_visit.doing(Deed(flashes=_flashes(rng, other_visit, 1)) if knobs.decoy else Deed()))
+        other_object_visit = Visit(other_object_window, colours[1], shapes[1], drawn_places[2], Deed())
+        scripted_visits.append(
+            other_object_visit.doing(Deed(flashes=_flashes(rng, other_object_visit, 1)) if knobs.decoy else Deed())
+        )
     if knobs.causes:
-        visits = _with_cause(Random(f"cause {seed}"), first_visit.name, visits)
-    return Script(seed, 100 * duration_s, tuple(visits), knobs.drifts)
+        scripted_visits = _with_cause(Random(f"cause {seed}"), first_visit.name, scripted_visits)
+    return Script(seed, 100 * duration_s, tuple(scripted_visits), knobs.drifts)
 
 
 def study(script: Script) -> Script:

@@ -55,11 +55,11 @@ class WorldEye:
         """The picture is clearly of our script and not of a rival."""
         if self._script.scene(frame_index) == rival.scene(frame_index):
             return False
-        own_cells, rival_cells = self.expected(frame_index), self.expected(frame_index, rival)
-        clearly_different_cells = np.abs(own_cells - rival_cells).max(axis=2) > CLEAR
+        script_cells, rival_cells = self.expected(frame_index), self.expected(frame_index, rival)
+        clearly_different_cells = np.abs(script_cells - rival_cells).max(axis=2) > CLEAR
         if not clearly_different_cells.any():
             return False
-        return 2 * float(np.abs(seen_cells - own_cells)[clearly_different_cells].mean()) < float(
+        return 2 * float(np.abs(seen_cells - script_cells)[clearly_different_cells].mean()) < float(
             np.abs(seen_cells - rival_cells)[clearly_different_cells].mean()
         )
 
