@@ -65,17 +65,17 @@ def init(
     """Make a workspace from a recipe."""
     from dmforge.api import workspace as api
 
-    made = api.init(folder, recipe)
-    out.print_line(f"{made.path} is ready. Read {made.path / 'recipe.toml'}, then: dmforge plan -w {made.path}")
+    workspace = api.init(folder, recipe)
+    out.print_line(f"{workspace.path} is ready. Read {workspace.path / 'recipe.toml'}, then: dmforge plan -w {workspace.path}")
 
 
 @app.command()
 def plan(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """Say what a run would do and cost. Nothing is written."""
-    planned = _workspace(workspace).plan()
-    for note in planned.notes():
+    forecasts = _workspace(workspace).plan()
+    for note in forecasts.notes():
         err.print_line(note)
-    show(planned, as_json)
+    show(forecasts, as_json)
 
 
 @app.command()
@@ -221,9 +221,9 @@ def forget(
     as_json: JsonOption = False,
 ) -> None:
     """Take videos down: their rows, media, journal lines and shards, for good."""
-    removed = _workspace(workspace).forget(*videos or [], source=source, reason=reason, dry_run=dry_run)
-    show(removed, as_json)
-    for note in removed.notes():
+    taken_down = _workspace(workspace).forget(*videos or [], source=source, reason=reason, dry_run=dry_run)
+    show(taken_down, as_json)
+    for note in taken_down.notes():
         err.print_line(note)
 
 
@@ -496,11 +496,11 @@ def audit(
     else:
         answer_stream = contextlib.nullcontext(audit_commands.audit_reader(audited.folder, query, other))
     if out_file is not None:
-        rows = audit_commands.write_answer(audited.folder, answer_stream, out_file, form)
-        out.print_line(f"{out_file}: {rows} rows")
+        row_count = audit_commands.write_answer(audited.folder, answer_stream, out_file, form)
+        out.print_line(f"{out_file}: {row_count} rows")
         return
-    with answer_stream as reader:
-        show_answer(audit_commands.named_answer(query, output.answer_of(reader)), form)
+    with answer_stream as result_stream:
+        show_answer(audit_commands.named_answer(query, output.answer_of(result_stream)), form)
 
 
 @app.command()
@@ -546,14 +546,14 @@ def _workspace(root: Path) -> Workspace:
 
 def _rates(option: str, assignments: list[str] | None) -> dict[str, float]:
     """Parse several `NAME=RATE` into rates by name."""
-    rates: dict[str, float] = {}
-    for text in assignments or []:
-        name, _, rate = text.partition("=")
+    rate_by_name: dict[str, float] = {}
+    for assignment in assignments or []:
+        name, _, rate = assignment.partition("=")
         try:
-            rates[name] = float(rate)
+            rate_by_name[name] = float(rate)
         except ValueError:
-            raise InputError(f"{text!r} has no rate", where=option, hint=f"write {option} {name}=0.1") from None
-    return rates
+            raise InputError(f"{assignment!r} has no rate", where=option, hint=f"write {option} {name}=0.1") from None
+    return rate_by_name
 
 
 if __name__ == "__main__":

@@ -127,10 +127,10 @@ class Recipe:
 
     def upto(self, last_stage: str | None) -> tuple[AnyStage, ...]:
         """The stages up to and including one."""
-        names = [stage.name for stage in self.stages]
-        if last_stage is not None and last_stage not in names:
-            raise InputError(f"the recipe has no stage {last_stage!r}", where="--until", hint=nearest(last_stage, names))
-        return self.stages if last_stage is None else self.stages[: names.index(last_stage) + 1]
+        stage_names = [stage.name for stage in self.stages]
+        if last_stage is not None and last_stage not in stage_names:
+            raise InputError(f"the recipe has no stage {last_stage!r}", where="--until", hint=nearest(last_stage, stage_names))
+        return self.stages if last_stage is None else self.stages[: stage_names.index(last_stage) + 1]
 
 
 StandIn = Callable[[str, Mapping[str, Any], PluginError], AnyStage]
@@ -145,44 +145,46 @@ def refuse(name: str, settings: Mapping[str, Any], error: PluginError) -> AnySta
 
 def read_recipe(path: Path, stand_in: StandIn = refuse) -> Recipe:
     """Read a recipe; an error names the key and the remedy."""
-    content = read_toml(path)
-    file = parse_config(RecipeFile, content, where=str(path))
+    recipe_content = read_toml(path)
+    file = parse_config(RecipeFile, recipe_content, where=str(path))
     stages: list[AnyStage] = []
-    for name, values in file.stages.items():
-        where = f"{path}: [stages.{name}]"
+    for stage_name, stage_settings in file.stages.items():
+        table_place = f"{path}: [stages.{stage_name}]"
         try:
-            stages.append(_configured_stage(path, file, name, where))
+            stages.append(_configured_stage(path, file, stage_name, table_place))
         except PluginError as error:
-            stages.append(stand_in(name, values, _with_package(error, path)))
+            stages.append(stand_in(stage_name, stage_settings, _with_package(error, path)))
         if not any(isinstance(stage, MissingStage) for stage in stages):  # what it makes and measures can't all be known
-            _check_last(stages, where)
+            _check_last(stages, table_place)
     return Recipe(file.name, tuple(stages), file.prices, file.bring)
 
 
-def _configured_stage(path: Path, file: RecipeFile, name: str, where: str) -> AnyStage:
-    stage_type = stage_class(name, where)
-    config = parse_config(stage_type.config_class, stage_values(file, name, stage_type.config_class), where=where)
-    return stage_type(resolve_checkpoint(path.parent, config) if "student" in stage_type.config_class.model_fields else config)
+def _configured_stage(path: Path, file: RecipeFile, stage_name: str, where: str) -> AnyStage:
+    stage_type = stage_class(stage_name, where)
+    stage_config = parse_config(stage_type.config_class, stage_values(file, stage_name, stage_type.config_class), where=where)
+    return stage_type(
+        resolve_checkpoint(path.parent, stage_config) if "student" in stage_type.config_class.model_fields else stage_config
+    )
 
 
-def stage_values(file: RecipeFile, name: str, config_class: type[StageConfig]) -> dict[str, Any]:
+def stage_values(file: RecipeFile, stage_name: str, config_class: type[StageConfig]) -> dict[str, Any]:
     """What a recipe says of a stage: in its own table, and in the tables that stages share."""
-    values = file.stages[name]
-    shared = {section: getattr(file, section) for section in ("clips", "prices", "student")}
+    stage_settings = file.stages[stage_name]
+    shared = {section_name: getattr(file, section_name) for section_name in ("clips", "prices", "student")}
     shared |= {setting: getattr(file.looks, setting) for setting in file.looks.model_fields_set}
-    shared = {section: value for section, value in shared.items() if section in config_class.model_fields}
+    shared = {shared_name: value for shared_name, value in shared.items() if shared_name in config_class.model_fields}
     if issubclass(config_class, TeacherConfig):
         shared |= {setting: getattr(file.teacher, setting) for setting in file.teacher.model_fields_set}
-        if values.get("teachers"):  # it names its models itself
+        if stage_settings.get("teachers"):  # it names its models itself
             shared.pop("model", None)
-    return {**shared, **values}
+    return {**shared, **stage_settings}
 
 
 def _with_package(error: PluginError, path: Path) -> PluginError:
     """The same error, hinting at the package where runs of the recipe's workspace had the plug-in."""
-    package = run_log.plugins_of_runs(WorkspaceFolder(path.parent)).get(error.missing) if error.missing else None
-    if package is not None:
-        error.hint = f"install {package}, from which earlier runs had it"
+    package_name = run_log.plugins_of_runs(WorkspaceFolder(path.parent)).get(error.missing) if error.missing else None
+    if package_name is not None:
+        error.hint = f"install {package_name}, from which earlier runs had it"
     return error
 
 
@@ -191,8 +193,8 @@ def stage_class(name: str, where: str = "stages") -> type[Stage[Any, Any]]:
     plugin = _PLUGINS.load(name, where)
     if plugin is not None:
         return plugin
-    module, _, class_name = STAGES[name].partition(":")
-    return getattr(import_module(f"dmforge.{module}"), class_name)
+    module_name, _, class_name = STAGES[name].partition(":")
+    return getattr(import_module(f"dmforge.{module_name}"), class_name)
 
 
 def find_stage_class(name: str) -> type[Stage[Any, Any]] | None:
@@ -203,21 +205,21 @@ def find_stage_class(name: str) -> type[Stage[Any, Any]] | None:
         return None
 
 
-def _checked_stage(name: str, loaded: object) -> type[Stage[Any, Any]]:
-    if not (isinstance(loaded, type) and issubclass(loaded, Each | Ask | Batch | Collective)):
-        kind = "class of another kind" if isinstance(loaded, type) else type(loaded).__name__
+def _checked_stage(name: str, loaded_object: object) -> type[Stage[Any, Any]]:
+    if not (isinstance(loaded_object, type) and issubclass(loaded_object, Each | Ask | Batch | Collective)):
+        kind = "class of another kind" if isinstance(loaded_object, type) else type(loaded_object).__name__
         raise TypeError(f"is a {kind}, and a class derived from Each, Ask, Batch or Collective is needed")
-    if isabstract(loaded) or not hasattr(loaded, "reads"):
+    if isabstract(loaded_object) or not hasattr(loaded_object, "reads"):
         raise TypeError("is abstract: it says nothing of what it reads and makes, or has no `process`")
-    if getattr(loaded, "name", None) != name:
-        raise TypeError(f"calls itself {getattr(loaded, 'name', None)!r}, and its entry point {name!r}")
+    if getattr(loaded_object, "name", None) != name:
+        raise TypeError(f"calls itself {getattr(loaded_object, 'name', None)!r}, and its entry point {name!r}")
     if not WORD.fullmatch(name):
         raise TypeError(f"is called {name!r}, and a name of small letters, digits and underscores is needed")
-    if type(getattr(loaded, "version", None)) is not int:
+    if type(getattr(loaded_object, "version", None)) is not int:
         raise TypeError("has no whole number as its `version`, which work is told apart by")
-    if not _is_subclass(loaded.config_class, StageConfig):
-        raise TypeError(f"has a `config` of {loaded.config_class}, and a class derived from StageConfig is needed")
-    return loaded
+    if not _is_subclass(loaded_object.config_class, StageConfig):
+        raise TypeError(f"has a `config` of {loaded_object.config_class}, and a class derived from StageConfig is needed")
+    return loaded_object
 
 
 def _is_subclass(candidate: object, base: type) -> bool:
@@ -241,42 +243,48 @@ def _check_last(stages: Sequence[AnyStage], where: str) -> None:
 
 
 def _check_order(stages: Sequence[AnyStage], where: str) -> None:
-    *earlier, stage = stages
-    made_records = {record for earlier_stage in earlier for record in earlier_stage.makes}
-    own_reads = () if isinstance(stage, Root) else (stage.reads,)
-    needed_records = [*own_reads, *stage.beside.values(), *(stage.also_reads if isinstance(stage, Collective) else ())]
-    optional_records = stage.if_there if isinstance(stage, Collective) else ()
+    *earlier_stages, last_stage = stages
+    made_records = {record for earlier_stage in earlier_stages for record in earlier_stage.makes}
+    own_reads = () if isinstance(last_stage, Root) else (last_stage.reads,)
+    needed_records = [
+        *own_reads,
+        *last_stage.beside.values(),
+        *(last_stage.also_reads if isinstance(last_stage, Collective) else ()),
+    ]
+    optional_records = last_stage.if_there if isinstance(last_stage, Collective) else ()
     for record in needed_records:
         if record not in made_records and record not in optional_records:
-            makers = sorted(name for name in STAGES if record in stage_class(name).makes)
+            maker_names = sorted(name for name in STAGES if record in stage_class(name).makes)
             hint = (
-                f"put one of these before it: {', '.join(makers)}" if makers else "put the plug-in's stage that does before it"
+                f"put one of these before it: {', '.join(maker_names)}"
+                if maker_names
+                else "put the plug-in's stage that does before it"
             )
             raise InputError(f"it reads {record.table}, which no earlier stage makes", where=where, hint=hint)
 
 
 def _check_tables(stages: Sequence[AnyStage], where: str) -> None:
     """A table and a kind of ids have one meaning in a lake, though plug-ins bring records of their own."""
-    *earlier, stage = stages
+    *earlier_stages, last_stage = stages
     records = {name: record for record in RECORDS for name in (record.table, record.kind)}
-    for earlier_stage in earlier:
+    for earlier_stage in earlier_stages:
         records |= {name: record for record in earlier_stage.makes for name in (record.table, record.kind)}
-    for record in stage.makes:
+    for record in last_stage.makes:
         for name in (record.table, record.kind):
             if records.get(name, record) is not record:
-                other = f"{records[name].__module__}.{records[name].__name__}"
-                message = f"it makes {name!r}, and so does {other}, which is another record"
+                other_record = f"{records[name].__module__}.{records[name].__name__}"
+                message = f"it makes {name!r}, and so does {other_record}, which is another record"
                 raise InputError(
                     message, where=where, hint="leave one of the two stages out, or rename its record's table and kind"
                 )
 
 
 def _check_corpus(stages: Sequence[AnyStage], where: str) -> None:
-    *earlier, stage = stages
-    corpus = corpus_of(stage)
-    if Sample not in stage.makes:
+    *earlier_stages, last_stage = stages
+    corpus = corpus_of(last_stage)
+    if Sample not in last_stage.makes:
         return
-    for earlier_stage in earlier:
+    for earlier_stage in earlier_stages:
         if earlier_stage.reads is Sample:
             hint = f"put it before [stages.{earlier_stage.name}]"
             raise InputError(f"a selection behind {earlier_stage.name!r} is in no shard", where=where, hint=hint)
@@ -286,17 +294,17 @@ def _check_corpus(stages: Sequence[AnyStage], where: str) -> None:
 
 
 def _check_scores(stages: Sequence[AnyStage], where: str) -> None:
-    *earlier, stage = stages
-    measured = {name for earlier_stage in earlier for name in earlier_stage.given_scores()}
-    for name in sorted(stage.asked_scores() - measured):
-        makers = sorted(maker for maker in STAGES if name in stage_class(maker).measures)
-        hint = f"put one of these before it: {', '.join(makers)}" if makers else nearest(name, sorted(measured))
-        raise InputError(f"no filter measures {name!r}", where=where, hint=hint)
-    for earlier_stage in earlier:
+    *earlier_stages, stage = stages
+    measured_scores = {name for earlier_stage in earlier_stages for name in earlier_stage.given_scores()}
+    for score_name in sorted(stage.asked_scores() - measured_scores):
+        makers = sorted(maker for maker in STAGES if score_name in stage_class(maker).measures)
+        hint = f"put one of these before it: {', '.join(makers)}" if makers else nearest(score_name, sorted(measured_scores))
+        raise InputError(f"no filter measures {score_name!r}", where=where, hint=hint)
+    for earlier_stage in earlier_stages:
         # two of dmforge's own may share a name, being about subjects of different kinds
-        shared = stage.given_scores() & earlier_stage.given_scores() - (_own_scores(stage) & _own_scores(earlier_stage))
-        for name in sorted(shared):
-            message = f"it measures {name!r}, and so does {earlier_stage.name!r}: a threshold could mean either"
+        shared_scores = stage.given_scores() & earlier_stage.given_scores() - (_own_scores(stage) & _own_scores(earlier_stage))
+        for score_name in sorted(shared_scores):
+            message = f"it measures {score_name!r}, and so does {earlier_stage.name!r}: a threshold could mean either"
             raise InputError(message, where=where, hint="leave one of them out, or rename the plug-in's")
 
 

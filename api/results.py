@@ -71,32 +71,34 @@ class Plan(CommandResult):
         return {"stages": list(map(_forecast_json, self.stages)), "cost": self.cost, "remarks": list(self.remarks)}
 
     def blocks(self) -> Iterator[Block]:
-        counts = ["to do", "expected more", "reused", "superseded", "read anew"]
-        columns = ["stage", *counts, "calls", "tokens in", "tokens out", "cost $"]
-        usage = sum((forecast.cost.usage for forecast in self.stages), Usage())
+        count_titles = ["to do", "expected more", "reused", "superseded", "read anew"]
+        column_titles = ["stage", *count_titles, "calls", "tokens in", "tokens out", "cost $"]
+        total_usage = sum((forecast.cost.usage for forecast in self.stages), Usage())
         total_row = [
             "in all",
-            *[""] * len(counts),
-            usage.calls,
-            usage.input_tokens,
-            usage.output_tokens,
+            *[""] * len(count_titles),
+            total_usage.calls,
+            total_usage.input_tokens,
+            total_usage.output_tokens,
             print_amount(self.cost),
         ]
-        yield TextTable(columns, [*map(_forecast_row, self.stages), total_row])
+        yield TextTable(column_titles, [*map(_forecast_row, self.stages), total_row])
         yield from self.remarks
 
 
 def _forecast_json(forecast: Forecast) -> dict[str, Any]:
-    counts = {"name": forecast.name, **asdict(forecast.tally), **asdict(forecast.cost.usage)}
-    more = {"expected": forecast.expected, "superseded": forecast.superseded, "read_anew": forecast.read_anew}
-    return counts | more | {"cost": forecast.cost.usd, "awaits": forecast.blocked_by}
+    forecast_counts = {"name": forecast.name, **asdict(forecast.tally), **asdict(forecast.cost.usage)}
+    further_counts = {"expected": forecast.expected, "superseded": forecast.superseded, "read_anew": forecast.read_anew}
+    return forecast_counts | further_counts | {"cost": forecast.cost.usd, "awaits": forecast.blocked_by}
 
 
 def _forecast_row(forecast: Forecast) -> list[object]:
     usage = forecast.cost.usage
-    spent = [usage.calls, usage.input_tokens, usage.output_tokens, print_amount(forecast.cost.usd)] if usage.calls else [""] * 4
-    counts = [forecast.tally.pending, forecast.expected, forecast.tally.settled, forecast.superseded, forecast.read_anew]
-    return [forecast.name, *counts, *spent]
+    spent_cells = (
+        [usage.calls, usage.input_tokens, usage.output_tokens, print_amount(forecast.cost.usd)] if usage.calls else [""] * 4
+    )
+    count_cells = [forecast.tally.pending, forecast.expected, forecast.tally.settled, forecast.superseded, forecast.read_anew]
+    return [forecast.name, *count_cells, *spent_cells]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +122,10 @@ class StageStatus:
         return self.tally.pending > 0 and not self.awaits
 
     def as_json(self) -> dict[str, Any]:
-        counts = {"name": self.name, **asdict(self.tally)}
-        return counts if self.deferred is None else counts | {"deferred": dict(self.deferred), "awaits": self.awaits}
+        stage_counts = {"name": self.name, **asdict(self.tally)}
+        return (
+            stage_counts if self.deferred is None else stage_counts | {"deferred": dict(self.deferred), "awaits": self.awaits}
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +181,7 @@ class PackedFolder(CommandResult):
         }  # fmt: skip
 
     def blocks(self) -> Iterator[Block]:
-        yield f"{self.folder}: " + ", ".join(f"{count} {name}" for name, count in self._counts().items())
+        yield f"{self.folder}: " + ", ".join(f"{count} {count_name}" for count_name, count in self._counts().items())
 
     def _counts(self) -> dict[str, Any]:
         return {"shards": len(self.manifest.shards), "samples": self.manifest.samples, "bytes": self.manifest.bytes}
@@ -208,12 +212,12 @@ class LakeDigest(CommandResult):
         return logical_digest.digest_of_all(list(self.tables))
 
     def as_json(self) -> dict[str, Any]:
-        rows = [[table.table, table.rows, table.sha256] for table in self.tables]
-        return {"columns": ["table", "rows", "sha256"], "rows": rows, "digest": self.digest}
+        digest_rows = [[table_digest.table, table_digest.rows, table_digest.sha256] for table_digest in self.tables]
+        return {"columns": ["table", "rows", "sha256"], "rows": digest_rows, "digest": self.digest}
 
     def blocks(self) -> Iterator[Block]:
-        document = self.as_json()
-        yield TextTable(document["columns"], document["rows"])
+        digest_document = self.as_json()
+        yield TextTable(digest_document["columns"], digest_document["rows"])
         yield f"digest {self.digest}"
 
 

@@ -105,28 +105,35 @@ class Workspace:
         """
         limits, log_path = SpendingLimits(budget_usd, budget_per_run), None if log is None else Path(log)
         settings = RunSettings(until, videos, limits, retry_quarantined, retry_rejected, log=log_path)
-        arguments = {"until": until, "videos": videos, "budget_usd": budget_usd, "budget_per_run": budget_per_run}
-        arguments |= {"retry_quarantined": retry_quarantined, "retry_rejected": retry_rejected}
+        call_arguments = {"until": until, "videos": videos, "budget_usd": budget_usd, "budget_per_run": budget_per_run}
+        call_arguments |= {"retry_quarantined": retry_quarantined, "retry_rejected": retry_rejected}
         on_stage = None if isinstance(progress, bool) else progress
-        return self.run_with(settings, self._called("run", arguments, progress is True), on_stage)
+        return self.run_with(settings, self._called("run", call_arguments, progress is True), on_stage)
 
     def run_with(
         self, settings: RunSettings, caller: Caller, on_stage: Callable[[StageReport], None] | None = None
     ) -> StageTable:
         """Do what is pending, with the settings that only a command line has: a cluster, or the share of a rank."""
-        finished = full_run(self.folder, caller, settings, on_stage)
-        stages = (
-            StageStatus(report.name, report.tally, report.deferred, report.blocked_by, report.is_in_vain, report.to_change)
-            for report in finished.reports
+        finished_run = full_run(self.folder, caller, settings, on_stage)
+        stage_statuses = (
+            StageStatus(
+                stage_report.name,
+                stage_report.tally,
+                stage_report.deferred,
+                stage_report.blocked_by,
+                stage_report.is_in_vain,
+                stage_report.to_change,
+            )
+            for stage_report in finished_run.reports
         )
         out = tuple(run_commands.requests_out(self.folder))
-        return StageTable(tuple(stages), run_log.spent_usd(self.folder), finished.spent, out)
+        return StageTable(tuple(stage_statuses), run_log.spent_usd(self.folder), finished_run.spent, out)
 
     def status(self) -> StageTable:
         """Where each stage stands."""
-        stages = (StageStatus(name, tally) for name, tally in run_commands.status(self.folder).items())
+        stage_statuses = (StageStatus(stage_name, tally) for stage_name, tally in run_commands.status(self.folder).items())
         out = tuple(run_commands.requests_out(self.folder))
-        return StageTable(tuple(stages), run_log.spent_usd(self.folder), requests_out=out)
+        return StageTable(tuple(stage_statuses), run_log.spent_usd(self.folder), requests_out=out)
 
     def ingest(
         self,
@@ -138,9 +145,9 @@ class Workspace:
         benchmark: bool = False,
     ) -> Ingested:
         """Bring videos into the lake: files, folders and addresses. Of known ones, what is said of them now counts."""
-        claims = SourceInfo(source, licence, terms, namespace, "benchmark" if benchmark else "train")
+        source_info = SourceInfo(source, licence, terms, namespace, "benchmark" if benchmark else "train")
         caller = self._called("ingest", {"places": places})
-        return intake.ingest(self.folder, caller.console, caller.command, list(map(str, places)), claims)
+        return intake.ingest(self.folder, caller.console, caller.command, list(map(str, places)), source_info)
 
     def import_annotations(
         self,
@@ -155,14 +162,16 @@ class Workspace:
         dry_run: bool = False,
     ) -> Imported:
         """Bring annotations into the lake, as tasks about videos; those in the folders `videos` are ingested."""
-        paths, folders = list(map(Path, files)), list(map(Path, videos))
+        annotation_paths, video_folders = list(map(Path, files)), list(map(Path, videos))
         caller = self._called("import_annotations", {"form": form, "files": files})
         if dry_run:
-            if not folders and find_format(form, "import").role == "train":
+            if not video_folders and find_format(form, "import").role == "train":
                 caller.console.print_line("the videos are not looked for; to count those that are missing, too: --videos DIR")
-            return intake.dry_import(form, paths, folders)
-        claims = SourceInfo(source, licence, terms, namespace, split=split)
-        return intake.import_annotations(self.folder, caller.console, caller.command, form, paths, folders, claims)
+            return intake.dry_import(form, annotation_paths, video_folders)
+        source_info = SourceInfo(source, licence, terms, namespace, split=split)
+        return intake.import_annotations(
+            self.folder, caller.console, caller.command, form, annotation_paths, video_folders, source_info
+        )
 
     def select(self, corpus: str, *, where: str | None = None, dry_run: bool = False) -> Selected:
         """Apply the recipe's thresholds to the scores at hand. A trial, with a further condition in SQL, writes nothing."""
@@ -188,8 +197,8 @@ class Workspace:
         """The answer to a named question; without a name, all questions. `other` is what `difference` compares with."""
         if not name:
             return listed()
-        reader = audit_commands.audit_reader(self.folder, name, None if other is None else Path(other))
-        return audit_commands.named_answer(name, output.answer_of(reader))
+        result_stream = audit_commands.audit_reader(self.folder, name, None if other is None else Path(other))
+        return audit_commands.named_answer(name, output.answer_of(result_stream))
 
     def funnel(self) -> QueryResult:
         """What became of the inputs of each stage."""
@@ -224,15 +233,15 @@ class Workspace:
             raise InputError("give either a video or --source", where="forget", hint="dmforge forget video_... --reason R")
         if not reason.strip():
             raise InputError("the reason is empty", where="--reason", hint="say why, for whoever looks for the video later")
-        find = run_commands.video_finder(videos) if source is None else partial(takedown.videos_of, source=source)
+        find_videos = run_commands.video_finder(videos) if source is None else partial(takedown.videos_of, source=source)
         if dry_run:
-            return run_commands.forget_dry_run(self.folder, find)
+            return run_commands.forget_dry_run(self.folder, find_videos)
         caller = self._called("forget", {"videos": videos, "source": source})
-        return run_commands.forget(self.folder, caller.command, reason, find)
+        return run_commands.forget(self.folder, caller.command, reason, find_videos)
 
     def upgrade(self, *, dry_run: bool = False) -> Upgraded:
         """Bring an older workspace up to what this version writes."""
         return upgrade.upgrade_workspace(self.folder, self._called("upgrade", {}).command, dry_run)
 
-    def _called(self, method: str, arguments: dict[str, Any], progress: bool = True) -> Caller:
-        return self._caller or python_call(f"{self!r}.{method}", arguments, progress)
+    def _called(self, method_name: str, call_arguments: dict[str, Any], progress: bool = True) -> Caller:
+        return self._caller or python_call(f"{self!r}.{method_name}", call_arguments, progress)

@@ -46,10 +46,10 @@ def audit_table(workspace: WorkspaceFolder, query: str, other: Path | None = Non
         raise InputError(f"{COMPARING_QUERY} compares with another selection, and nothing else does", where="--with", hint=hint)
     recipe = readable_recipe(workspace.require())
     with workspace.reading():
-        tables = dict(extra_tables(workspace, recipe))
+        table_makers = dict(extra_tables(workspace, recipe))
         if other is not None:
-            tables["others"] = partial(_other_samples, other)
-        return ask_table(readers_view(Lake(workspace), recipe), query, tables)
+            table_makers["others"] = partial(_other_samples, other)
+        return ask_table(readers_view(Lake(workspace), recipe), query, table_makers)
 
 
 class Funnel(QueryResult):
@@ -57,24 +57,35 @@ class Funnel(QueryResult):
 
     def blocks(self) -> Iterator[Block]:
         """The funnel, with each stage's name only once."""
-        rows, last_stage = list[list[object]](), ""
-        for stage, status, reason, inputs, made in self.rows:
-            rows.append(["" if stage == last_stage else stage, status, reason, inputs, "" if made is None else made])
-            last_stage = stage
-        yield TextTable(self.columns, rows)
+        table_rows, last_stage = list[list[object]](), ""
+        for stage_name, status, reason, input_count, made_count in self.rows:
+            table_rows.append(
+                [
+                    "" if stage_name == last_stage else stage_name,
+                    status,
+                    reason,
+                    input_count,
+                    "" if made_count is None else made_count,
+                ]
+            )
+            last_stage = stage_name
+        yield TextTable(self.columns, table_rows)
 
 
-def named_answer(name: str, answer: QueryResult) -> QueryResult:
+def named_answer(query_name: str, answer: QueryResult) -> QueryResult:
     """The answer to a named query as it is printed."""
-    return Funnel(answer.columns, answer.rows) if name == "funnel" else answer
+    return Funnel(answer.columns, answer.rows) if query_name == "funnel" else answer
 
 
 def write_answer(
-    workspace: WorkspaceFolder, answer_context: AbstractContextManager[output.StreamedResult], file: Path, form: output.Format
+    workspace: WorkspaceFolder,
+    answer_context: AbstractContextManager[output.StreamedResult],
+    out_path: Path,
+    form: output.Format,
 ) -> int:
     """Write an answer into a file outside the workspace's own folders; how many rows it has."""
-    output_paths.output_file(file, "--out", workspace)
-    return output.write_from(answer_context, file, form)
+    output_paths.output_file(out_path, "--out", workspace)
+    return output.write_from(answer_context, out_path, form)
 
 
 def audit_reader(workspace: WorkspaceFolder, query: str, other: Path | None) -> StreamedResult:
@@ -88,8 +99,8 @@ def ask_sql(workspace: WorkspaceFolder, sql: str, limits: sql_sandbox.SqlLimits)
     recipe = readable_recipe(workspace.require())
     with workspace.reading():
         view = readers_view(Lake(workspace), recipe)
-        with sql_sandbox.query_batches(view, sql, limits, extra_tables(workspace, recipe)) as batches:
-            yield StreamedResult(batches, PrintedIds(view).of)
+        with sql_sandbox.query_batches(view, sql, limits, extra_tables(workspace, recipe)) as batch_reader:
+            yield StreamedResult(batch_reader, PrintedIds(view).of)
 
 
 def extra_tables(workspace: WorkspaceFolder, recipe: Recipe) -> Tables:
@@ -103,17 +114,19 @@ def extra_tables(workspace: WorkspaceFolder, recipe: Recipe) -> Tables:
 
 
 def _price_table(recipe: Recipe) -> pa.Table:
-    figures = ("input_usd", "output_usd", "batch_share")
-    columns = pa.schema([("model", pa.string()), *((figure, pa.float64()) for figure in figures)])
-    rows = [{"model": model, **price.model_dump(include=set(figures))} for model, price in recipe.prices.items()]
-    return pa.Table.from_pylist(rows, columns)
+    price_columns = ("input_usd", "output_usd", "batch_share")
+    table_schema = pa.schema([("model", pa.string()), *((price_column, pa.float64()) for price_column in price_columns)])
+    price_rows = [
+        {"model": model, **model_price.model_dump(include=set(price_columns))} for model, model_price in recipe.prices.items()
+    ]
+    return pa.Table.from_pylist(price_rows, table_schema)
 
 
-def _other_samples(path: Path) -> pa.Table:
+def _other_samples(other_path: Path) -> pa.Table:
     """The samples of another selection."""
-    workspace = WorkspaceFolder(path)
+    workspace = WorkspaceFolder(other_path)
     if not workspace.recipe.is_file():
-        return difference.samples_of_shards(path)
+        return difference.samples_of_shards(other_path)
     recipe = readable_recipe(workspace.require())
     with workspace.reading():
         return difference.samples_of_view(readers_view(Lake(workspace), recipe))
@@ -128,7 +141,7 @@ class Why(CommandResult):
 
     @property
     def holds(self) -> bool:
-        return all(check.holds for check in self.checks or ())
+        return all(receipt_check.holds for receipt_check in self.checks or ())
 
     def as_json(self) -> dict[str, Any]:
         return lineage_text.as_json(self.lineage, self.checks)
@@ -143,6 +156,6 @@ def why(workspace: WorkspaceFolder, text: str, check: bool = False) -> Why:
     recipe = readable_recipe(workspace.require())
     with workspace.reading():
         lake = Lake(workspace)
-        stored = StoredRows(lake, readers_view(lake, recipe), find_stage_class)
-        row_lineage = lineage(stored, id_lookup.find(stored, partial_id))
-        return Why(row_lineage, tuple(checks(row_lineage, stored)) if check else None)
+        stored_rows = StoredRows(lake, readers_view(lake, recipe), find_stage_class)
+        row_lineage = lineage(stored_rows, id_lookup.find(stored_rows, partial_id))
+        return Why(row_lineage, tuple(checks(row_lineage, stored_rows)) if check else None)

@@ -56,8 +56,8 @@ def print_table(text_table: TextTable) -> None:
     """Print a table: as wide as the terminal, or uncut into a file."""
     rich_table = Table(box=None, pad_edge=False)
     first_row = text_table.rows[0] if text_table.rows else text_table.columns
-    for column, first_cell in zip(text_table.columns, first_row, strict=True):
-        rich_table.add_column(escaped_in_line(column), justify="right" if is_number(first_cell) else "left")
+    for column_name, first_cell in zip(text_table.columns, first_row, strict=True):
+        rich_table.add_column(escaped_in_line(column_name), justify="right" if is_number(first_cell) else "left")
     for table_row in text_table.rows:
         rich_table.add_row(*(escaped_in_line(str(table_cell)) for table_cell in table_row))
     console = out if out.is_terminal else Terminal(width=FILE_COLUMNS)
@@ -68,10 +68,10 @@ def print_deferred(console: Terminal, stage: str, deferred: Mapping[str, int]) -
     """Print why inputs stay pending, the most frequent reasons first; a server may give each input another one."""
     sorted_reasons = sorted(deferred.items(), key=lambda reason_and_count: (-reason_and_count[1], reason_and_count[0]))
     for reason, input_count in sorted_reasons[:MAX_REASONS]:
-        message, *hints = reason.split("\n  hint: ")  # of an error, which has its hint in a line of its own
-        console.print_line(f"{stage}: {input_count} pending: {message}")
-        for hint in hints:
-            console.print_line(f"  hint: {hint}")
+        reason_line, *hint_lines = reason.split("\n  hint: ")  # of an error, which has its hint in a line of its own
+        console.print_line(f"{stage}: {input_count} pending: {reason_line}")
+        for hint_line in hint_lines:
+            console.print_line(f"  hint: {hint_line}")
     if other_reasons := sorted_reasons[MAX_REASONS:]:
         input_count = sum(input_count for _, input_count in other_reasons)
         console.print_line(f"{stage}: {input_count} pending for {len(other_reasons)} other reasons")
@@ -85,24 +85,24 @@ def print_awaited(console: Terminal, stage: str, blocked_by: str) -> None:
 
 def print_spent(console: Terminal, spent: SpentByStage) -> None:
     """Print what a run spent, stage by stage and in all; nothing where nobody was asked."""
-    for stage, totals in spent.stages.items():
-        console.print_line(f"{stage}: spent {_spent_text(totals)}")
+    for stage_name, stage_totals in spent.stages.items():
+        console.print_line(f"{stage_name}: spent {_spent_text(stage_totals)}")
     if spent.stages:
         console.print_line(f"the run spent {_spent_text(spent.total)}")
 
 
 def _spent_text(totals: RequestTotals) -> str:
-    failures = f"; {totals.failures} failed" if totals.failures else ""
-    tokens = f"{totals.input_tokens} tokens in, {totals.output_tokens} out"
-    return f"${print_amount(totals.usd)} on {totals.calls} calls: {tokens}{failures}"
+    failures_text = f"; {totals.failures} failed" if totals.failures else ""
+    tokens_text = f"{totals.input_tokens} tokens in, {totals.output_tokens} out"
+    return f"${print_amount(totals.usd)} on {totals.calls} calls: {tokens_text}{failures_text}"
 
 
 def unfinished_if(pending: bool, to_change: Mapping[str, str] = MappingProxyType({})) -> None:
     """Exit code 1, where something is left to do; `to_change` says, by stage, what to change first."""
     if not pending:
         return
-    for stage, hint in to_change.items():
-        err.print_line(f"unfinished: the same command would end at {stage} again; change something first: {hint}")
+    for stage_name, hint in to_change.items():
+        err.print_line(f"unfinished: the same command would end at {stage_name} again; change something first: {hint}")
     if not to_change:
         err.print("unfinished: run the same command again to go on")
     raise typer.Exit(1)
@@ -110,7 +110,7 @@ def unfinished_if(pending: bool, to_change: Mapping[str, str] = MappingProxyType
 
 def failed_if_in_vain(stages: Sequence[str]) -> None:
     """Exit code 1, where a teacher was asked, and nothing came of it."""
-    for stage in stages:
-        err.print_line(f"{stage}: nothing was made; `dmforge audit reasons` says why")
+    for stage_name in stages:
+        err.print_line(f"{stage_name}: nothing was made; `dmforge audit reasons` says why")
     if stages:
         raise typer.Exit(1)

@@ -24,9 +24,9 @@ def bring(workspace: WorkspaceFolder, console: Terminal, command: str) -> None:
     """Register the videos that the recipe itself names; a run ingests them. Unchanged files are not read again."""
     source_info, new_places, declared_record = _declared_files(workspace)
     if new_places:
-        registered = intake.add_videos(workspace, command, new_places, source_info)
-        intake.print_left_out(console, "[bring]", registered, _declared_places(workspace))
-        for unread_place in registered.unread:  # the next run tries it again
+        registered_files = intake.add_videos(workspace, command, new_places, source_info)
+        intake.print_left_out(console, "[bring]", registered_files, _declared_places(workspace))
+        for unread_place in registered_files.unread:  # the next run tries it again
             del declared_record["files"][storable(unread_place)]
         write_json(_declared_record(workspace), declared_record)
 
@@ -55,30 +55,40 @@ def _declared_files(workspace: WorkspaceFolder) -> tuple[SourceInfo, list[str], 
         earlier_record = json.loads(record_path.read_bytes()) if record_path.exists() and videos.listed(workspace) else {}
     known_stamps: FileStamps = earlier_record["files"] if earlier_record.get("said") == claims_digest else {}
     try:
-        stamp_by_place: FileStamps = {place: _file_stamp(place) for place in locations.files(declared_places, videos.SUFFIXES)}
+        stamp_by_place: FileStamps = {
+            file_place: _file_stamp(file_place) for file_place in locations.files(declared_places, videos.SUFFIXES)
+        }
     except InputError as error:
         if known_stamps:  # all of it was taken in once: originals may be elsewhere by now
             return source_info, [], earlier_record
-        where, hint = f"{workspace.recipe}: [bring] videos", f"correct the path; it is seen from {workspace.root}"
-        raise InputError(f"{error.where}: {error.message}", where=where, hint=hint) from None
-    new_places = [place for place, file_stamp in stamp_by_place.items() if known_stamps.get(storable(place)) != file_stamp]
+        setting_location, hint = f"{workspace.recipe}: [bring] videos", f"correct the path; it is seen from {workspace.root}"
+        raise InputError(f"{error.where}: {error.message}", where=setting_location, hint=hint) from None
+    new_places = [
+        file_place for file_place, file_stamp in stamp_by_place.items() if known_stamps.get(storable(file_place)) != file_stamp
+    ]
     return (
         source_info,
         new_places,
-        {"said": claims_digest, "files": {storable(place): file_stamp for place, file_stamp in stamp_by_place.items()}},
+        {
+            "said": claims_digest,
+            "files": {storable(file_place): file_stamp for file_place, file_stamp in stamp_by_place.items()},
+        },
     )
 
 
 def _declared_places(workspace: WorkspaceFolder) -> list[str]:
     declared_videos = read_recipe(workspace.recipe).bring.videos
-    return [place if locations.is_remote(place) else str(workspace.root / place) for place in declared_videos]
+    return [
+        declared_video if locations.is_remote(declared_video) else str(workspace.root / declared_video)
+        for declared_video in declared_videos
+    ]
 
 
-def _file_stamp(place: str) -> list[int]:
+def _file_stamp(file_place: str) -> list[int]:
     """The size and modification time of a local file; nothing for an address."""
-    if locations.is_remote(place):
+    if locations.is_remote(file_place):
         return []
-    stat_result = Path(place).stat()
+    stat_result = Path(file_place).stat()
     return [stat_result.st_size, stat_result.st_mtime_ns]
 
 

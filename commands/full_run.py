@@ -58,21 +58,21 @@ def full_run(
 ) -> FullRun:
     """Run all that is pending. As each stage ends, the reasons for pending inputs are printed and `on_stage` is called; what
     was spent is printed however the run ends."""
-    reports, spent = list[StageReport](), SpentByStage()
-    events = RunEvents(spent.follow)
-    with contextlib.ExitStack() as stack:
+    stage_reports, spent_by_stage = list[StageReport](), SpentByStage()
+    run_events = RunEvents(spent_by_stage.follow)
+    with contextlib.ExitStack() as exit_stack:
         if settings.log is not None:
             rank = None if settings.share is None else settings.share.rank
-            log = stack.enter_context(EventLog(output_file(settings.log, "--log", workspace.require()), rank))
-            stack.enter_context(events.followed_by(log.follow))
-        stack.callback(print_spent, caller.console, spent)
-        for report in stack.enter_context(contextlib.closing(_reports(workspace, caller, settings, events))):
-            reports.append(report)
+            event_log = exit_stack.enter_context(EventLog(output_file(settings.log, "--log", workspace.require()), rank))
+            exit_stack.enter_context(run_events.followed_by(event_log.follow))
+        exit_stack.callback(print_spent, caller.console, spent_by_stage)
+        for report in exit_stack.enter_context(contextlib.closing(_reports(workspace, caller, settings, run_events))):
+            stage_reports.append(report)
             print_deferred(caller.console, report.name, report.deferred)
             print_awaited(caller.console, report.name, report.blocked_by)
             if on_stage is not None:
                 on_stage(report)
-    return FullRun(reports, spent)
+    return FullRun(stage_reports, spent_by_stage)
 
 
 def _reports(workspace: WorkspaceFolder, caller: Caller, settings: RunSettings, events: RunEvents) -> Generator[StageReport]:
@@ -90,8 +90,8 @@ def _reports(workspace: WorkspaceFolder, caller: Caller, settings: RunSettings, 
             events,
         )
         return
-    with contextlib.ExitStack() as stack:
-        executor = stack.enter_context(run.on_ray(settings.address)) if settings.executor == "ray" else None
+    with contextlib.ExitStack() as exit_stack:
+        executor = exit_stack.enter_context(run.on_ray(settings.address)) if settings.executor == "ray" else None
         declared_videos.bring(workspace, console, command)
         yield from run.run(
             workspace,

@@ -58,7 +58,7 @@ class Ingested(CommandResult):
         return {"ingested": self.ingested, "known": self.known, "quarantined": self.quarantined}
 
     def blocks(self) -> Iterator[Block]:
-        yield ", ".join(f"{count} {name}" for name, count in self.as_json().items())
+        yield ", ".join(f"{count} {count_name}" for count_name, count in self.as_json().items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +118,13 @@ def format_list() -> FormatList:
 
 def print_left_out(console: Terminal, where: str, registered: videos.RegisteredFiles, given_places: Sequence[str]) -> None:
     """Print which files were not registered, and why, so that nobody looks for them in the lake."""
-    for place, reason in registered.unread.items():
-        console.print_line(f"{where}: {place} can't be read, the other files are taken in: {reason}")
+    for unread_place, reason in registered.unread.items():
+        console.print_line(f"{where}: {unread_place} can't be read, the other files are taken in: {reason}")
     if registered.copies:
         console.print_line(f"{where}: {registered.copies} files are copies of others, byte for byte; each video is taken once")
     count_by_suffix = locations.skipped_suffixes(given_places, videos.SUFFIXES)
     if count_by_suffix:
-        suffix_counts_text = ", ".join(f"{count} {suffix}" for suffix, count in count_by_suffix.most_common())
+        suffix_counts_text = ", ".join(f"{count} {file_suffix}" for file_suffix, count in count_by_suffix.most_common())
         console.print_line(
             f"{where}: {count_by_suffix.total()} files are left out, they are not called like videos: {suffix_counts_text}"
         )
@@ -188,15 +188,15 @@ def dry_import(form: str, files: Sequence[Path], folders: Sequence[Path]) -> Imp
     finder = _finder_in_folders(folders) if folders else None
     question_hashes, flag_bits = array("Q"), array("Q")
     bit_by_flag, count_by_rejection, example_by_reason = dict[str, int](), Counter[str](), dict[str, str]()
-    for placed in read_questions(find_format(form, "import"), files):
-        question = placed.question
+    for placed_question in read_questions(find_format(form, "import"), files):
+        question = placed_question.question
         checked_task = question if isinstance(question, RefusedQuestion) else check(question)
         refusal_reason = checked_task.reason if isinstance(checked_task, RefusedQuestion) else ""
         if not refusal_reason and finder is not None and len(finder.find(question.video)) != 1:
             refusal_reason = annotations.MISSING
         if refusal_reason:
             count_by_rejection[refusal_reason] += 1
-            example_by_reason.setdefault(refusal_reason, f"{placed.origin}: {question.video}")
+            example_by_reason.setdefault(refusal_reason, f"{placed_question.origin}: {question.video}")
         elif isinstance(checked_task, CheckedTask):
             question_hashes.append(int.from_bytes(digest("question", [question.video, *checked_task.content()])[:8]))
             flag_bits.append(sum(1 << bit_by_flag.setdefault(flag, len(bit_by_flag)) for flag in checked_task.flags))
@@ -281,9 +281,9 @@ def _register_referenced(
         if (referenced_name := placed_question.question.video)
     }
     referenced_paths = {
-        path
+        video_path
         for referenced_name in referenced_names
-        for path in (finder.find(referenced_name) if len(finder.find(referenced_name)) == 1 else ())
+        for video_path in (finder.find(referenced_name) if len(finder.find(referenced_name)) == 1 else ())
     }
     videos.register(workspace, sorted(referenced_paths), claims)
 

@@ -29,15 +29,15 @@ def unanswered(stage: AnyAsk, workspace: WorkspaceFolder, items: Iterable[Item])
 
 
 async def _tried(stage: AnyAsk, items: Iterable[Item]) -> list[Item]:
-    end_s, remaining, untried = time.monotonic() + PROBE_S, list[Item](), iter(items)
+    end_s, unanswered_items, untried_items = time.monotonic() + PROBE_S, list[Item](), iter(items)
     try:
-        for item in untried:
+        for item in untried_items:
             if time.monotonic() > end_s:
-                return [*remaining, item, *untried]
+                return [*unanswered_items, item, *untried_items]
             try:
                 await stage.process(item)
             except (Unanswered, DmforgeError):  # a rendition may be missing, say: the run tells
-                remaining.append(item)
-        return remaining
+                unanswered_items.append(item)
+        return unanswered_items
     finally:
         await stage.aclose()

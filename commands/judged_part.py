@@ -29,7 +29,7 @@ class JudgedPart:
         return self.last_video is not None or not self.pending
 
     def pending_text(self) -> str:
-        return ", ".join(f"{count} of {name}" for name, count in self.pending.items())
+        return ", ".join(f"{count} of {stage_name}" for stage_name, count in self.pending.items())
 
     def announce(self, console: Terminal, command: str) -> None:
         """Say that only a pilot is worked on, if so."""
@@ -39,17 +39,17 @@ class JudgedPart:
 
 def judged_part(lake: Lake, recipe: Recipe, stages: Sequence[AnyStage]) -> JudgedPart:
     """All videos where these stages have nothing pending, else those of the largest pilot about which they have nothing."""
-    counts = _pending(view_of_now(lake, recipe), stages)
-    if not counts:
-        return JudgedPart(None, counts)
-    pilots = (
+    pending_by_stage = _pending(view_of_now(lake, recipe), stages)
+    if not pending_by_stage:
+        return JudgedPart(None, pending_by_stage)
+    pilot_videos = (
         last_video
         for last_video in run_log.pilots(lake.workspace)
         if not _pending(LakeView(lake, recipe.stages, last_video=last_video), stages)
     )
-    return JudgedPart(next(pilots, None), counts)
+    return JudgedPart(next(pilot_videos, None), pending_by_stage)
 
 
 def _pending(view: LakeView, stages: Sequence[AnyStage]) -> dict[str, int]:
-    tallies = {stage.name: view.tally(stage).pending for stage in stages}
-    return {name: pending for name, pending in tallies.items() if pending}
+    pending_by_stage = {stage.name: view.tally(stage).pending for stage in stages}
+    return {stage_name: pending_count for stage_name, pending_count in pending_by_stage.items() if pending_count}

@@ -45,10 +45,10 @@ def pack(workspace: WorkspaceFolder, console: Terminal, command: str, corpus: st
         folders.sweep(workspace)
         takedown.finish_forgetting(lake)
         last_video = None if partial else _finished_part(lake, recipe, stages, console)
-        collectives = [stage for stage in stages if isinstance(stage, Collective)]
+        collective_stages = [stage for stage in stages if isinstance(stage, Collective)]
         driver = Driver(lake, recipe.stages, LocalExecutor(), console, last_video=last_video)
         with run_log.recorded(workspace, command, recipe.resolved()):
-            list(driver.run(collectives, partial=partial))
+            list(driver.run(collective_stages, partial=partial))
         folders_by_corpus = name_current(LakeView(lake, recipe.stages, last_video=last_video), workspace)
     if corpus not in folders_by_corpus:
         hint = (
@@ -66,13 +66,13 @@ def _packing_partially(stage: AnyStage) -> AnyStage:
 
 def _finished_part(lake: Lake, recipe: Recipe, stages: Sequence[AnyStage], console: Terminal) -> Id | None:
     """The last video of the pilot that is packed, None where all videos are; an error where neither is worked through."""
-    part = judged_part(lake, recipe, [stage for stage in stages if not isinstance(stage, Collective)])
-    if not part.exists:
-        message = f"the selection is not finished: {part.pending_text()} are pending"
+    judged_so_far = judged_part(lake, recipe, [stage for stage in stages if not isinstance(stage, Collective)])
+    if not judged_so_far.exists:
+        pending_message = f"the selection is not finished: {judged_so_far.pending_text()} are pending"
         hint = "dmforge run first; or pack what there is with --partial, and the card says so"
-        raise InputError(message, where=str(lake.workspace.root), hint=hint)
-    part.announce(console, "pack")
-    return part.last_video
+        raise InputError(pending_message, where=str(lake.workspace.root), hint=hint)
+    judged_so_far.announce(console, "pack")
+    return judged_so_far.last_video
 
 
 def export(workspace: WorkspaceFolder, corpus: str, to: str, folder: Path | None) -> tuple[Path, Exported]:

@@ -53,28 +53,41 @@ def plan(workspace: WorkspaceFolder) -> list[Forecast]:
     recipe = read_recipe(workspace.require().recipe)
     with workspace.reading():
         view = readers_view(Lake(workspace), recipe)
-        paid, coming = paid_inputs(workspace, recipe.prices), ComingRows(view)
+        paid_by_stage, coming_rows = paid_inputs(workspace, recipe.prices), ComingRows(view)
         forecasts: list[Forecast] = []
         for stage in recipe.stages:
             stage.check(workspace)
-            tally, expected = view.tally(stage), coming.inputs_of(stage)
-            new_inputs = tally.pending + expected
-            superseded, read_anew, cost = view.superseded(stage), 0, ExpectedCost(Usage(), 0.0)
+            stage_counts, expected_inputs = view.tally(stage), coming_rows.inputs_of(stage)
+            new_inputs = stage_counts.pending + expected_inputs
+            superseded_inputs, read_anew, stage_cost = view.superseded(stage), 0, ExpectedCost(Usage(), 0.0)
             if isinstance(stage, Ask):
-                items: Iterable[Item] = _pending_items(view, stage)
-                if superseded and stage.can_do_without_asking:  # what was settled before may be answered already
-                    items = unanswered(stage, workspace, items)
-                    read_anew = tally.pending - len(items)
+                pending_items: Iterable[Item] = _pending_items(view, stage)
+                if superseded_inputs and stage.can_do_without_asking:  # what was settled before may be answered already
+                    pending_items = unanswered(stage, workspace, pending_items)
+                    read_anew = stage_counts.pending - len(pending_items)
                 wrong_endpoint = stage.wrong_endpoint() if new_inputs > read_anew else None
                 if wrong_endpoint is not None:  # a run would be refused for it, too
                     raise wrong_endpoint
-                cost = _cost(stage, items, new_inputs - read_anew, paid.get((stage.name, base32(view.variant(stage)))))
-            is_unknown = isinstance(stage, Ask) and new_inputs > read_anew and not cost.usage.calls
-            if isinstance(stage, Collective) and (tally.pending or coming.changes(stage)):
+                stage_cost = _cost(
+                    stage, pending_items, new_inputs - read_anew, paid_by_stage.get((stage.name, base32(view.variant(stage))))
+                )
+            is_unknown = isinstance(stage, Ask) and new_inputs > read_anew and not stage_cost.usage.calls
+            if isinstance(stage, Collective) and (stage_counts.pending or coming_rows.changes(stage)):
                 # it is done again, whole, once its tables have grown
-                tally = StageCounts(tally.settled + tally.pending, 0, 0, 0)
-            coming.add_made_by(stage, new_inputs)
-            forecasts.append(Forecast(stage.name, tally, expected, superseded, read_anew, cost, is_unknown, stage.blocked_by()))
+                stage_counts = StageCounts(stage_counts.settled + stage_counts.pending, 0, 0, 0)
+            coming_rows.add_made_by(stage, new_inputs)
+            forecasts.append(
+                Forecast(
+                    stage.name,
+                    stage_counts,
+                    expected_inputs,
+                    superseded_inputs,
+                    read_anew,
+                    stage_cost,
+                    is_unknown,
+                    stage.blocked_by(),
+                )
+            )
         return forecasts
 
 
@@ -93,14 +106,14 @@ class ComingRows:
         """Whether rows will be added to a table that a Collective reads."""
         return any(self._counts[record] > 0 for record in (stage.reads, *stage.also_reads))
 
-    def add_made_by(self, stage: AnyStage, inputs: int) -> None:
+    def add_made_by(self, stage: AnyStage, input_count: int) -> None:
         """Add what a stage should make from so many inputs; of a gate's inputs, only those that pass are seen later."""
-        if not inputs:
+        if not input_count:
             return
         for record in stage.makes:
-            self._counts[record] += inputs * self._view.yield_of(stage, record)
+            self._counts[record] += input_count * self._view.yield_of(stage, record)
         if isinstance(stage, Gate):
-            self._counts[stage.reads] = inputs * self._view.passing_share(stage)
+            self._counts[stage.reads] = input_count * self._view.passing_share(stage)
 
 
 def _pending_items(view: ReadersView, stage: AnyAsk) -> Iterator[Item]:
@@ -108,13 +121,13 @@ def _pending_items(view: ReadersView, stage: AnyAsk) -> Iterator[Item]:
         yield from from_arrow(stage.item, batch.items)
 
 
-def _cost(stage: AnyAsk, items: Iterable[Item], inputs: int, paid: PaidInputs | None) -> ExpectedCost:
+def _cost(stage: AnyAsk, items: Iterable[Item], input_count: int, paid: PaidInputs | None) -> ExpectedCost:
     """The expected cost of a stage's inputs: as its finished ones have cost; else as those that are here should."""
     if paid is not None:
-        return paid.cost_of(inputs)
-    item_count, usage, usd = 0, Usage(), 0.0
-    for expected in map(stage.expected, items):
-        if expected is not None:
-            item_count, usage, usd = item_count + 1, usage + expected.usage, usd + expected.usd
-    scale = max(1.0, inputs / item_count) if item_count else 1.0
-    return ExpectedCost(usage.scaled(scale), usd * scale)
+        return paid.cost_of(input_count)
+    item_count, summed_usage, summed_usd = 0, Usage(), 0.0
+    for item_cost in map(stage.expected, items):
+        if item_cost is not None:
+            item_count, summed_usage, summed_usd = item_count + 1, summed_usage + item_cost.usage, summed_usd + item_cost.usd
+    scale = max(1.0, input_count / item_count) if item_count else 1.0
+    return ExpectedCost(summed_usage.scaled(scale), summed_usd * scale)

@@ -10,15 +10,15 @@ from dmforge.schemas.errors import InputError
 
 def share_of_rank(rank: int | None, world_size: int | None, rank_options: Mapping[str, object]) -> Share | None:
     """The share of a rank, or None for a run without ranks."""
-    given_options = {name for name, value in rank_options.items() if value}
+    given_options = {option_name for option_name, option_value in rank_options.items() if option_value}
     if rank is None and world_size is None:
         if "--wait-timeout" in given_options:
             hint = "leave it out, or give --rank and --world-size"
             raise InputError("`--wait-timeout` needs `--rank` and `--world-size`", where="--wait-timeout", hint=hint)
         return None
     if rank is None or world_size is None or rank >= world_size:
-        message = f"there is no rank {rank} of {world_size}"
-        raise InputError(message, where="--rank", hint="give --rank R --world-size W, with R from 0 to W - 1")
+        range_message = f"there is no rank {rank} of {world_size}"
+        raise InputError(range_message, where="--rank", hint="give --rank R --world-size W, with R from 0 to W - 1")
     if given_options - {"--wait-timeout"}:
         hint = "leave it out; do that first, in a run without ranks"
         raise InputError(

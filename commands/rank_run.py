@@ -50,8 +50,8 @@ def run_share(
         stages = recipe.upto(until)
         with run_account(workspace, recipe, stages, console, limits, events, share) as account:
             driver = RankDriver(workspace, recipe.stages, LocalExecutor(), console, account, share, wait_timeout_s)
-            with run_log.recorded(workspace, command, recipe.resolved(), account) as record:
-                yield from record_reports(driver.run_share(stages), record)
+            with run_log.recorded(workspace, command, recipe.resolved(), account) as run_record:
+                yield from record_reports(driver.run_share(stages), run_record)
         if share.rank == 0:
             name_packed(Lake(workspace), stages)
 

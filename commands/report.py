@@ -31,7 +31,7 @@ def write_report(workspace: WorkspaceFolder, file: Path, trainings: Sequence[Pat
     from dmforge.curation.report import cards, figures, page, pictures, sample_cards, training_curves
     from dmforge.curation.report.funnel import FunnelStage, funnel_stages
 
-    logs = [training_curves.training(folder) for folder in trainings]
+    curves_of_trainings = [training_curves.training(folder) for folder in trainings]
     with workspace.reading(), interruptible():
         view = readers_view(Lake(workspace), recipe)
         extra_tables = audit.extra_tables(workspace, recipe)
@@ -48,8 +48,10 @@ def write_report(workspace: WorkspaceFolder, file: Path, trainings: Sequence[Pat
             stops=funnel_stages(funnel.rows, stages),
             distributions=figures.distributions(connection),
             scores=figures.scores(connection, min_scores),
-            tables={name: answer for name in TABLES if (answer := ask(view, name, extra_tables)).rows},
-            trainings=logs,
+            tables={
+                query_name: query_answer for query_name in TABLES if (query_answer := ask(view, query_name, extra_tables)).rows
+            },
+            trainings=curves_of_trainings,
             cards=cards.cards(connection, drawn_samples, pictures.Pictures(workspace), min_scores),
             slips=sample_cards.slips(connection, recipe.stages),
             version=version("dmforge"),
@@ -64,9 +66,12 @@ def thresholds(recipe: Recipe) -> Mapping[str, float]:
     min_scores: dict[str, float] = {}
     for stage in recipe.stages:
         if Sample in stage.makes:
-            settings = stage.config.model_dump()
-            for name, min_score in {**settings.get("min_score_if_present", {}), **settings.get("min_score", {})}.items():
-                min_scores[name] = min(min_score, min_scores.get(name, min_score))
+            stage_settings = stage.config.model_dump()
+            for filter_name, min_score in {
+                **stage_settings.get("min_score_if_present", {}),
+                **stage_settings.get("min_score", {}),
+            }.items():
+                min_scores[filter_name] = min(min_score, min_scores.get(filter_name, min_score))
     return min_scores
 
 

@@ -57,22 +57,24 @@ class Listed:
 
 def recipes() -> list[Listed]:
     """The recipes that come with dmforge."""
-    return [Listed(path.stem, _first_sentence(path)) for path in sorted(RECIPES.glob("*.toml"))]
+    return [Listed(recipe_path.stem, _first_sentence(recipe_path)) for recipe_path in sorted(RECIPES.glob("*.toml"))]
 
 
-def _first_sentence(path: Path) -> str:
+def _first_sentence(recipe_path: Path) -> str:
     """The comment at the top of a recipe, up to the first empty line."""
-    lines = itertools.takewhile(lambda line: line.startswith("# "), path.read_text("utf-8").splitlines())
-    return " ".join(line.lstrip("# ") for line in lines)
+    comment_lines = itertools.takewhile(
+        lambda recipe_line: recipe_line.startswith("# "), recipe_path.read_text("utf-8").splitlines()
+    )
+    return " ".join(recipe_line.lstrip("# ") for recipe_line in comment_lines)
 
 
-def init(folder: Path, name: str) -> WorkspaceFolder:
+def init(folder: Path, recipe_name: str) -> WorkspaceFolder:
     """Make a workspace from a named recipe."""
     output_folder(folder, "dmforge init")
-    source_path = RECIPES / f"{name}.toml"
-    known_names = [recipe.name for recipe in recipes()]
-    if name not in known_names:
-        raise InputError(f"there is no recipe {name!r}", where="--recipe", hint=nearest(name, known_names))
+    source_path = RECIPES / f"{recipe_name}.toml"
+    known_names = [listed_recipe.name for listed_recipe in recipes()]
+    if recipe_name not in known_names:
+        raise InputError(f"there is no recipe {recipe_name!r}", where="--recipe", hint=nearest(recipe_name, known_names))
     workspace = WorkspaceFolder(folder)
     if workspace.recipe.exists():
         raise InputError(
@@ -80,8 +82,8 @@ def init(folder: Path, name: str) -> WorkspaceFolder:
         )
     with disk_errors(folder):
         make_folder(workspace.inputs)
-    with writing(workspace.recipe) as file:
-        file.write(source_path.read_bytes())
+    with writing(workspace.recipe) as recipe_file:
+        recipe_file.write(source_path.read_bytes())
     stamp_format(workspace.root, formats.WORKSPACE)
     return workspace
 
@@ -116,11 +118,11 @@ def run(
             console.print("nothing more is granted: inputs of an earlier grant are still pending", highlight=False)
         with run_account(workspace, recipe, stages, console, limits, events) as account:
             driver = Driver(lake, recipe.stages, executor or LocalExecutor(), console, account)
-            with run_log.recorded(workspace, command, recipe.resolved(), account) as record:
+            with run_log.recorded(workspace, command, recipe.resolved(), account) as run_record:
                 try:
-                    yield from record_reports(driver.run(stages, pilot), record)
+                    yield from record_reports(driver.run(stages, pilot), run_record)
                 finally:
-                    record.last_video = driver.last_video
+                    run_record.last_video = driver.last_video
         name_packed(lake, stages, driver.last_video)
 
 
@@ -136,19 +138,19 @@ def on_ray(address: str | None) -> Generator[Executor]:
 
 def record_reports(reports: Iterator[StageReport], record: run_log.Run) -> Iterator[StageReport]:
     """Pass on reports as they come, and write each into the run's record; the end of a stage that never began is no event."""
-    began_s, begun_stages, events = time.monotonic(), set[str](), record.account.events
+    began_s, begun_stages, run_events = time.monotonic(), set[str](), record.account.events
 
     def note_begun(event: RunEvent) -> None:
         if isinstance(event, StageBegan):
             begun_stages.add(event.stage)
 
-    with events.followed_by(note_begun):
+    with run_events.followed_by(note_begun):
         for report in reports:
             took_s, began_s = time.monotonic() - began_s, time.monotonic()
-            details = {"deferred": report.deferred, "awaits": report.blocked_by, "seconds": round(took_s, 3)}
-            record.stage(report.name, asdict(report.tally) | details)
+            report_details = {"deferred": report.deferred, "awaits": report.blocked_by, "seconds": round(took_s, 3)}
+            record.stage(report.name, asdict(report.tally) | report_details)
             if report.name in begun_stages:
-                events.emit(StageEnded(report.name, **asdict(report.tally), seconds=round(took_s, 3)))
+                run_events.emit(StageEnded(report.name, **asdict(report.tally), seconds=round(took_s, 3)))
             if report.tally.pending and not report.blocked_by:
                 record.ending = "unfinished"
             yield report
@@ -162,7 +164,7 @@ def name_packed(lake: Lake, stages: Sequence[AnyStage], last_video: Id | None = 
 
 def view_of_now(lake: Lake, recipe: Recipe) -> LakeView:
     """A view of the lake for the inputs as they are listed now, also where no run has seen that list yet."""
-    return LakeView(lake, recipe.stages, scanned=_unpublished_rosters(lake, recipe))
+    return LakeView(lake, recipe.stages, scanned_tables=_unpublished_rosters(lake, recipe))
 
 
 def readers_view(lake: Lake, recipe: Recipe) -> ReadersView:
@@ -171,8 +173,8 @@ def readers_view(lake: Lake, recipe: Recipe) -> ReadersView:
 
 
 def _unpublished_rosters(lake: Lake, recipe: Recipe) -> dict[str, pa.Table]:
-    rosters = {stage.name: unpublished_roster(lake, stage) for stage in recipe.stages if isinstance(stage, Root)}
-    return {name: roster for name, roster in rosters.items() if roster is not None}
+    roster_by_stage = {stage.name: unpublished_roster(lake, stage) for stage in recipe.stages if isinstance(stage, Root)}
+    return {stage_name: roster for stage_name, roster in roster_by_stage.items() if roster is not None}
 
 
 def status(workspace: WorkspaceFolder) -> dict[str, StageCounts]:
@@ -196,8 +198,10 @@ def digest(workspace: WorkspaceFolder) -> list[logical_digest.TableDigest]:
     recipe = readable_recipe(workspace.require())
     for stage in recipe.stages:
         if isinstance(stage, MissingStage) and stage.unreadable_tables:
-            message = f"the digest would lack {', '.join(sorted(stage.unreadable_tables))}, made by the missing {stage.name!r}"
-            raise InputError(message, where=str(workspace.recipe), hint="install the package that has that stage")
+            missing_message = (
+                f"the digest would lack {', '.join(sorted(stage.unreadable_tables))}, made by the missing {stage.name!r}"
+            )
+            raise InputError(missing_message, where=str(workspace.recipe), hint="install the package that has that stage")
     with workspace.reading():
         lake = Lake(workspace)
         logical_digest.check_every_part(lake)
@@ -228,16 +232,16 @@ def _with_requests_out(taken_down: takedown.TakenDown, workspace: WorkspaceFolde
 
 def merge(workspace: WorkspaceFolder, command: str, others: Sequence[Path]) -> merging.MergeCounts:
     """Merge other workspaces into this one; the next run does what needs all of them."""
-    other_workspaces = [WorkspaceFolder(other).require() for other in others]
+    other_workspaces = [WorkspaceFolder(other_path).require() for other_path in others]
     with workspace.require().held(command):
         lake = Lake(workspace)
         lake.sweep()
-        return sum((merging.merge(lake, other) for other in other_workspaces), merging.MergeCounts())
+        return sum((merging.merge(lake, other_workspace) for other_workspace in other_workspaces), merging.MergeCounts())
 
 
 def video_finder(texts: Sequence[str]) -> Callable[[Lake], Sequence[Id]]:
     """A function that finds videos by their ids, in any form that `why` takes; malformed ids are refused at once."""
-    typed_ids = [_typed_video(text) for text in texts]
+    typed_ids = [_typed_video(id_text) for id_text in texts]
     return lambda lake: [*dict.fromkeys(_resolve_video(lake, typed_id) for typed_id in typed_ids)]
 
 
@@ -254,10 +258,12 @@ def _resolve_video(lake: Lake, typed_id: TypedId) -> Id:
     """The video of an id or its beginning. A whole id needs no video in the lake: a takedown may come before the video."""
     if typed_id.kind and typed_id.whole_id is not None:
         return typed_id.whole_id
-    matches = [video for ids in typed_id.ranges for video in takedown.videos_between(lake, ids.low, ids.high)]
-    if len(matches) != 1:
-        problem = "is the beginning of several videos' ids" if matches else "is the id of no video here"
-        hint = f"give more letters: {', '.join(show(Video.kind, video) for video in matches[:MAX_LISTED])}"
-        hint = hint if matches else "give the whole id, video_..."
-        raise InputError(f"{typed_id.text!r} {problem}", where=typed_id.where, hint=hint)
-    return matches[0]
+    matching_videos = [
+        video for id_range in typed_id.ranges for video in takedown.videos_between(lake, id_range.low, id_range.high)
+    ]
+    if len(matching_videos) != 1:
+        match_problem = "is the beginning of several videos' ids" if matching_videos else "is the id of no video here"
+        hint = f"give more letters: {', '.join(show(Video.kind, video) for video in matching_videos[:MAX_LISTED])}"
+        hint = hint if matching_videos else "give the whole id, video_..."
+        raise InputError(f"{typed_id.text!r} {match_problem}", where=typed_id.where, hint=hint)
+    return matching_videos[0]

@@ -54,8 +54,8 @@ def run_account(
     share: Share = ALL,
 ) -> Generator[Budget]:
     """An account for some stages of a recipe. Only whoever holds the workspace knows what was spent before."""
-    for remark in unpriced(stages):
-        _say(console, remark)
+    for price_remark in unpriced(stages):
+        _say(console, price_remark)
     account = _account(workspace, recipe, limits, events, share)
     if limits.budget_usd is not None:
         _say(console, f"budget: ${print_amount(limits.budget_usd)}{_spent_before(account)}{_part_of_rank(account, share)}")
@@ -72,8 +72,8 @@ def _account(
     if limits.budget_usd is None or limits.per_run:
         part_usd = None if limits.budget_usd is None else limits.budget_usd / share.of
         return Budget(part_usd, events, keep_going=limits.keep_going)
-    allowed = allowance(workspace, recipe.prices, limits.budget_usd, share)
-    return Budget(allowed.usd, events, keep_going=limits.keep_going, allowance=allowed)
+    run_allowance = allowance(workspace, recipe.prices, limits.budget_usd, share)
+    return Budget(run_allowance.usd, events, keep_going=limits.keep_going, allowance=run_allowance)
 
 
 def _spent_before(account: Budget) -> str:
@@ -89,8 +89,8 @@ def _part_of_rank(account: Budget, share: Share) -> str:
 def _spent_of(account: Budget, share: Share) -> str:
     """What was spent, and of how much: by the workspace, by this run, or by this rank."""
     if account.allowance is None or share.of > 1:
-        spender = "this rank" if share.of > 1 else "this run"
-        return f"{spender} spent ${print_amount(account.usd)} of ${print_amount(account.budget_usd or 0.0)}"
+        spender_noun = "this rank" if share.of > 1 else "this run"
+        return f"{spender_noun} spent ${print_amount(account.usd)} of ${print_amount(account.budget_usd or 0.0)}"
     spent_usd = account.allowance.spent_before_usd + account.usd
     return f"${print_amount(spent_usd)} of ${print_amount(account.allowance.budget_usd)} spent"
 

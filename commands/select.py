@@ -51,20 +51,22 @@ class Selected(CommandResult):
     def of(reasons: Mapping[str | None, int]) -> Selected:
         """Build the counts from the number of inputs by reason; None means kept."""
         by_count = sorted(
-            ((reason, number) for reason, number in reasons.items() if reason),
+            ((reason, subject_count) for reason, subject_count in reasons.items() if reason),
             key=lambda reason_and_number: (-reason_and_number[1], reason_and_number[0]),
         )
-        undetermined = sum(number for reason, number in by_count if reason.startswith(UNDETERMINED))
-        rejected = {reason: number for reason, number in by_count if not reason.startswith(UNDETERMINED)}
-        return Selected(reasons.get(None, 0), rejected, undetermined)
+        undetermined_count = sum(subject_count for reason, subject_count in by_count if reason.startswith(UNDETERMINED))
+        count_by_rejection = {
+            reason: subject_count for reason, subject_count in by_count if not reason.startswith(UNDETERMINED)
+        }
+        return Selected(reasons.get(None, 0), count_by_rejection, undetermined_count)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
     def blocks(self) -> Iterator[Block]:
-        rejected = [["rejected", reason, count] for reason, count in self.rejected.items()]
+        rejected_rows = [["rejected", reason, count] for reason, count in self.rejected.items()]
         yield TextTable(
-            ["", "reason", "candidates"], [["kept", "", self.kept], *rejected, ["undetermined", "", self.undetermined]]
+            ["", "reason", "candidates"], [["kept", "", self.kept], *rejected_rows, ["undetermined", "", self.undetermined]]
         )
 
 
@@ -75,17 +77,19 @@ def select(workspace: WorkspaceFolder, console: Terminal, command: str, corpus: 
     with workspace.held(command):
         lake = Lake(workspace)
         takedown.finish_forgetting(lake)
-        part = judged_part(lake, recipe, recipe.stages[: recipe.stages.index(stage)])
-        if not part.exists:
+        judged_so_far = judged_part(lake, recipe, recipe.stages[: recipe.stages.index(stage)])
+        if not judged_so_far.exists:
             hint = "dmforge run first; or see with --dry-run what would be kept of what there is"
             raise InputError(
-                f"the candidates are not all judged: {part.pending_text()} are pending", where=str(workspace.root), hint=hint
+                f"the candidates are not all judged: {judged_so_far.pending_text()} are pending",
+                where=str(workspace.root),
+                hint=hint,
             )
-        part.announce(console, "select")
-        driver = Driver(lake, recipe.stages, LocalExecutor(), console, last_video=part.last_video)
+        judged_so_far.announce(console, "select")
+        driver = Driver(lake, recipe.stages, LocalExecutor(), console, last_video=judged_so_far.last_video)
         with run_log.recorded(workspace, command, recipe.resolved()):
             list(driver.run([stage]))
-        view = LakeView(lake, recipe.stages, last_video=part.last_video)
+        view = LakeView(lake, recipe.stages, last_video=judged_so_far.last_video)
         reason_counts = view.cursor(REASONS).execute(REASONS, {"stage": stage.name}).fetchall()
         return Selected.of(dict(reason_counts))
 
@@ -102,25 +106,30 @@ def what_if(workspace: WorkspaceFolder, corpus: str, where: str | None) -> Selec
         view = ReadersView(Lake(workspace), earlier_stages, run_log.pilots(workspace))
         connection = view.connection.cursor()
         if isinstance(stage.config, SelectRlConfig):
-            aims, ranges = TargetRows(view, teachers_look=stage.config.teachers_look), view.ranges(Task, RANGE_SUBJECTS)
-            selection = Selection(connection, stage.config.requirements(), ranges, tasks_in_range=aims.tasks_in)
+            target_rows, video_ranges = (
+                TargetRows(view, teachers_look=stage.config.teachers_look),
+                view.ranges(Task, RANGE_SUBJECTS),
+            )
+            selection = Selection(connection, stage.config.requirements(), video_ranges, tasks_in_range=target_rows.tasks_in)
         elif isinstance(stage.config, SelectCotConfig):
             # a condition is asked once, of all
-            ranges = view.ranges(Candidate, RANGE_COUNTED) if where is None else IN_ONE
-            condition = None if where is None else compile_condition(where)
-            selection = Selection(connection, stage.config.requirements(), ranges, condition, candidates_sql=let_through(view))
+            video_ranges = view.ranges(Candidate, RANGE_COUNTED) if where is None else IN_ONE
+            compiled_condition = None if where is None else compile_condition(where)
+            selection = Selection(
+                connection, stage.config.requirements(), video_ranges, compiled_condition, candidates_sql=let_through(view)
+            )
         else:
             message = f"{corpus!r} is made by {stage.name!r}, which has no thresholds to be tried"
             raise InputError(message, where="CORPUS", hint="give the corpus of select_cot or of select_rl")
-        reasons: Counter[str | None] = Counter()
+        count_by_reason: Counter[str | None] = Counter()
         for _ in selection.decide_ranges():
-            reasons.update(counts(connection))
-        return Selected.of(reasons)
+            count_by_reason.update(counts(connection))
+        return Selected.of(count_by_reason)
 
 
 def stage_of(recipe: Recipe, corpus: str) -> AnyStage:
     """The stage that makes a corpus."""
-    stages_by_corpus = {name: stage for stage in recipe.stages if (name := corpus_of(stage)) is not None}
+    stages_by_corpus = {corpus_name: stage for stage in recipe.stages if (corpus_name := corpus_of(stage)) is not None}
     if corpus not in stages_by_corpus:
         hint = (
             nearest(corpus, sorted(stages_by_corpus))

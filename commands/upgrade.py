@@ -54,20 +54,22 @@ class Upgraded(CommandResult):
 def upgrade_workspace(workspace: WorkspaceFolder, command: str, dry_run: bool) -> Upgraded:
     """Upgrade a workspace: its recipe's keys, then its format number. Each step is atomic, so it may be killed in between."""
     old_format = read_format(workspace.require().root).format
-    changes = _changes(workspace.recipe, RecipeFile)
+    recipe_changes = _changes(workspace.recipe, RecipeFile)
     if old_format < formats.WORKSPACE:
-        changes += (f"format.json: format {old_format} -> {formats.WORKSPACE}",)
+        recipe_changes += (f"format.json: format {old_format} -> {formats.WORKSPACE}",)
     kept, clips = kept_clips(workspace), _clips_of(workspace)
     looks_grow = kept is not None and only_looks_grow(kept, clips)
     if kept and looks_grow:
-        changes += (f"media/clips.json: look_size {kept.look_size} -> {clips.look_size}{_made_anew(workspace, kept, clips)}",)
+        recipe_changes += (
+            f"media/clips.json: look_size {kept.look_size} -> {clips.look_size}{_made_anew(workspace, kept, clips)}",
+        )
     if not dry_run:
         with workspace.held(command):
             rewrite_recipe(workspace)
             stamp_format(workspace.root, formats.WORKSPACE)
             if looks_grow:
                 keep_clips(workspace, clips)
-    return Upgraded(old_format, formats.WORKSPACE, changes, dry_run)
+    return Upgraded(old_format, formats.WORKSPACE, recipe_changes, dry_run)
 
 
 def _clips_of(workspace: WorkspaceFolder) -> Clips:
@@ -79,24 +81,24 @@ def _clips_of(workspace: WorkspaceFolder) -> Clips:
 def _made_anew(workspace: WorkspaceFolder, kept: Clips, clips: Clips) -> str:
     """What a new size of looks makes anew in a workspace, in words; nothing where no video is made anew."""
     videos = list(_videos(workspace))
-    changed = sum(kept.digest_for(video) != clips.digest_for(video) for video in videos)
-    if not changed:
+    changed_count = sum(kept.digest_for(video) != clips.digest_for(video) for video in videos)
+    if not changed_count:
         return ""
     return (
-        f": the next run makes the renditions of {changed} of {len(videos)} videos anew, and asks and rolls out anew where "
-        "looks at these are shown; `dmforge plan` prices it"
+        f": the next run makes the renditions of {changed_count} of {len(videos)} videos anew, and asks and rolls out anew "
+        "where looks at these are shown; `dmforge plan` prices it"
     )
 
 
 def _videos(workspace: WorkspaceFolder) -> Iterator[Video]:
     """Every video that was ever rendered, once."""
-    seen = set[Id]()
-    parts = [part for commit in Lake(workspace).commits.values() for part in commit.of(Video.table)]
-    check_parts(workspace.lake, parts)
-    for part in parts:
+    seen_ids = set[Id]()
+    video_parts = [part for commit in Lake(workspace).commits.values() for part in commit.of(Video.table)]
+    check_parts(workspace.lake, video_parts)
+    for part in video_parts:
         for video in from_arrow(Video, pq.read_table(part.path(workspace.lake))):
-            if video.id not in seen:
-                seen.add(video.id)
+            if video.id not in seen_ids:
+                seen_ids.add(video.id)
                 yield video
 
 
@@ -108,12 +110,12 @@ def rewrite_recipe(workspace: WorkspaceFolder) -> None:
 def upgrade_file(path: Path, dry_run: bool) -> Upgraded:
     """Rename keys in a training file, or in a recipe outside a workspace, to current ones."""
     config_class = _config_class_of(path)
-    content = read_toml(path)
-    parse_config(config_class, renamed_values(content, _Renames(config_class)), where=str(path))
-    old_format, changes = int(content.get("format", 1)), _changes(path, config_class)
+    file_values = read_toml(path)
+    parse_config(config_class, renamed_values(file_values, _Renames(config_class)), where=str(path))
+    old_format, key_changes = int(file_values.get("format", 1)), _changes(path, config_class)
     if not dry_run:
         _rewrite(path, config_class)
-    return Upgraded(old_format, formats.TRAINING, changes, dry_run)
+    return Upgraded(old_format, formats.TRAINING, key_changes, dry_run)
 
 
 def _changes(path: Path, config_class: type[BaseModel]) -> tuple[str, ...]:
@@ -125,9 +127,9 @@ def _changes(path: Path, config_class: type[BaseModel]) -> tuple[str, ...]:
 
 
 def _rewrite(path: Path, config_class: type[BaseModel]) -> None:
-    text = path.read_text("utf-8")
-    new_text = renamed_text(text, _Renames(config_class), str(path))
-    if new_text != text:
+    old_text = path.read_text("utf-8")
+    new_text = renamed_text(old_text, _Renames(config_class), str(path))
+    if new_text != old_text:
         with writing(path) as file:
             file.write(new_text.encode())
 
@@ -140,13 +142,13 @@ def _config_class_of(path: Path) -> type[Config]:
 
     if not path.is_file():
         raise InputError("there is no such file", where=str(path), hint="give training files, recipes, or a workspace with -w")
-    content = read_toml(path)
-    formats.refuse_newer("the file", content.get("format", 1), formats.TRAINING, str(path))
-    if "stages" in content:
+    file_values = read_toml(path)
+    formats.refuse_newer("the file", file_values.get("format", 1), formats.TRAINING, str(path))
+    if "stages" in file_values:
         return RecipeFile
-    if "corpora" in content:
+    if "corpora" in file_values:
         return EvaluationSettings
-    return SdgrpoSettings if "rollout" in content or "rewards" in content else SftSettings
+    return SdgrpoSettings if "rollout" in file_values or "rewards" in file_values else SftSettings
 
 
 class _Renames:
@@ -162,4 +164,8 @@ class _Renames:
             if stage is None:  # a plug-in's that is not there: what its keys were called only it knows
                 return {}
             config_class, path = stage.config_class, path[2:]
-        return {old: new for table in tables_at(config_class, path) for old, new in renamed_keys(table).items()}
+        return {
+            old_key: new_key
+            for table_class in tables_at(config_class, path)
+            for old_key, new_key in renamed_keys(table_class).items()
+        }

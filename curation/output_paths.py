@@ -24,18 +24,18 @@ def output_file(path: Path, option: str, workspace: WorkspaceFolder | None = Non
 def output_folder(path: Path, option: str, workspace: WorkspaceFolder | None = None) -> Path:
     """Check that an output folder may be written, following links; its path."""
     for resolved_path in _resolved_paths(path):
-        entry = _owning_entry(resolved_path, workspace)
-        if entry is not None:
+        owning_entry = _owning_entry(resolved_path, workspace)
+        if owning_entry is not None:
             raise InputError(
-                f"the output would touch {entry}, which belongs to a workspace", where=f"{option} {path}", hint=HINT
+                f"the output would touch {owning_entry}, which belongs to a workspace", where=f"{option} {path}", hint=HINT
             )
     return path
 
 
 def _resolved_paths(path: Path) -> Iterator[Path]:
     """A path as written, with its folder's links resolved, and with its own link resolved."""
-    lexical = Path(os.path.abspath(path))
-    yield from (lexical, Path(os.path.realpath(lexical.parent), lexical.name), Path(os.path.realpath(path)))
+    lexical_path = Path(os.path.abspath(path))
+    yield from (lexical_path, Path(os.path.realpath(lexical_path.parent), lexical_path.name), Path(os.path.realpath(path)))
     yield Path(os.path.realpath(path.parent), path.name)
 
 
@@ -48,7 +48,7 @@ def _owning_entry(path: Path, workspace: WorkspaceFolder | None) -> Path | None:
     ]
     path_and_parents = (path, *path.parents)
     for workspace_root in [*workspace_roots, *([workspace.root] if workspace else [])]:
-        for entry in (workspace_root / name for name in WORKSPACE_ENTRIES):
+        for entry in (workspace_root / entry_name for entry_name in WORKSPACE_ENTRIES):
             if any(_is_same(path_or_parent, entry) for path_or_parent in path_and_parents):
                 return entry
     return None

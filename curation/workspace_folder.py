@@ -117,17 +117,17 @@ class WorkspaceFolder:
     @contextmanager
     def _locked(self, command: str, flock_operation: int) -> Generator[None]:
         lock_path = self.runs / "lock"
-        with lock_file(lock_path) as descriptor:
-            if not lock(descriptor, flock_operation | fcntl.LOCK_NB, lock_path):
+        with lock_file(lock_path) as lock_descriptor:
+            if not lock(lock_descriptor, flock_operation | fcntl.LOCK_NB, lock_path):
                 raise WorkspaceHeld(
-                    f"another run holds this workspace: {_holder(descriptor)}",
+                    f"another run holds this workspace: {_holder(lock_descriptor)}",
                     where=str(self.root),
                     hint="wait for it, or stop it; nothing was changed",
                 )
             holder_info = {"pid": os.getpid(), "host": socket.gethostname(), "user": user_name(), "command": command}
             with disk_errors(lock_path):
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, (json.dumps(holder_info) + "\n").encode(), 0)
+                os.ftruncate(lock_descriptor, 0)
+                os.pwrite(lock_descriptor, (json.dumps(holder_info) + "\n").encode(), 0)
             stamp_format(self.root)
             yield
 
@@ -135,21 +135,21 @@ class WorkspaceFolder:
     def reading(self) -> Generator[None]:
         """Read the workspace: superseded files stay meanwhile, and are removed by a later run."""
         try:
-            descriptor = os.open(self._readers, os.O_RDONLY)
+            readers_descriptor = os.open(self._readers, os.O_RDONLY)
         except FileNotFoundError:  # nobody has ever written here, so nobody will remove anything meanwhile
             yield
             return
         try:
-            lock(descriptor, fcntl.LOCK_SH, self._readers)
+            lock(readers_descriptor, fcntl.LOCK_SH, self._readers)
             yield
         finally:
-            os.close(descriptor)
+            os.close(readers_descriptor)
 
     @contextmanager
     def unread(self) -> Generator[bool]:
         """Yield whether nobody reads the workspace; if so, readers are kept out while the block lasts."""
-        with lock_file(self._readers) as descriptor:
-            yield lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, self._readers)
+        with lock_file(self._readers) as readers_descriptor:
+            yield lock(readers_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, self._readers)
 
     @property
     def _readers(self) -> Path:
@@ -164,9 +164,9 @@ def user_name() -> str:
         return str(os.getuid())
 
 
-def _holder(descriptor: int) -> str:
+def _holder(lock_descriptor: int) -> str:
     try:
-        holder_info = json.loads(os.pread(descriptor, 4096, 0))
+        holder_info = json.loads(os.pread(lock_descriptor, 4096, 0))
         return f"process {holder_info['pid']} of {holder_info['user']} on {holder_info['host']} ({holder_info['command']})"
     except (ValueError, KeyError, TypeError):
         return "a process that has not yet said its name"

@@ -30,7 +30,7 @@ class WorkspaceFormat:
     written_by: str = ""
     """The version of dmforge that wrote a number last: it can read the workspace."""
 
-    def merged(self, **changes: Any) -> dict[str, Any]:
+    def merged(self, **changed_formats: Any) -> dict[str, Any]:
         """The content of format.json after this version has written to the workspace."""
         current_formats = table_formats()
         format_by_table = {
@@ -42,29 +42,29 @@ class WorkspaceFormat:
             "journal": formats.JOURNAL,
             "tables": format_by_table,
             "written_by": __version__,
-            **changes,
+            **changed_formats,
         }
 
 
 def read_format(root: Path) -> WorkspaceFormat:
     """The format numbers of a workspace; an error where they are newer than this version."""
-    path = root / FILE
-    if not path.exists():
+    format_path = root / FILE
+    if not format_path.exists():
         return WorkspaceFormat()
-    with disk_errors(path), path.open("rb") as file:
-        format_bytes = file.read(MAX_BYTES + 1)
+    with disk_errors(format_path), format_path.open("rb") as format_file:
+        format_bytes = format_file.read(MAX_BYTES + 1)
     try:
         if len(format_bytes) > MAX_BYTES:
             raise ValueError(f"more than {MAX_BYTES} bytes")
         format_values: dict[str, Any] = json.loads(format_bytes)
         # first of all: the other fields of a newer version may look otherwise
         written_by = str(format_values.get("written_by", ""))[:40]
-        formats.refuse_newer("the workspace", format_values.get("format"), formats.WORKSPACE, str(path), written_by)
+        formats.refuse_newer("the workspace", format_values.get("format"), formats.WORKSPACE, str(format_path), written_by)
         format_by_table = dict(format_values["tables"])
         workspace_format = WorkspaceFormat(format_values["format"], format_values["journal"], format_by_table, written_by)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         hint = "restore it from a backup: it says which version can read the workspace"
-        raise InputError(f"format.json can't be read: {error}", where=str(path), hint=hint) from None
+        raise InputError(f"format.json can't be read: {error}", where=str(format_path), hint=hint) from None
     known_formats = table_formats()
     formats_to_check = [
         ("its journal", workspace_format.journal, formats.JOURNAL),
@@ -74,17 +74,19 @@ def read_format(root: Path) -> WorkspaceFormat:
             if table_name in known_formats
         ),
     ]
-    for subject, format_number, highest_known in formats_to_check:
-        formats.refuse_newer(subject, format_number, highest_known, str(path), written_by)
+    for format_subject, format_number, highest_known in formats_to_check:
+        formats.refuse_newer(format_subject, format_number, highest_known, str(format_path), written_by)
     return workspace_format
 
 
 def stamp_format(root: Path, format_number: int | None = None) -> None:
     """Update format.json for what this version is about to write; `format_number` is the new one after an upgrade."""
     workspace_format = read_format(root)
-    path, format_values = (
+    format_path, format_values = (
         root / FILE,
         workspace_format.merged(format=workspace_format.format if format_number is None else format_number),
     )
-    if not path.exists() or json.loads(path.read_bytes()) | {"written_by": ""} != format_values | {"written_by": ""}:
-        write_json(path, format_values)
+    if not format_path.exists() or json.loads(format_path.read_bytes()) | {"written_by": ""} != format_values | {
+        "written_by": ""
+    }:
+        write_json(format_path, format_values)

@@ -35,9 +35,9 @@ class _BenchmarkIndex:
     def find(self, namespace: str, source_ids: Iterable[str]) -> str:
         """The benchmark that lists a video under one of these ids; where a namespace is unknown, the id alone decides."""
         for source_id in source_ids:
-            for listed_namespace, benchmark in self.by_id.get(source_id, {}).items():
+            for listed_namespace, benchmark_name in self.by_id.get(source_id, {}).items():
                 if listed_namespace == namespace or UNKNOWN in (listed_namespace, namespace):
-                    return benchmark
+                    return benchmark_name
         return ""
 
 
@@ -55,15 +55,15 @@ class Contamination(Collective[Video, Verdict]):
         sorted_videos = sorted(view.all_rows(Video), key=lambda video: video.id)
         provenance_by_video = {provenance.video: provenance for provenance in view.all_rows(Provenance)}
         references = view.all_rows(Reference)
-        benchmark_index, lookalikes = index_benchmarks(references), _benchmark_lookalikes(view, provenance_by_video)
+        benchmark_index, lookalike_by_video = index_benchmarks(references), _benchmark_lookalikes(view, provenance_by_video)
         verdicts_by_video = {
-            video.id: [self._video_verdict(provenance_by_video[video.id], benchmark_index, lookalikes.get(video.id))]
+            video.id: [self._video_verdict(provenance_by_video[video.id], benchmark_index, lookalike_by_video.get(video.id))]
             for video in sorted_videos
         }
         for spliced_part in view.all_rows(Spliced):
             part_verdict = verdicts_by_video.get(spliced_part.part, [None])[0]
             if part_verdict is not None and part_verdict.score < 1 and verdicts_by_video[spliced_part.video][0].score == 1:
-                reason = "has a part that " + part_verdict.reason
+                part_reason = "has a part that " + part_verdict.reason
                 verdicts_by_video[spliced_part.video] = [
                     Verdict(
                         spliced_part.video,
@@ -72,14 +72,14 @@ class Contamination(Collective[Video, Verdict]):
                         "clean",
                         0.0,
                         1,
-                        reason,
+                        part_reason,
                         show("video", spliced_part.part),
                     )
                 ]
         benchmark_ngrams = {
-            ngram: reference.benchmark
+            word_ngram: reference.benchmark
             for reference in references
-            for ngram in _word_ngrams(reference.question, self.config.words)
+            for word_ngram in _word_ngrams(reference.question, self.config.words)
         }
         if benchmark_ngrams:
             for task in sorted(view.all_rows(Task), key=lambda task: task.id):
@@ -95,28 +95,37 @@ class Contamination(Collective[Video, Verdict]):
         benchmark_name = benchmark_index.find(
             provenance.namespace, [parse(source_id).id for source_id in (provenance.source_id, *provenance.also)]
         )
-        reason = detail = ""
+        verdict_reason = verdict_detail = ""
         if provenance.role == "benchmark":
-            reason = "is a benchmark's"
+            verdict_reason = "is a benchmark's"
         elif benchmark_name:
-            reason, detail = "its id is listed", benchmark_name
+            verdict_reason, verdict_detail = "its id is listed", benchmark_name
         elif lookalike is not None:
-            reason, detail = "looks like a benchmark's video", show("video", lookalike)
-        return Verdict(provenance.video, provenance.video, "video", "clean", 0.0 if reason else 1.0, 1, reason, detail)
+            verdict_reason, verdict_detail = "looks like a benchmark's video", show("video", lookalike)
+        return Verdict(
+            provenance.video,
+            provenance.video,
+            "video",
+            "clean",
+            0.0 if verdict_reason else 1.0,
+            1,
+            verdict_reason,
+            verdict_detail,
+        )
 
     def _task_verdict(self, task: Task, benchmark_ngrams: Mapping[tuple[str, ...], str]) -> Verdict:
         question_ngrams = _word_ngrams(task.question, self.config.words)
-        matching_benchmarks = [benchmark_ngrams[ngram] for ngram in question_ngrams if ngram in benchmark_ngrams]
-        score = 1 - len(matching_benchmarks) / len(question_ngrams) if question_ngrams else 1.0
-        reason = "shares words with a benchmark's question" if matching_benchmarks else ""
+        matching_benchmarks = [benchmark_ngrams[word_ngram] for word_ngram in question_ngrams if word_ngram in benchmark_ngrams]
+        verdict_score = 1 - len(matching_benchmarks) / len(question_ngrams) if question_ngrams else 1.0
+        verdict_reason = "shares words with a benchmark's question" if matching_benchmarks else ""
         return Verdict(
             task.video,
             task.id,
             "task",
             "novel_words",
-            score,
+            verdict_score,
             len(question_ngrams),
-            reason,
+            verdict_reason,
             matching_benchmarks[0] if matching_benchmarks else "",
         )
 
@@ -136,15 +145,15 @@ def _benchmark_lookalikes(view: View, provenances: Mapping[Id, Provenance]) -> d
     lookalike_by_video: dict[Id, Id] = {}
     if benchmark_videos:
         for first_video, second_video in copies(hashes_by_video):
-            for video, copy_video in ((first_video, second_video), (second_video, first_video)):
-                if video not in benchmark_videos and copy_video in benchmark_videos:
-                    lookalike_by_video.setdefault(video, copy_video)
+            for video_id, copy_video in ((first_video, second_video), (second_video, first_video)):
+                if video_id not in benchmark_videos and copy_video in benchmark_videos:
+                    lookalike_by_video.setdefault(video_id, copy_video)
     return lookalike_by_video
 
 
 def _word_ngrams(text: str, ngram_words: int) -> list[tuple[str, ...]]:
     """All runs of `ngram_words` words of a text; of a shorter text all of its words, if there are at least four."""
-    text_words = "".join(letter if letter.isalnum() else " " for letter in text.casefold()).split()
+    text_words = "".join(text_char if text_char.isalnum() else " " for text_char in text.casefold()).split()
     if len(text_words) < ngram_words:
         return [tuple(text_words)] if len(text_words) >= 4 else []
     return [

@@ -33,12 +33,12 @@ class Crosscheck(TeacherStage[CandidateWithTask, Verdict]):
             return None
         question_with_options = question_text(item.task)
         try:
-            usage = expected_usage(
+            token_usage = expected_usage(
                 self.config, self.config.clips, AnswerReply, item.video, item.candidate.looks[0], question_with_options
             )
         except NoFrames:
             return None
-        return ExpectedCost(usage, self.config.price.usd(usage))
+        return ExpectedCost(token_usage, self.config.price.usd(token_usage))
 
     async def process(self, item: CandidateWithTask) -> Result:
         if item.video is None:

@@ -61,15 +61,15 @@ class Duplicates(Collective[Video, Verdict]):
         cluster_by_video = clustered({video for copy_pair in copy_pairs for video in copy_pair}, copy_pairs)
         # copies are compared with each other wherever their ids lie; there are few
         verdicts_of_copies = self._verdicts(_tasks_about(view, cluster_by_video), cluster_by_video, near_duplicates)
-        for bounds in video_ranges:
-            videos = sorted(video.id for video in view.about(bounds, Video))
-            tasks = [task for task in view.about(bounds, Task) if task.video not in cluster_by_video]
+        for video_range in video_ranges:
+            video_ids = sorted(video.id for video in view.about(video_range, Video))
+            tasks = [task for task in view.about(video_range, Task) if task.video not in cluster_by_video]
             verdicts_by_video = ChainMap(self._verdicts(tasks, cluster_by_video, near_duplicates), verdicts_of_copies)
             results = [
                 Made((_original(video, cluster_by_video.get(video, video)), *verdicts_by_video.get(video, ())))
-                for video in videos
+                for video in video_ids
             ]
-            yield settle(origin, [Key(video, video) for video in videos], results, self.makes)
+            yield settle(origin, [Key(video, video) for video in video_ids], results, self.makes)
 
     def _verdicts(
         self, tasks: list[Task], cluster_by_video: Mapping[Id, Id], near_duplicates: NearDuplicates
@@ -93,13 +93,13 @@ class Duplicates(Collective[Video, Verdict]):
         similarities = [
             (self._similarity(task, earlier_task), earlier_task.id) for earlier_task in earlier_tasks.comparable(task)
         ]
-        similarity, other_id = min(
+        best_similarity, other_id = min(
             similarities, default=(0.0, b""), key=lambda similarity_and_id: (-similarity_and_id[0], similarity_and_id[1])
         )
-        reason = "said before" if similarity else ""
+        reason = "said before" if best_similarity else ""
         # the place is the whole question, to be compared with that of the other task
-        detail = f"at 0-{len(task.question)}: {similarity:.2f} like {show('task', other_id)}" if similarity else ""
-        return Verdict(task.video, task.id, "task", "unique", 1 - similarity, earlier_tasks.count, reason, detail)
+        detail = f"at 0-{len(task.question)}: {best_similarity:.2f} like {show('task', other_id)}" if best_similarity else ""
+        return Verdict(task.video, task.id, "task", "unique", 1 - best_similarity, earlier_tasks.count, reason, detail)
 
     def _similarity(self, task: Task, other_task: Task) -> float:
         """The similarity of two tasks of one kind: 0 where they ask for different things, however they are worded."""
@@ -158,11 +158,18 @@ class _EarlierTasks:
             yield from self._with_one_window[task_kind]
 
 
-def _original(video: Id, cluster: Id) -> Verdict:
-    is_copy = video != cluster
-    detail = show("video", cluster) if is_copy else ""
+def _original(video_id: Id, cluster_id: Id) -> Verdict:
+    is_copy = video_id != cluster_id
+    detail = show("video", cluster_id) if is_copy else ""
     return Verdict(
-        video, video, "video", "original", 0.0 if is_copy else 1.0, 1, "a copy of another video" if is_copy else "", detail
+        video_id,
+        video_id,
+        "video",
+        "original",
+        0.0 if is_copy else 1.0,
+        1,
+        "a copy of another video" if is_copy else "",
+        detail,
     )
 
 

@@ -31,5 +31,7 @@ class Human(Root, Batch[Review, Verdict]):
     def process(self, items: Iterator[Review]) -> Iterator[Result]:
         for review in items:
             score = 1.0 if review.decision == "keep" else 0.0
-            detail = f"{review.reviewer}: {review.note}" if review.note else review.reviewer
-            yield Made((Verdict(review.video, review.subject, review.subject_kind, "human", score, 1, review.reason, detail),))
+            review_detail = f"{review.reviewer}: {review.note}" if review.note else review.reviewer
+            yield Made(
+                (Verdict(review.video, review.subject, review.subject_kind, "human", score, 1, review.reason, review_detail),)
+            )

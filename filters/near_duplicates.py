@@ -57,7 +57,7 @@ def _candidate_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
         return
     band_hash_table = np.empty((HASHES // ROWS, len(texts)), np.uint64)
     for text_number, text in enumerate(texts):
-        band_hash_table[:, text_number] = [_band_hash(band) for band in bands(signature(text))]
+        band_hash_table[:, text_number] = [_band_hash(signature_band) for signature_band in bands(signature(text))]
     rank_table = np.empty(band_hash_table.shape, np.int32)  # of each text, among those with the same band hash
     sorted_positions = np.arange(len(texts))
     for band_index, band_hashes in enumerate(band_hash_table):
@@ -67,14 +67,14 @@ def _candidate_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
         equal_run_ends = np.minimum(np.searchsorted(sorted_hashes, sorted_hashes, "right"), sorted_positions + 1 + COMMON)
         for sorted_position, equal_run_end in enumerate(equal_run_ends.tolist()):
             if equal_run_end - sorted_position > 1:
-                text_index, other_indices = sorted_order[sorted_position], sorted_order[sorted_position + 1 : equal_run_end]
+                text_index, equal_indices = sorted_order[sorted_position], sorted_order[sorted_position + 1 : equal_run_end]
                 # a pair that shares an earlier band was yielded there
-                same_band = band_hash_table[:band_index, other_indices] == band_hash_table[:band_index, text_index, None]
+                same_band = band_hash_table[:band_index, equal_indices] == band_hash_table[:band_index, text_index, None]
                 already_paired = same_band & (
-                    rank_table[:band_index, other_indices] - rank_table[:band_index, text_index, None] <= COMMON
+                    rank_table[:band_index, equal_indices] - rank_table[:band_index, text_index, None] <= COMMON
                 )
-                for other_index in other_indices[~already_paired.any(axis=0)].tolist():
-                    yield int(text_index), other_index
+                for equal_index in equal_indices[~already_paired.any(axis=0)].tolist():
+                    yield int(text_index), equal_index
 
 
 def _band_hash(band: bytes) -> int:

@@ -29,8 +29,8 @@ class Safety(AskingStage[CandidateWithTask, Verdict]):
     config: SafetyConfig
 
     def expected(self, item: CandidateWithTask) -> ExpectedCost | None:
-        usage = expected_blind(self.config, SafetyReply, text_to_judge(item))
-        return ExpectedCost(usage, self.config.price.usd(usage))
+        token_usage = expected_blind(self.config, SafetyReply, text_to_judge(item))
+        return ExpectedCost(token_usage, self.config.price.usd(token_usage))
 
     async def process(self, item: CandidateWithTask) -> Result:
         try:

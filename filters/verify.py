@@ -38,15 +38,22 @@ def evidence(rule_input: RuleInput) -> RuleScore:
     if not rule_input.windows:
         return RuleScore(1.0, 0)
     looked_windows = tuple(look.window for look in rule_input.looks)
-    sufficient_gold_sets = [rule_input.windows] if rule_input.needs == "all" else [(window,) for window in rule_input.windows]
+    sufficient_gold_sets = (
+        [rule_input.windows] if rule_input.needs == "all" else [(gold_window,) for gold_window in rule_input.windows]
+    )
     shown_share = max(Fraction(overlap_cs(looked_windows, gold_set), measure_cs(gold_set)) for gold_set in sufficient_gold_sets)
     if shown_share == 1:
         return RuleScore(1.0, len(rule_input.windows))
     look_span = rule_input.place_of_look(0)
     gold_text = ", ".join(map(print_span, rule_input.windows))
-    message = f"{', '.join(map(print_span, looked_windows)) or 'nothing'}; it shows at {gold_text}"
-    reason = "looks elsewhere" if shown_share == 0 else "looks at a part"
-    return RuleScore(float(shown_share), len(rule_input.windows), reason, (Finding(message, look_span.start, look_span.end),))
+    evidence_message = f"{', '.join(map(print_span, looked_windows)) or 'nothing'}; it shows at {gold_text}"
+    failure_reason = "looks elsewhere" if shown_share == 0 else "looks at a part"
+    return RuleScore(
+        float(shown_share),
+        len(rule_input.windows),
+        failure_reason,
+        (Finding(evidence_message, look_span.start, look_span.end),),
+    )
 
 
 def _answer_measure(rule_input: RuleInput, item: CandidateWithTask) -> RuleScore:
@@ -54,6 +61,8 @@ def _answer_measure(rule_input: RuleInput, item: CandidateWithTask) -> RuleScore
     score = answer_score(answer, task)
     if score == 1:
         return RuleScore(1.0)
-    reason = "window differs" if task.task_kind == "grounding" else "wrong answer"
+    failure_reason = "window differs" if task.task_kind == "grounding" else "wrong answer"
     answer_span = rule_input.answers[0]
-    return RuleScore(score, 1, reason, (Finding(f"{answer!r}, not {task.answer!r}", answer_span.start, answer_span.end),))
+    return RuleScore(
+        score, 1, failure_reason, (Finding(f"{answer!r}, not {task.answer!r}", answer_span.start, answer_span.end),)
+    )

@@ -57,8 +57,8 @@ def ticks_of(times_s: tuple[Fraction, ...]) -> FrameTicks:
     """The ticks of frames that are on screen at these times: an odd last frame stands twice."""
     stamps_s = patch_times(times_s)
     ticks_a_second = lcm(*(stamp_s.denominator for stamp_s in stamps_s))
-    ticks = (int(stamp_s * ticks_a_second) for stamp_s in stamps_s for _ in range(FRAMES_A_PATCH))
-    return FrameTicks(tuple(ticks), ticks_a_second)
+    patch_ticks = (int(stamp_s * ticks_a_second) for stamp_s in stamps_s for _ in range(FRAMES_A_PATCH))
+    return FrameTicks(tuple(patch_ticks), ticks_a_second)
 
 
 def video_part(times_s: tuple[Fraction, ...], jpegs: Sequence[bytes]) -> dict[str, Any]:
@@ -70,27 +70,30 @@ def to_video(times_s: tuple[Fraction, ...], jpegs: Sequence[bytes]) -> bytes:
     """A clip as bytes: a line of JSON, then one JPEG behind the other, with each bit turned over."""
     frame_ticks = ticks_of(times_s)
     even_jpegs = [*jpegs, *jpegs[-1:]] if len(jpegs) % FRAMES_A_PATCH else jpegs
-    lengths = [len(jpeg) for jpeg in even_jpegs]
-    header = {"ticks": frame_ticks.ticks, "ticks_a_second": frame_ticks.ticks_a_second, "lengths": lengths}
+    jpeg_lengths = [len(jpeg) for jpeg in even_jpegs]
+    header = {"ticks": frame_ticks.ticks, "ticks_a_second": frame_ticks.ticks_a_second, "lengths": jpeg_lengths}
     return json.dumps(header).encode() + HEADER_END + b"".join(even_jpegs).translate(COMPLEMENT)
 
 
 def from_video(video_bytes: bytes) -> tuple[FrameTicks, list[bytes]]:
     """Times and JPEGs that `to_video` wrote. Of bytes that anyone may have sent: raises ValueError where they are another's."""
-    header_bytes, line_end, body = video_bytes.partition(HEADER_END)
+    header_bytes, line_end, body_bytes = video_bytes.partition(HEADER_END)
     try:
-        header = json.loads(header_bytes) if line_end else {}
-        frame_ticks = FrameTicks(tuple(map(int, header["ticks"])), int(header["ticks_a_second"]))
-        lengths = [int(length) for length in header["lengths"]]
+        header_values = json.loads(header_bytes) if line_end else {}
+        frame_ticks = FrameTicks(tuple(map(int, header_values["ticks"])), int(header_values["ticks_a_second"]))
+        jpeg_lengths = [int(jpeg_length) for jpeg_length in header_values["lengths"]]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"no clip of dmforge's: its first line is no header of one ({type(error).__name__})") from error
-    is_whole = sum(lengths) == len(body) and min(lengths, default=0) > 0
+    is_whole = sum(jpeg_lengths) == len(body_bytes) and min(jpeg_lengths, default=0) > 0
     if (
         not is_whole
-        or len(lengths) != len(frame_ticks.ticks)
-        or len(lengths) % FRAMES_A_PATCH
+        or len(jpeg_lengths) != len(frame_ticks.ticks)
+        or len(jpeg_lengths) % FRAMES_A_PATCH
         or frame_ticks.ticks_a_second < 1
     ):
         raise ValueError("no clip of dmforge's: its header doesn't fit its frames")
-    jpegs = body.translate(COMPLEMENT)
-    return frame_ticks, [jpegs[end - length : end] for end, length in zip(accumulate(lengths), lengths, strict=True)]
+    joined_jpegs = body_bytes.translate(COMPLEMENT)
+    return frame_ticks, [
+        joined_jpegs[jpeg_end - jpeg_length : jpeg_end]
+        for jpeg_end, jpeg_length in zip(accumulate(jpeg_lengths), jpeg_lengths, strict=True)
+    ]

@@ -19,9 +19,9 @@ BOUNDS = (("gt", "above"), ("ge", "from"), ("lt", "below"), ("le", "up to"))
 
 def accepted(annotation: Any) -> str | None:
     """What an annotation takes, in words; None where they would be too many."""
-    alternatives = [_words(alternative, ()) for alternative in _alternatives(annotation)]
-    known_alternatives = [words for words in alternatives if words is not None]
-    return " or ".join(known_alternatives) if len(known_alternatives) == len(alternatives) else None
+    alternative_texts = [_words(alternative, ()) for alternative in _alternatives(annotation)]
+    known_alternatives = [alternative_text for alternative_text in alternative_texts if alternative_text is not None]
+    return " or ".join(known_alternatives) if len(known_alternatives) == len(alternative_texts) else None
 
 
 def is_choice_of_kinds(annotation: Any) -> bool:
@@ -32,10 +32,12 @@ def is_choice_of_kinds(annotation: Any) -> bool:
 
 def holds_misplaced_bool(annotation: Any, value: object) -> bool:
     """Whether true or false stands where a number is wanted: Python would take it for 1 or 0."""
-    parts = set(_parts(annotation))
-    if not parts & NUMBERS.keys() or parts & {bool, Any, object}:
+    annotation_parts = set(_parts(annotation))
+    if not annotation_parts & NUMBERS.keys() or annotation_parts & {bool, Any, object}:
         return False
-    if any(isinstance(part, type) and issubclass(part, BaseModel) for part in parts):  # a table looks at its own values
+    if any(
+        isinstance(annotation_part, type) and issubclass(annotation_part, BaseModel) for annotation_part in annotation_parts
+    ):  # a table looks at its own values
         return isinstance(value, bool)
     return _holds_bool(value)
 
@@ -57,44 +59,62 @@ def _holds_bool(value: object) -> bool:
 def _alternatives(annotation: Any) -> list[Any]:
     """The kinds of values that an annotation takes, but for none at all."""
     if typing.get_origin(annotation) in (Union, types.UnionType):
-        return [inner for argument in typing.get_args(annotation) for inner in _alternatives(argument)]
+        return [
+            inner_alternative
+            for type_argument in typing.get_args(annotation)
+            for inner_alternative in _alternatives(type_argument)
+        ]
     return [] if annotation is type(None) else [annotation]
 
 
-def _words(annotation: Any, marks: Sequence[Any]) -> str | None:
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+def _words(annotation: Any, metadata: Sequence[Any]) -> str | None:
+    origin, type_arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
-        return _words(arguments[0], [*marks, *_flat(arguments[1:])])
+        return _words(type_arguments[0], [*metadata, *_flat(type_arguments[1:])])
     if origin is Literal:
-        return ", ".join(repr(value) for value in arguments)
-    bounds = [f" {word} {bound}" for name, word in BOUNDS if (bound := _bound(marks, name)) is not None]
-    return f"{NOUNS[annotation]}{''.join(bounds)}" if annotation in NOUNS else None
+        return ", ".join(repr(literal_value) for literal_value in type_arguments)
+    bound_texts = [
+        f" {bound_word} {bound_value}"
+        for bound_name, bound_word in BOUNDS
+        if (bound_value := _bound(metadata, bound_name)) is not None
+    ]
+    return f"{NOUNS[annotation]}{''.join(bound_texts)}" if annotation in NOUNS else None
 
 
-def _bound(marks: Sequence[Any], name: str) -> object:
-    return next((bound for mark in marks if (bound := getattr(mark, name, None)) is not None), None)
+def _bound(metadata: Sequence[Any], bound_name: str) -> object:
+    return next(
+        (bound_value for metadata_item in metadata if (bound_value := getattr(metadata_item, bound_name, None)) is not None),
+        None,
+    )
 
 
-def _flat(marks: Sequence[Any]) -> list[Any]:
+def _flat(metadata: Sequence[Any]) -> list[Any]:
     """The marks of an annotation; those of a `Field(...)` stand inside it."""
-    return [inner for mark in marks for inner in (mark.metadata if isinstance(mark, FieldInfo) else [mark])]
+    return [
+        inner_item
+        for metadata_item in metadata
+        for inner_item in (metadata_item.metadata if isinstance(metadata_item, FieldInfo) else [metadata_item])
+    ]
 
 
 def _is_table(annotation: Any) -> bool:
-    return any(isinstance(part, type) and issubclass(part, BaseModel | Mapping) for part in _parts(annotation))
+    return any(
+        isinstance(annotation_part, type) and issubclass(annotation_part, BaseModel | Mapping)
+        for annotation_part in _parts(annotation)
+    )
 
 
 def _parts(annotation: Any) -> list[Any]:
     """An annotation with all that it is put together from."""
-    parts = [annotation, typing.get_origin(annotation)]
-    for argument in typing.get_args(annotation):
-        parts += _parts(argument)
-    return [part for part in parts if _is_hashable(part)]
+    annotation_parts = [annotation, typing.get_origin(annotation)]
+    for type_argument in typing.get_args(annotation):
+        annotation_parts += _parts(type_argument)
+    return [annotation_part for annotation_part in annotation_parts if _is_hashable(annotation_part)]
 
 
-def _is_hashable(part: Any) -> bool:
+def _is_hashable(annotation_part: Any) -> bool:
     try:
-        hash(part)
+        hash(annotation_part)
     except TypeError:  # what an annotation is marked with may be anything
         return False
     return True

@@ -51,26 +51,26 @@ class Clips(Config):
 
     def grid_times_s(self, video: Video) -> tuple[Fraction, ...]:
         """Every time on the grid within a video: the frames that looks are cut from."""
-        return tuple(Fraction(index, GRID_FPS) for index in range(last_index(duration_s(video)) + 1))
+        return tuple(Fraction(grid_index, GRID_FPS) for grid_index in range(last_index(duration_s(video)) + 1))
 
     def look(self, video: Video, look: Look) -> FramePlan:
         """The frames of V1 for a look at a video. Raises `NoFrames` where it begins after the end."""
         return plan_look(look, duration_s(video), max_frames=self.look_frames)
 
-    def size_of_look(self, video: Video, frames: int) -> Size:
+    def size_of_look(self, video: Video, frame_count: int) -> Size:
         """The size at which a look of so many frames is shown."""
         if self.look_size == "fixed":
             return self._densest_size(video)
-        overview = self.coarse_size(video)
-        sizes = plan_look_sizes(self.look_frames, video.width, video.height, self.look_tokens, overview)
-        return sizes[patches(frames) - 1]
+        overview_size = self.coarse_size(video)
+        look_sizes = plan_look_sizes(self.look_frames, video.width, video.height, self.look_tokens, overview_size)
+        return look_sizes[patches(frame_count) - 1]
 
     def grid_size(self, video: Video) -> Size:
         """The size of the frames that looks are cut from: no look shows larger ones."""
-        densest = self._densest_size(video)
+        densest_size = self._densest_size(video)
         if self.look_size == "fixed":
-            return densest
-        return max(densest, self.coarse_size(video), key=lambda size: size.tokens)
+            return densest_size
+        return max(densest_size, self.coarse_size(video), key=lambda clip_size: clip_size.tokens)
 
     def _densest_size(self, video: Video) -> Size:
         return plan_size(self.look_frames, video.width, video.height, self.look_tokens)
@@ -79,14 +79,14 @@ class Clips(Config):
         """The frames of a look and their size; without a look those of V0."""
         if look is None:
             return self.coarse(video), self.coarse_size(video)
-        plan = self.look(video, look)
-        return plan, self.size_of_look(video, len(plan.times_s))
+        frame_plan = self.look(video, look)
+        return frame_plan, self.size_of_look(video, len(frame_plan.times_s))
 
     def for_video(self, video: Video) -> Clips:
         """These settings as they bear on one video: where looks are no larger for `floor`, its keys and files are those of
-        `fixed`."""
-        fixed = self.model_copy(update={"look_size": "fixed"})
-        return fixed if self.grid_size(video) == fixed.grid_size(video) else self
+        `fixed_clips`."""
+        fixed_clips = self.model_copy(update={"look_size": "fixed"})
+        return fixed_clips if self.grid_size(video) == fixed_clips.grid_size(video) else self
 
     @property
     def digest(self) -> Id:

@@ -74,53 +74,56 @@ def fields(record: type) -> tuple[tuple[str, Column], ...]:
 @cache
 def schema(record: type) -> pa.Schema:
     """The Arrow schema of a record class."""
-    return pa.schema([pa.field(name, col.type, nullable=col.nullable) for name, col in fields(record)])
+    return pa.schema([pa.field(column_name, col.type, nullable=col.nullable) for column_name, col in fields(record)])
 
 
 @cache
 def default_row(record: type) -> pa.Table:
     """One row with the defaults of the columns that came after a record's first format; without columns where none came."""
     later_defaults = {field.name: field.default for field in dataclasses.fields(record) if SINCE in field.metadata}
-    columns = {name: col for name, col in fields(record) if name in later_defaults}
-    for name, col in columns.items():
-        if (later_defaults[name] is None) != col.nullable:
-            raise TypeError(f"{record.__name__}.{name}: a later column is nullable exactly where its default is None")
+    later_columns = {column_name: col for column_name, col in fields(record) if column_name in later_defaults}
+    for column_name, col in later_columns.items():
+        if (later_defaults[column_name] is None) != col.nullable:
+            raise TypeError(f"{record.__name__}.{column_name}: a later column is nullable exactly where its default is None")
     encoded_defaults = {
-        name: col.encode(later_defaults[name]) if col.encode else later_defaults[name] for name, col in columns.items()
+        column_name: col.encode(later_defaults[column_name]) if col.encode else later_defaults[column_name]
+        for column_name, col in later_columns.items()
     }
-    return pa.table({name: pa.array([encoded_defaults[name]], col.type) for name, col in columns.items()})
+    return pa.table(
+        {column_name: pa.array([encoded_defaults[column_name]], col.type) for column_name, col in later_columns.items()}
+    )
 
 
 def completed(record: type, table: pa.Table) -> pa.Table:
     """The rows of an older part, with the columns that came later filled with their defaults."""
-    for column_name, *defaults in default_row(record).to_pydict().items():
+    for column_name, *default_cells in default_row(record).to_pydict().items():
         if column_name not in table.column_names:
             column_position = [field_name for field_name, _ in fields(record)].index(column_name)
-            column = pa.array(defaults[0] * table.num_rows, schema(record).field(column_name).type)
-            table = table.add_column(min(column_position, table.num_columns), schema(record).field(column_name), column)
+            filled_column = pa.array(default_cells[0] * table.num_rows, schema(record).field(column_name).type)
+            table = table.add_column(min(column_position, table.num_columns), schema(record).field(column_name), filled_column)
     return table
 
 
 def to_arrow(record: type[T], rows: Sequence[T]) -> pa.RecordBatch:
     """Records as one record batch in the class's schema."""
-    arrays: list[pa.Array[Any]] = []
-    for name, col in fields(record):
-        cells: list[Any] = [getattr(row, name) for row in rows]
+    column_arrays: list[pa.Array[Any]] = []
+    for column_name, col in fields(record):
+        cells: list[Any] = [getattr(row, column_name) for row in rows]
         if col.encode:
-            cells = [col.encode(value) for value in cells]
-        arrays.append(pa.array(cells, col.type))
-    return pa.RecordBatch.from_arrays(arrays, schema=schema(record))
+            cells = [col.encode(cell) for cell in cells]
+        column_arrays.append(pa.array(cells, col.type))
+    return pa.RecordBatch.from_arrays(column_arrays, schema=schema(record))
 
 
 def from_arrow(record: type[T], batch: pa.RecordBatch | pa.Table) -> list[T]:
     """The inverse of `to_arrow`; columns that the class doesn't have are left out, and those that came later have defaults."""
     cells_by_column: dict[str, list[Any]] = {}
     absent_columns = set(default_row(record).column_names) - set(batch.schema.names)
-    for name, col in fields(record):
-        if name in absent_columns:
+    for column_name, col in fields(record):
+        if column_name in absent_columns:
             continue
-        cells: list[Any] = batch.column(name).to_pylist()
-        cells_by_column[name] = [col.decode(cell) for cell in cells] if col.decode else cells
+        cells: list[Any] = batch.column(column_name).to_pylist()
+        cells_by_column[column_name] = [col.decode(cell) for cell in cells] if col.decode else cells
     column_names = list(cells_by_column)
     return [
         record(**dict(zip(column_names, row_cells, strict=True))) for row_cells in zip(*cells_by_column.values(), strict=True)
@@ -134,42 +137,49 @@ def id_list(column: IdColumn) -> list[bytes]:
 
 def id_matrix(column: IdColumn) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
     """A column of ids as n rows of 16 bytes, without copying where Arrow holds it in one piece."""
-    ids = column.cast(pa.binary(ID_BYTES))
-    if isinstance(ids, pa.ChunkedArray):
-        ids = ids.combine_chunks()
-    id_buffer = ids.buffers()[1]
-    if id_buffer is None or not len(ids):
+    fixed_size_ids = column.cast(pa.binary(ID_BYTES))
+    if isinstance(fixed_size_ids, pa.ChunkedArray):
+        fixed_size_ids = fixed_size_ids.combine_chunks()
+    id_buffer = fixed_size_ids.buffers()[1]
+    if id_buffer is None or not len(fixed_size_ids):
         return np.empty((0, ID_BYTES), np.uint8)
-    start_byte = ids.offset * ID_BYTES
-    return np.frombuffer(memoryview(id_buffer), np.uint8)[start_byte : start_byte + len(ids) * ID_BYTES].reshape(-1, ID_BYTES)
+    start_byte = fixed_size_ids.offset * ID_BYTES
+    return np.frombuffer(memoryview(id_buffer), np.uint8)[start_byte : start_byte + len(fixed_size_ids) * ID_BYTES].reshape(
+        -1, ID_BYTES
+    )
 
 
-def plain(record: object, excluded: frozenset[str] = frozenset()) -> dict[str, Any]:
+def plain(record: object, excluded_columns: frozenset[str] = frozenset()) -> dict[str, Any]:
     """A record's content as plain values, to be digested."""
     return {
-        name: col.encode(getattr(record, name)) if col.encode else getattr(record, name)
-        for name, col in fields(type(record))
-        if name not in excluded
+        column_name: col.encode(getattr(record, column_name)) if col.encode else getattr(record, column_name)
+        for column_name, col in fields(type(record))
+        if column_name not in excluded_columns
     }
 
 
 def _list_of(item_column: Column) -> Column:
-    encode, decode = item_column.encode, item_column.decode
+    encode_item, decode_item = item_column.encode, item_column.decode
     return Column(
         pa.list_(pa.field("item", item_column.type, nullable=item_column.nullable)),
-        encode=(lambda values: [encode(value) for value in values]) if encode else list,
-        decode=(lambda cells: tuple(decode(cell) for cell in cells)) if decode else tuple,
+        encode=(lambda list_items: [encode_item(list_item) for list_item in list_items]) if encode_item else list,
+        decode=(lambda cells: tuple(decode_item(cell) for cell in cells)) if decode_item else tuple,
     )
 
 
 def _struct_of(record: type) -> Column:
     record_fields = fields(record)
-    arrow = pa.struct([pa.field(name, col.type, nullable=col.nullable) for name, col in record_fields])
+    struct_type = pa.struct([pa.field(column_name, col.type, nullable=col.nullable) for column_name, col in record_fields])
 
-    def decode(cell: dict[str, Any]) -> Any:
-        return record(**{name: col.decode(cell[name]) if col.decode else cell[name] for name, col in record_fields})
+    def decode(struct_cell: dict[str, Any]) -> Any:
+        return record(
+            **{
+                column_name: col.decode(struct_cell[column_name]) if col.decode else struct_cell[column_name]
+                for column_name, col in record_fields
+            }
+        )
 
-    return Column(arrow, encode=plain, decode=decode)
+    return Column(struct_type, encode=plain, decode=decode)
 
 
 def _unless_none(convert: Convert) -> Convert:

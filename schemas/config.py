@@ -70,20 +70,24 @@ class Config(BaseModel):
     def semantic(self) -> dict[str, Any]:
         """The settings that decide what comes out: they are digested into every work key."""
         semantic_values: dict[str, Any] = {}
-        for name, field_info in type(self).model_fields.items():
-            value = getattr(self, name)
-            if is_operational(field_info) or _is_left_out(field_info, value):
+        for setting_name, field_info in type(self).model_fields.items():
+            setting_value = getattr(self, setting_name)
+            if is_operational(field_info) or _is_left_out(field_info, setting_value):
                 continue
-            dumped_value = self.model_dump(mode="json", include={name})[name]
-            semantic_values[first_name(name, field_info)] = (
-                value.semantic() if isinstance(value, Config) else _with_first_names(value, dumped_value)
+            dumped_value = self.model_dump(mode="json", include={setting_name})[setting_name]
+            semantic_values[first_name(setting_name, field_info)] = (
+                setting_value.semantic()
+                if isinstance(setting_value, Config)
+                else _with_first_names(setting_value, dumped_value)
             )
         return semantic_values
 
     @classmethod
     def from_semantic(cls, values: Mapping[str, Any], *, where: str) -> Self:
         """The inverse of `semantic`, of values that were kept in a file."""
-        name_by_first_name = {first_name(name, field_info): name for name, field_info in cls.model_fields.items()}
+        name_by_first_name = {
+            first_name(current_name, field_info): current_name for current_name, field_info in cls.model_fields.items()
+        }
         return parse_config(
             cls, {name_by_first_name.get(old_name, old_name): value for old_name, value in values.items()}, where=where
         )
@@ -91,24 +95,26 @@ class Config(BaseModel):
 
 def is_operational(field: FieldInfo) -> bool:
     """Whether a field says only how work is done."""
-    return any(isinstance(mark, _OperationalMark) for mark in field.metadata)
+    return any(isinstance(metadata_item, _OperationalMark) for metadata_item in field.metadata)
 
 
 def first_name(name: str, field: FieldInfo) -> str:
     """The first name that a field ever had."""
-    return next((mark.name for mark in field.metadata if isinstance(mark, Formerly)), name)
+    return next((metadata_item.name for metadata_item in field.metadata if isinstance(metadata_item, Formerly)), name)
 
 
 def renamed_keys(config_class: type[BaseModel]) -> dict[str, str]:
     """The first names of a config's renamed keys, with their current names."""
-    name_by_first_name = {first_name(name, field): name for name, field in config_class.model_fields.items()}
-    return {old_name: name for old_name, name in name_by_first_name.items() if old_name != name}
+    name_by_first_name = {
+        first_name(current_name, field): current_name for current_name, field in config_class.model_fields.items()
+    }
+    return {old_name: current_name for old_name, current_name in name_by_first_name.items() if old_name != current_name}
 
 
-def tables_at(config_class: type[BaseModel], path: Sequence[str]) -> tuple[type[BaseModel], ...]:
+def tables_at(config_class: type[BaseModel], key_path: Sequence[str]) -> tuple[type[BaseModel], ...]:
     """The configs that may stand at a path: several where a field takes one of several kinds, as `[engine]` does."""
     config_classes: tuple[type[BaseModel], ...] = (config_class,)
-    for table_key in path:
+    for table_key in key_path:
         if table_key.isdigit():  # an item of a list
             continue
         classes_of_kind = tuple(candidate_class for candidate_class in config_classes if table_key in _kinds(candidate_class))
@@ -118,11 +124,11 @@ def tables_at(config_class: type[BaseModel], path: Sequence[str]) -> tuple[type[
     return config_classes
 
 
-def _inner_configs(config_class: type[BaseModel], name: str) -> Sequence[type[Config]]:
+def _inner_configs(config_class: type[BaseModel], setting_name: str) -> Sequence[type[Config]]:
     """The configs that a field holds: alone, as `X | None`, as one of several, as items of a tuple or values of a dict."""
-    if name not in config_class.model_fields:
+    if setting_name not in config_class.model_fields:
         return ()
-    annotation = config_class.model_fields[name].annotation
+    annotation = config_class.model_fields[setting_name].annotation
     candidate_types = [annotation, *_arguments(annotation)]
     return [
         candidate_type
@@ -141,22 +147,22 @@ def _arguments(annotation: Any) -> list[Any]:
     return [*type_arguments, *(inner_type for type_argument in type_arguments for inner_type in _arguments(type_argument))]
 
 
-def _is_left_out(field: FieldInfo, value: object) -> bool:
-    is_later = any(isinstance(mark, _LaterMark) for mark in field.metadata)
-    return is_later and value == field.get_default(call_default_factory=True, validated_data={})
+def _is_left_out(field: FieldInfo, setting_value: object) -> bool:
+    is_later = any(isinstance(metadata_item, _LaterMark) for metadata_item in field.metadata)
+    return is_later and setting_value == field.get_default(call_default_factory=True, validated_data={})
 
 
 def _with_first_names(value: object, dumped: Any) -> Any:
     """A dumped value in which configs inside lists and tables have the first names of their fields."""
     if isinstance(value, Config):
-        fields = {
-            name: field_info
-            for name, field_info in type(value).model_fields.items()
-            if not _is_left_out(field_info, getattr(value, name))
+        kept_fields = {
+            field_name: field_info
+            for field_name, field_info in type(value).model_fields.items()
+            if not _is_left_out(field_info, getattr(value, field_name))
         }
         return {
-            first_name(name, field_info): _with_first_names(getattr(value, name), dumped[name])
-            for name, field_info in fields.items()
+            first_name(field_name, field_info): _with_first_names(getattr(value, field_name), dumped[field_name])
+            for field_name, field_info in kept_fields.items()
         }
     if isinstance(value, Mapping):
         return {
@@ -172,8 +178,8 @@ def parse_config(config_class: type[C], values: Mapping[str, Any], *, where: str
     try:
         return config_class.model_validate(dict(values))
     except InputError as error:  # a validator's own: it knows the key, and not the file
-        table = _refused_table(config_class, values)
-        error.where = f"{where}: [{table}] {error.where}" if table else f"{where} {error.where}"
+        refused_table = _refused_table(config_class, values)
+        error.where = f"{where}: [{refused_table}] {error.where}" if refused_table else f"{where} {error.where}"
         raise
     except ValidationError as error:
         faults = error.errors(include_url=False)
@@ -187,12 +193,12 @@ def parse_config(config_class: type[C], values: Mapping[str, Any], *, where: str
 
 def _refused_table(config_class: type[BaseModel], values: Mapping[str, Any]) -> str:
     """The first table of a file that holds what a validator refuses with an error of its own; empty where none does."""
-    for name, table_values in values.items():
-        for table_class in _inner_configs(config_class, name) if isinstance(table_values, Mapping) else ():
+    for table_name, table_values in values.items():
+        for table_class in _inner_configs(config_class, table_name) if isinstance(table_values, Mapping) else ():
             try:
                 table_class.model_validate(dict(table_values))
             except InputError:
-                return name
+                return table_name
             except ValidationError:
                 continue
     return ""
@@ -200,13 +206,15 @@ def _refused_table(config_class: type[BaseModel], values: Mapping[str, Any]) -> 
 
 def _described_choice(config_class: type[BaseModel], fault: Any) -> tuple[str, str] | None:
     """A fault of a value that may be of one of several kinds: what it may be, once, and not what is wrong for each kind."""
-    loc_keys = [str(step) for step in fault["loc"]]
-    for key_count, name in enumerate(loc_keys, 1):
+    loc_keys = [str(loc_step) for loc_step in fault["loc"]]
+    for key_count, loc_key in enumerate(loc_keys, 1):
         for class_at_path in tables_at(config_class, loc_keys[: key_count - 1]):
-            field = class_at_path.model_fields.get(name)
+            field = class_at_path.model_fields.get(loc_key)
             if field is not None and key_count < len(loc_keys) and is_choice_of_kinds(field.annotation):
-                dotted_key, words = ".".join(loc_keys[:key_count]), accepted(field.annotation)
-                return (f"{dotted_key} = {fault['input']!r} is not accepted", f"give {words}") if words else None
+                dotted_key, accepted_text = ".".join(loc_keys[:key_count]), accepted(field.annotation)
+                return (
+                    (f"{dotted_key} = {fault['input']!r} is not accepted", f"give {accepted_text}") if accepted_text else None
+                )
     return None
 
 
@@ -217,13 +225,15 @@ def nearest(word: str, choices: list[str]) -> str:
 
 
 def _describe_fault(config_class: type[BaseModel], values: Mapping[str, Any], fault: Any) -> tuple[str, str]:
-    loc_keys = [str(step) for step in fault["loc"]]
+    loc_keys = [str(loc_step) for loc_step in fault["loc"]]
     dotted_key = ".".join(loc_keys)
     if (described_choice := _described_choice(config_class, fault)) is not None:
         return described_choice
     if fault["type"] == "extra_forbidden":
         config_classes = tables_at(config_class, loc_keys[:-1])
-        new_name_by_old = {old: new for class_at_path in config_classes for old, new in renamed_keys(class_at_path).items()}
+        new_name_by_old = {
+            old_name: new_name for class_at_path in config_classes for old_name, new_name in renamed_keys(class_at_path).items()
+        }
         if loc_keys[-1] in new_name_by_old:
             new_name = new_name_by_old[loc_keys[-1]]
             return (
@@ -236,7 +246,7 @@ def _describe_fault(config_class: type[BaseModel], values: Mapping[str, Any], fa
             if issubclass(class_at_path, Config)
             for moved_key, hint in class_at_path.elsewhere.items()
         }
-        known_names = [name for class_at_path in config_classes for name in class_at_path.model_fields]
+        known_names = [setting_name for class_at_path in config_classes for setting_name in class_at_path.model_fields]
         return f"unknown key {dotted_key!r}", hint_by_key.get(loc_keys[-1]) or nearest(loc_keys[-1], known_names)
     if fault["type"] == BOOL_FAULT:
         context = fault["ctx"]

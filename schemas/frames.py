@@ -58,7 +58,7 @@ def plan_coarse(duration_s: Fraction, coarse_fps: Fraction = COARSE_FPS, max_fra
         raise ValueError(f"a coarse clip has at least {MIN_COARSE_FRAMES} frames, so max_frames can't be {max_frames}")
     unrounded_frames = min(max(duration_s * coarse_fps, MIN_COARSE_FRAMES), max_frames)
     frame_count = floor(unrounded_frames) // 2 * 2
-    times_s = tuple(Fraction(frame_number, frame_count) * duration_s for frame_number in range(frame_count))
+    times_s = tuple(Fraction(frame_index, frame_count) * duration_s for frame_index in range(frame_count))
     return FramePlan(times_s, tuple(range(frame_count)), coarse_fps, frame_count / duration_s)
 
 
@@ -80,7 +80,7 @@ def plan_look(look: Look, duration_s: Fraction, grid_fps: int = GRID_FPS, max_fr
     fps = _affordable_fps(look.fps, end_s - start_s, grid_fps, max_frames)
     frame_count = floor((end_s - start_s) * fps)
     if frame_count >= 2:
-        grid_indices = tuple(ceil((start_s + frame_number / fps) * grid_fps) for frame_number in range(frame_count))
+        grid_indices = tuple(ceil((start_s + frame_index / fps) * grid_fps) for frame_index in range(frame_count))
     else:
         grid_indices = _first_and_last_frame(start_s, end_s, grid_fps)
     return FramePlan(

@@ -57,21 +57,21 @@ def _tags(look_count: int) -> list[str]:
     return [OPEN["think"], *look_tags * look_count, CLOSE["think"], OPEN["answer"], CLOSE["answer"]]
 
 
-def _read_texts(texts: list[str]) -> Trajectory | None:
+def _read_texts(texts_between_tags: list[str]) -> Trajectory | None:
     """The trajectory of the texts between the tags, None where one is malformed.
 
     The texts: before, (thought, span, nothing, density) for each look, thought, gap, answer, after.
     """
-    gap_text, answer, trailing_text = texts[-3:]
-    if texts[0] or trailing_text or any(texts[3:-3:4]) or gap_text.strip(GAP) or not answer.strip():
+    gap_text, answer, trailing_text = texts_between_tags[-3:]
+    if texts_between_tags[0] or trailing_text or any(texts_between_tags[3:-3:4]) or gap_text.strip(GAP) or not answer.strip():
         return None
     looks: list[Look] = []
-    for span_text, density_text in zip(texts[2:-3:4], texts[4:-3:4], strict=True):
+    for span_text, density_text in zip(texts_between_tags[2:-3:4], texts_between_tags[4:-3:4], strict=True):
         bounds_cs, fps = read_span(span_text), read_density(density_text)
         if bounds_cs is None or fps is None or bounds_cs[0] >= bounds_cs[1] or fps <= 0:
             return None
         looks.append(Look(Window(*bounds_cs), fps))
-    return Trajectory(tuple(texts[1:-3:4]), tuple(looks), answer, gap_text)
+    return Trajectory(tuple(texts_between_tags[1:-3:4]), tuple(looks), answer, gap_text)
 
 
 def render(trajectory: Trajectory) -> str:
@@ -85,7 +85,7 @@ def transcribe(prompt: tuple[Piece, ...], trajectory: Trajectory) -> Transcript:
 
 
 def assemble(
-    prompt: tuple[Piece, ...], thoughts: tuple[str, ...], looks: tuple[Look, ...], answer: str, gap: str = ""
+    prompt: tuple[Piece, ...], thoughts: tuple[str, ...], looks: tuple[Look, ...], answer: str, gap_text: str = ""
 ) -> Transcript:
     """A transcript from texts that may hold anything, as a teacher's may. Whether it is well-formed, filters find out."""
     pieces = list(prompt)
@@ -97,7 +97,7 @@ def assemble(
         )
         pieces += [Piece("policy", policy_text), Piece("runtime", look=look)]
         think_opening = ""
-    closing_text = f"{CLOSE['think']}{gap}{OPEN['answer']}{answer}{CLOSE['answer']}"
+    closing_text = f"{CLOSE['think']}{gap_text}{OPEN['answer']}{answer}{CLOSE['answer']}"
     return Transcript((*pieces, Piece("policy", f"{think_opening}{thoughts[-1]}{closing_text}")))
 
 

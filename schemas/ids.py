@@ -52,13 +52,13 @@ def show(kind: str, raw: Id) -> str:
 
 def read(text: str) -> tuple[str, Id]:
     """The inverse of `show`."""
-    kind, _, letters = text.strip().rpartition("_")
+    id_kind, _, letters = text.strip().rpartition("_")
     try:
         raw = read_base32(letters)
     except ValueError:
         raw = b""
-    if not kind or len(raw) != ID_BYTES or base32(raw) != letters:
+    if not id_kind or len(raw) != ID_BYTES or base32(raw) != letters:
         raise InputError(
             f"{text!r} is not an id", hint="give it as it is printed: a kind, an underscore and 26 letters, like task_mzxw6..."
         )
-    return kind, raw
+    return id_kind, raw

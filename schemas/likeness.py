@@ -65,7 +65,7 @@ def words(text: str) -> tuple[str, ...]:
     for pattern, replacement in _SAME:
         text = pattern.sub(replacement, text)
     all_words: list[str] = _WORD.findall(_UNSPACED.sub(r" \1 ", _APOSTROPHES.sub("", text)))
-    return tuple(_stem(word) for word in all_words if word not in _FUNCTION) or tuple(all_words)
+    return tuple(_stem(text_word) for text_word in all_words if text_word not in _FUNCTION) or tuple(all_words)
 
 
 @lru_cache(maxsize=4096)
@@ -109,7 +109,7 @@ def estimated_likeness(signature_a: tuple[int, ...], signature_b: tuple[int, ...
 
 def bands(text_signature: tuple[int, ...]) -> tuple[bytes, ...]:
     """Keys of which two near texts nearly always share one and others rarely do: only texts that share one need be compared."""
-    hash_groups = (text_signature[start : start + ROWS] for start in range(0, HASHES, ROWS))
+    hash_groups = (text_signature[group_start : group_start + ROWS] for group_start in range(0, HASHES, ROWS))
     return tuple(
         bytes([band_index]) + b"".join(min_hash.to_bytes(4, "big") for min_hash in hash_group)
         for band_index, hash_group in enumerate(hash_groups)

@@ -67,10 +67,10 @@ def print_span(window: Window) -> str:
 
 def read_span(text: str) -> tuple[int, int] | None:
     """Start and end in centiseconds if the text is a canonical span, even an empty or reversed one; else None."""
-    match = _SPAN.fullmatch(text)
-    if match is None:
+    span_match = _SPAN.fullmatch(text)
+    if span_match is None:
         return None
-    start_s, start_decimals, end_s, end_decimals = match.groups()
+    start_s, start_decimals, end_s, end_decimals = span_match.groups()
     return int(start_s + start_decimals), int(end_s + end_decimals)
 
 
@@ -103,8 +103,8 @@ def _in_bounds(fps: Fraction) -> bool:
 def _decimals(denominator: int) -> int | None:
     """How many decimals 1/denominator has, None if they never end."""
     factor_counts = {2: 0, 5: 0}
-    for prime in factor_counts:
-        while denominator % prime == 0:
-            denominator //= prime
-            factor_counts[prime] += 1
+    for prime_factor in factor_counts:
+        while denominator % prime_factor == 0:
+            denominator //= prime_factor
+            factor_counts[prime_factor] += 1
     return max(factor_counts.values()) if denominator == 1 else None

@@ -50,9 +50,9 @@ class Choices:
 
 def read_options(text: str) -> Choices:
     """A question without its options, and the options without their letters."""
-    readers = (_read_lines, _read_one_line, _read_headed) if len(text) <= MAX_QUESTION_CHARS else ()
-    for reader in readers:
-        choices = reader(text)
+    layout_readers = (_read_lines, _read_one_line, _read_headed) if len(text) <= MAX_QUESTION_CHARS else ()
+    for read_layout in layout_readers:
+        choices = read_layout(text)
         if choices is not None:
             return choices
     return Choices(text)
@@ -70,22 +70,23 @@ def without_letters(options: Sequence[str]) -> tuple[str, ...]:
 def _read_lines(text: str) -> Choices | None:
     """Options one a line, blank lines aside; below them at most how to answer."""
     lines = text.split("\n")
-    markers = [LETTERED.match(line) for line in lines]
+    line_markers = [LETTERED.match(line) for line in lines]
     first_index = max(
-        (index for index, marker in enumerate(markers) if marker is not None and _letter(marker) == "A"), default=None
+        (line_index for line_index, marker in enumerate(line_markers) if marker is not None and _letter(marker) == "A"),
+        default=None,
     )
     if first_index is None:
         return None
     options: list[str] = []
     options_end = first_index
     while options_end < len(lines) and (
-        not lines[options_end].strip() or _is_next_option(markers[options_end], markers[first_index], options)
+        not lines[options_end].strip() or _is_next_option(line_markers[options_end], line_markers[first_index], options)
     ):
-        marker = markers[options_end]
+        marker = line_markers[options_end]
         if marker is not None:
             options.append(lines[options_end][marker.end() :].strip())
         options_end += 1
-    if any(markers[:first_index]) or any(markers[options_end:]):  # two lists, or letters that don't go on
+    if any(line_markers[:first_index]) or any(line_markers[options_end:]):  # two lists, or letters that don't go on
         return None
     return _checked_choices("\n".join(lines[:first_index]), options, lines[options_end:])
 
@@ -93,11 +94,11 @@ def _read_lines(text: str) -> Choices | None:
 def _read_one_line(text: str) -> Choices | None:
     """Options behind one another: `Which? (A) red (B) blue`."""
     markers = [*INSIDE.finditer(text)]
-    first_index = max((index for index, marker in enumerate(markers) if _letter(marker) == "A"), default=None)
+    first_index = max((marker_index for marker_index, marker in enumerate(markers) if _letter(marker) == "A"), default=None)
     if first_index is None or any(_letter(marker) == "B" for marker in markers[:first_index]):
         return None
-    stem, option_markers = text[: markers[first_index].start()], markers[first_index:]
-    stripped_stem, white_space = stem.rstrip(), stem[len(stem.rstrip()) :]
+    text_before_options, option_markers = text[: markers[first_index].start()], markers[first_index:]
+    stripped_stem, white_space = text_before_options.rstrip(), text_before_options[len(text_before_options.rstrip()) :]
     is_headed = HEAD.search(stripped_stem) is not None
     if not is_headed and not stripped_stem.endswith(tuple(ENDS)) and "\n" not in white_space:
         return None
@@ -120,7 +121,9 @@ def _read_one_line(text: str) -> Choices | None:
         )
     options = [*map(_without_conjunction, leading_options), last_option.strip()]
     return (
-        None if any("?" in option or "\n" in option for option in options) else _checked_choices(stem, options, trailing_lines)
+        None
+        if any("?" in option or "\n" in option for option in options)
+        else _checked_choices(text_before_options, options, trailing_lines)
     )
 
 
@@ -140,7 +143,7 @@ def _read_headed(text: str) -> Choices | None:
             lines_below[option_count:],
         )
     elif lines_below:
-        option_separator = next((candidate for candidate in (";", "|", ", ") if candidate in lines_below[0]), ", ")
+        option_separator = next((separator for separator in (";", "|", ", ") if separator in lines_below[0]), ", ")
         options, trailing_lines = [option.strip() for option in lines_below[0].split(option_separator)], lines_below[1:]
     else:
         return None
@@ -149,10 +152,14 @@ def _read_headed(text: str) -> Choices | None:
     return _checked_choices(text[: heading_matches[-1].end()], options, trailing_lines)
 
 
-def _checked_choices(stem: str, options: Sequence[str], trailing_lines: Sequence[str]) -> Choices | None:
+def _checked_choices(text_before_options: str, options: Sequence[str], trailing_lines: Sequence[str]) -> Choices | None:
     """The question and the options that were read; None where they are not a question with its options and nothing else."""
-    heading_matches = [heading_match for heading_match in HEAD.finditer(stem) if not stem[heading_match.end() :].strip()]
-    question = (stem[: heading_matches[-1].start()] if heading_matches else stem).strip()
+    heading_matches = [
+        heading_match
+        for heading_match in HEAD.finditer(text_before_options)
+        if not text_before_options[heading_match.end() :].strip()
+    ]
+    question = (text_before_options[: heading_matches[-1].start()] if heading_matches else text_before_options).strip()
     lines_below = [line.strip() for line in trailing_lines if line.strip()]
     if not question or len(options) < MIN_OPTIONS or len(options) > len(ascii_uppercase) or not all(options):
         return None
@@ -182,11 +189,11 @@ def _marker_style(marker: re.Match[str]) -> tuple[object, ...]:
     return (marker[1] is None, marker[2] is None, marker[4], _raw_letter(marker).isupper())
 
 
-def _is_next_option(marker: re.Match[str] | None, first_marker: re.Match[str] | None, options: Sequence[str]) -> bool:
+def _is_next_option(marker: re.Match[str] | None, first_marker: re.Match[str] | None, earlier_options: Sequence[str]) -> bool:
     """Whether a line is the next option of a list."""
-    if marker is None or first_marker is None or len(options) == len(ascii_uppercase):
+    if marker is None or first_marker is None or len(earlier_options) == len(ascii_uppercase):
         return False
-    return _marker_style(marker) == _marker_style(first_marker) and _letter(marker) == ascii_uppercase[len(options)]
+    return _marker_style(marker) == _marker_style(first_marker) and _letter(marker) == ascii_uppercase[len(earlier_options)]
 
 
 def _are_in_order(letters: Sequence[str]) -> bool:

@@ -43,8 +43,12 @@ class Record:
 
     def __post_init__(self) -> None:
         if not self.id:
-            excluded = _aside(type(self)) | {name for name, default in _later(type(self)) if getattr(self, name) == default}
-            object.__setattr__(self, "id", digest(self.kind, plain(self, excluded)))
+            excluded_columns = _aside(type(self)) | {
+                column_name
+                for column_name, column_default in _later(type(self))
+                if getattr(self, column_name) == column_default
+            }
+            object.__setattr__(self, "id", digest(self.kind, plain(self, excluded_columns)))
 
     def __str__(self) -> str:
         return show(self.kind, self.id)
@@ -70,13 +74,13 @@ Item = Record | Joined
 @cache
 def _aside(record: type[Record]) -> frozenset[str]:
     """Fields that say where a row came from, not what it is: two rows that differ only there are the same row."""
-    return frozenset(f.name for f in fields(record) if f.name == "id" or f.metadata.get("aside"))
+    return frozenset(field.name for field in fields(record) if field.name == "id" or field.metadata.get("aside"))
 
 
 @cache
 def _later(record: type[Record]) -> tuple[tuple[str, Any], ...]:
     """Columns that came after the first format, with their defaults: a row at the default keeps the id that it had before."""
-    return tuple((f.name, f.default) for f in fields(record) if SINCE in f.metadata)
+    return tuple((field.name, field.default) for field in fields(record) if SINCE in field.metadata)
 
 
 def later(default: T, since: int) -> T:
@@ -86,12 +90,12 @@ def later(default: T, since: int) -> T:
 
 def format_of(record: type[Record]) -> int:
     """The number of a table's format: that of its latest column."""
-    return max((f.metadata.get(SINCE, 1) for f in fields(record)), default=1)
+    return max((field.metadata.get(SINCE, 1) for field in fields(record)), default=1)
 
 
 def table_formats() -> dict[str, int]:
     """The format number of every table."""
-    return {table: format_of(record) for table, record in TABLES.items()}
+    return {table_name: format_of(record) for table_name, record in TABLES.items()}
 
 
 def aside(default: str = UNKNOWN) -> str:

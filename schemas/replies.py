@@ -28,11 +28,16 @@ class ReplyObject(BaseModel):
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
         """The JSON schema of such an object, for servers that decode under a schema."""
-        properties: dict[str, Any] = {}
-        for name, info in cls.model_fields.items():
-            description = {"description": info.description} if info.description else {}
-            properties[name] = _schema(info.annotation) | description
-        return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+        schema_by_field: dict[str, Any] = {}
+        for field_name, field_info in cls.model_fields.items():
+            description = {"description": field_info.description} if field_info.description else {}
+            schema_by_field[field_name] = _schema(field_info.annotation) | description
+        return {
+            "type": "object",
+            "properties": schema_by_field,
+            "required": list(schema_by_field),
+            "additionalProperties": False,
+        }
 
 
 def _schema(annotation: Any) -> dict[str, Any]:

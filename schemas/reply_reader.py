@@ -28,57 +28,57 @@ R = TypeVar("R", bound=Reply)
 
 def read_reply(reply_class: type[R], text: str) -> R | str:
     """The last object in a text, behind any thought, that is a whole reply; else, in one line, why there is none."""
-    remainder = behind_thought(text)
-    if remainder is None:
+    text_after_thought = behind_thought(text)
+    if text_after_thought is None:
         return "it ends within its thought"
-    if len(remainder) > MAX_REPLY_CHARS:  # a number with so many digits would take its time, too
+    if len(text_after_thought) > MAX_REPLY_CHARS:  # a number with so many digits would take its time, too
         return f"it is longer than {MAX_REPLY_CHARS} characters"
     reply: R | None = None
-    fault, fault_length = "it holds no JSON object", 0
-    for value, length in _objects(remainder):
-        read = value if isinstance(value, str) else _validated(reply_class, value)
-        if not isinstance(read, str):
-            reply = read
-        elif length > fault_length:  # what is wrong with the longest says most: prose has small things in braces, too
-            fault, fault_length = read, length
-    return fault if reply is None else reply
+    longest_fault, fault_length = "it holds no JSON object", 0
+    for object_or_fault, object_length in _objects(text_after_thought):
+        reply_or_fault = object_or_fault if isinstance(object_or_fault, str) else _validated(reply_class, object_or_fault)
+        if not isinstance(reply_or_fault, str):
+            reply = reply_or_fault
+        elif object_length > fault_length:  # what is wrong with the longest says most: prose has small things in braces, too
+            longest_fault, fault_length = reply_or_fault, object_length
+    return longest_fault if reply is None else reply
 
 
 def behind_thought(text: str) -> str | None:
     """What a text says after the model has thought; None where it ends within the thought."""
     if JSON_BEGINS.match(text):
         return text
-    ends = [match.end() for match in THOUGHT_ENDS.finditer(text)]
-    if ends:
-        return text[ends[-1] :]
+    thought_ends = [end_match.end() for end_match in THOUGHT_ENDS.finditer(text)]
+    if thought_ends:
+        return text[thought_ends[-1] :]
     return None if THOUGHT_BEGINS.match(text) else text
 
 
 def _objects(text: str) -> Iterator[tuple[dict[str, Any] | str, int]]:
     """The outermost JSON objects of a text, or why one is broken, each with its length."""
     decoder = json.JSONDecoder(parse_float=Decimal, strict=False)  # not strict: line ends within texts are what models write
-    start, braces = text.find("{"), 0
-    while start >= 0 and braces < MAX_BRACES:
-        braces += 1
+    object_start, brace_count = text.find("{"), 0
+    while object_start >= 0 and brace_count < MAX_BRACES:
+        brace_count += 1
         try:
-            value, end = decoder.raw_decode(text, start)
-            yield value, end - start
+            json_object, object_end = decoder.raw_decode(text, object_start)
+            yield json_object, object_end - object_start
         except json.JSONDecodeError as error:
-            yield f"its JSON is broken: {error.msg.lower()}", error.pos - start
-            end = start + 1
+            yield f"its JSON is broken: {error.msg.lower()}", error.pos - object_start
+            object_end = object_start + 1
         except (ValueError, ArithmeticError, RecursionError) as error:
             yield _oddity(error), 1
-            end = start + 1
-        start = text.find("{", end)
+            object_end = object_start + 1
+        object_start = text.find("{", object_end)
 
 
-def _validated(reply_class: type[R], value: dict[str, Any]) -> R | str:
+def _validated(reply_class: type[R], json_object: dict[str, Any]) -> R | str:
     try:
-        json.dumps(value, ensure_ascii=False, default=str).encode()  # half a surrogate could be stored nowhere
-        return reply_class.model_validate(value)
+        json.dumps(json_object, ensure_ascii=False, default=str).encode()  # half a surrogate could be stored nowhere
+        return reply_class.model_validate(json_object)
     except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False)[0]
-        return f"{'.'.join(map(str, fault['loc'])) or 'reply'}: {fault['msg'].lower()}"
+        first_fault = error.errors(include_url=False, include_input=False)[0]
+        return f"{'.'.join(map(str, first_fault['loc'])) or 'reply'}: {first_fault['msg'].lower()}"
     except (ValueError, ArithmeticError, RecursionError) as error:
         return _oddity(error)
 

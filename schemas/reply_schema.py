@@ -31,22 +31,24 @@ def reply_schema(reply: type[Reply], bounds: Bounds | None = None) -> dict[str, 
 
 def _limits(bounds: Bounds) -> dict[str, dict[str, Any]]:
     """What is added to the schema of a field, by its name: it means the same in every reply."""
-    limits: dict[str, dict[str, Any]] = {"fps": {"enum": list(OFFERED_FPS)}, "safety": {"minimum": 0, "maximum": 1}}
-    limits["looks"] = {"maxItems": 1}
+    limits_by_field: dict[str, dict[str, Any]] = {"fps": {"enum": list(OFFERED_FPS)}, "safety": {"minimum": 0, "maximum": 1}}
+    limits_by_field["looks"] = {"maxItems": 1}
     if bounds.window is not None:
-        within = {"minimum": bounds.window.start_cs / 100, "maximum": bounds.window.end_cs / 100}
-        limits |= {"start_s": within, "end_s": within}
+        window_limits = {"minimum": bounds.window.start_cs / 100, "maximum": bounds.window.end_cs / 100}
+        limits_by_field |= {"start_s": window_limits, "end_s": window_limits}
     if bounds.max_questions is not None:
-        limits["questions"] = {"maxItems": bounds.max_questions}
-    return limits
+        limits_by_field["questions"] = {"maxItems": bounds.max_questions}
+    return limits_by_field
 
 
-def _narrowed(schema: Any, limits: dict[str, dict[str, Any]]) -> Any:
+def _narrowed(schema: Any, limits_by_field: dict[str, dict[str, Any]]) -> Any:
     if isinstance(schema, list):
-        return [_narrowed(item, limits) for item in schema]
+        return [_narrowed(inner_schema, limits_by_field) for inner_schema in schema]
     if not isinstance(schema, dict):
         return schema
-    narrowed = {name: _narrowed(part, limits) for name, part in schema.items()}
+    narrowed = {schema_key: _narrowed(inner_schema, limits_by_field) for schema_key, inner_schema in schema.items()}
     if isinstance(properties := narrowed.get("properties"), dict):
-        narrowed["properties"] = {name: part | limits.get(name, {}) for name, part in properties.items()}
+        narrowed["properties"] = {
+            schema_key: inner_schema | limits_by_field.get(schema_key, {}) for schema_key, inner_schema in properties.items()
+        }
     return narrowed

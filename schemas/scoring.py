@@ -91,8 +91,8 @@ def choice(text: str, options: tuple[str, ...]) -> int | None:
     if lettered_match is None or _index_of_letter(lettered_match) >= len(options):
         return None
     option_index, named_index = _index_of_letter(lettered_match), _index_of_text(lettered_match.group(4), options)
-    contradicts = named_index is not None and not _says_the_same(options[named_index], options[option_index])
-    return None if contradicts else option_index
+    text_contradicts_letter = named_index is not None and not _says_the_same(options[named_index], options[option_index])
+    return None if text_contradicts_letter else option_index
 
 
 def number(text: str) -> Fraction | None:
@@ -109,7 +109,7 @@ def normalised(text: str) -> str:
         return text.strip()
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     words = "".join(map(_letter_or_blank, text)).split()
-    return " ".join([word for word in words if word not in _ARTICLES] or words or text.split())
+    return " ".join([text_word for text_word in words if text_word not in _ARTICLES] or words or text.split())
 
 
 def measure_cs(windows: tuple[Window, ...]) -> int:
@@ -144,12 +144,12 @@ def density_error(fps: Fraction, target_fps: Fraction) -> Fraction:
     return abs(fps - target_fps)
 
 
-def _says_the_same(answer: str, gold: str) -> bool:
-    answer, gold = without_lead(answer), without_lead(gold)
-    numbers_or_none = number(answer), number(gold)
+def _says_the_same(answer: str, gold_text: str) -> bool:
+    answer, gold_text = without_lead(answer), without_lead(gold_text)
+    numbers_or_none = number(answer), number(gold_text)
     if None not in numbers_or_none:
         return numbers_or_none[0] == numbers_or_none[1]
-    return normalised(answer) == normalised(gold)
+    return normalised(answer) == normalised(gold_text)
 
 
 def _index_of_text(text: str, options: tuple[str, ...]) -> int | None:

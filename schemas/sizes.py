@@ -53,15 +53,19 @@ def plan_size(frame_count: int, width: int, height: int, token_budget: int) -> S
     long_side, short_side = max(width, height), min(width, height)
     max_long_cells, max_short_cells = _cells(long_side), _cells(short_side)
 
-    def short_cells(cells: int) -> int:
-        if cells == max_long_cells:
+    def short_cells(long_cells: int) -> int:
+        if long_cells == max_long_cells:
             return max_short_cells
-        return max(1, _rounded_ratio(cells * short_side, long_side))
+        return max(1, _rounded_ratio(long_cells * short_side, long_side))
 
     # cells * short_cells(cells) never falls, so the last number of cells that fits is found by bisection; 1 x 1 always fits
-    long_cells = bisect_right(range(1, max_long_cells + 1), tokens_per_patch, key=lambda cells: cells * short_cells(cells))
-    sides = long_cells * CELL, short_cells(long_cells) * CELL
-    return Size(*sides) if width >= height else Size(*reversed(sides))
+    long_cells = bisect_right(
+        range(1, max_long_cells + 1),
+        tokens_per_patch,
+        key=lambda candidate_cells: candidate_cells * short_cells(candidate_cells),
+    )
+    long_and_short_px = long_cells * CELL, short_cells(long_cells) * CELL
+    return Size(*long_and_short_px) if width >= height else Size(*reversed(long_and_short_px))
 
 
 @lru_cache(maxsize=4096)
@@ -76,11 +80,11 @@ def plan_look_sizes(max_frames: int, width: int, height: int, token_budget: int,
     if overview_size.tokens <= densest_size.tokens:
         return (densest_size,) * patches(max_frames)
     larger_sizes = _sizes_between(densest_size, overview_size, width, height)
-    sizes = [densest_size]
+    look_sizes = [densest_size]
     for patch_count in range(patches(max_frames) - 1, 0, -1):
-        max_tokens = (patch_count + 1) * sizes[-1].tokens // patch_count
-        sizes.append(larger_sizes[bisect_right(larger_sizes, max_tokens, key=lambda size: size.tokens) - 1])
-    return tuple(reversed(sizes))
+        max_tokens = (patch_count + 1) * look_sizes[-1].tokens // patch_count
+        look_sizes.append(larger_sizes[bisect_right(larger_sizes, max_tokens, key=lambda size: size.tokens) - 1])
+    return tuple(reversed(look_sizes))
 
 
 def _sizes_between(smaller: Size, larger: Size, width: int, height: int) -> list[Size]:
@@ -99,11 +103,11 @@ def _sizes_between(smaller: Size, larger: Size, width: int, height: int) -> list
             size = Size(size_width, height_cells * CELL)
             truest_by_tokens[size.tokens] = min(truest_by_tokens.get(size.tokens, size), size, key=stretch)
     truest_by_tokens |= {smaller.tokens: smaller, larger.tokens: larger}
-    return [truest_by_tokens[tokens] for tokens in sorted(truest_by_tokens)]
+    return [truest_by_tokens[token_count] for token_count in sorted(truest_by_tokens)]
 
 
-def _cells(pixels: int) -> int:
-    return max(1, _rounded_ratio(pixels, CELL))
+def _cells(side_px: int) -> int:
+    return max(1, _rounded_ratio(side_px, CELL))
 
 
 def _rounded_ratio(numerator: int, denominator: int) -> int:

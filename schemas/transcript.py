@@ -24,8 +24,8 @@ class Piece:
             raise ValueError("a piece is text or a clip, not both")
         # who may show what: V0 belongs to the prompt, V1 to the runtime, and a policy writes no pixels
         if self.is_clip and self.author != ("prompt" if self.look is None else "runtime"):
-            kind = "the coarse clip" if self.look is None else "the clip of a look"
-            raise ValueError(f"{kind} can't come from the {self.author}")
+            clip_name = "the coarse clip" if self.look is None else "the clip of a look"
+            raise ValueError(f"{clip_name} can't come from the {self.author}")
 
     @property
     def is_clip(self) -> bool:
@@ -53,13 +53,13 @@ class Transcript:
 
         Where nothing was injected (no look, malformed, cut off) all policy text is `sampling`: it never saw a V1 clip.
         """
-        segments: list[Segment | None] = []
-        segment: Segment = "sampling"
+        segment_by_piece: list[Segment | None] = []
+        clip_segment: Segment = "sampling"
         for piece in self.pieces:
             if piece.look is not None:
-                segment = "reasoning"
-            segments.append(segment if piece.is_trained else None)
-        return tuple(segments)
+                clip_segment = "reasoning"
+            segment_by_piece.append(clip_segment if piece.is_trained else None)
+        return tuple(segment_by_piece)
 
     @property
     def policy_text(self) -> str:

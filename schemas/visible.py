@@ -24,8 +24,10 @@ QUOTED_CHARS = 64
 
 def escaped(text: str) -> str:
     """The text, with invisible characters shown by their numbers: `\\x1b`."""
-    normalised = text.replace("\r\n", "\n")
-    return SUSPECT.sub(lambda match: match[0] if is_shown(match[0]) else _as_escape(match), normalised)
+    unix_text = text.replace("\r\n", "\n")
+    return SUSPECT.sub(
+        lambda suspect_match: suspect_match[0] if is_shown(suspect_match[0]) else _as_escape(suspect_match), unix_text
+    )
 
 
 def escaped_in_line(text: str) -> str:
@@ -35,8 +37,10 @@ def escaped_in_line(text: str) -> str:
 
 def escaped_json(document: Any) -> str:
     """A document as JSON that says the same, with invisible characters as escapes."""
-    text = json.dumps(document, indent=1, ensure_ascii=False)
-    return SUSPECT.sub(lambda match: match[0] if is_shown(match[0]) else json.dumps(match[0])[1:-1], text)
+    json_text = json.dumps(document, indent=1, ensure_ascii=False)
+    return SUSPECT.sub(
+        lambda suspect_match: suspect_match[0] if is_shown(suspect_match[0]) else json.dumps(suspect_match[0])[1:-1], json_text
+    )
 
 
 def shortened(text: str, max_chars: int = QUOTED_CHARS) -> str:

@@ -95,10 +95,10 @@ class ResumableTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
         if self.args.should_save and output_dir:
-            folder = Path(output_dir)
-            self.student.save_all_but_weights(folder)
-            checkpoints.write_card(folder, self._settings, self.corpora, self.state.global_step, self.method)
-            write_json(folder / checkpoints.READER, self.rounds.state(self.batches_done()))
+            output_folder = Path(output_dir)
+            self.student.save_all_but_weights(output_folder)
+            checkpoints.write_card(output_folder, self._settings, self.corpora, self.state.global_step, self.method)
+            write_json(output_folder / checkpoints.READER, self.rounds.state(self.batches_done()))
 
     def to_the_end(self, callbacks: Sequence[TrainerCallback]) -> Path:
         """Train from the last complete checkpoint to the last step, and return the last checkpoint."""
@@ -133,8 +133,8 @@ def training_arguments(settings: TrainingSettings, **overrides: Any) -> Training
     return args
 
 
-def _truncate_log(log: Path, step: int) -> None:
+def _truncate_log(log_path: Path, last_step: int) -> None:
     """Remove lines logged after the checkpoint: those steps are done and logged again."""
-    if log.exists():
-        log_lines = log.read_text("utf-8").splitlines(keepends=True)
-        log.write_text("".join(log_line for log_line in log_lines if json.loads(log_line)["step"] <= step), "utf-8")
+    if log_path.exists():
+        log_lines = log_path.read_text("utf-8").splitlines(keepends=True)
+        log_path.write_text("".join(log_line for log_line in log_lines if json.loads(log_line)["step"] <= last_step), "utf-8")

@@ -35,9 +35,14 @@ def baselines(rows: Sequence[EvaluationRow], spans_cs: NDArray[np.int64], resamp
     constant_span = best_span(spans_cs) if len(spans_cs) else None
     return Baselines(
         constant_span,
-        figure(rows, lambda row: iou_of(constant_span, row), resamples, seed) if constant_span else None,
-        figure(rows, lambda row: None if row.kind == "grounding" else row.uniform_frames, resamples, seed),
-        figure(rows, lambda row: row.longest_option, resamples, seed),
+        figure(rows, lambda evaluation_row: iou_of(constant_span, evaluation_row), resamples, seed) if constant_span else None,
+        figure(
+            rows,
+            lambda evaluation_row: None if evaluation_row.kind == "grounding" else evaluation_row.uniform_frames,
+            resamples,
+            seed,
+        ),
+        figure(rows, lambda evaluation_row: evaluation_row.longest_option, resamples, seed),
     )
 
 

@@ -47,7 +47,7 @@ class ForwardBatch:
         return self._map_tensors(torch.Tensor.pin_memory)
 
     def _map_tensors(self, change_tensor: Callable[[torch.Tensor], torch.Tensor]) -> ForwardBatch:
-        tensor_by_field: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        tensor_by_field: dict[str, Any] = {batch_field.name: getattr(self, batch_field.name) for batch_field in fields(self)}
         changed_by_field: dict[str, Any] = {
             field_name: None if tensor is None else change_tensor(tensor) for field_name, tensor in tensor_by_field.items()
         }
@@ -58,48 +58,48 @@ NOTHING = -100
 """The target that `cross_entropy` ignores."""
 
 
-def pack(sequences: Sequence[LaidOutTranscript], weights: Sequence[int] | None = None) -> ForwardBatch:
+def pack(sequences: Sequence[LaidOutTranscript], sample_weights: Sequence[int] | None = None) -> ForwardBatch:
     """A batch of one row. Transcripts of weight 0 are in it but teach nothing."""
     token_ids = np.concatenate([sequence.ids for sequence in sequences])[None]
     text_positions = np.concatenate([np.arange(len(sequence)) for sequence in sequences])
-    positions = np.concatenate([sequence.positions for sequence in sequences], 1)
-    labels = np.concatenate(
+    position_ids = np.concatenate([sequence.positions for sequence in sequences], 1)
+    label_ids = np.concatenate(
         [
             _labels(sequence, sample_weight)
-            for sequence, sample_weight in zip(sequences, weights or [1] * len(sequences), strict=True)
+            for sequence, sample_weight in zip(sequences, sample_weights or [1] * len(sequences), strict=True)
         ]
     )
-    return _batch(sequences, token_ids, np.concatenate([text_positions[None], positions])[:, None], None, labels[None])
+    return _batch(sequences, token_ids, np.concatenate([text_positions[None], position_ids])[:, None], None, label_ids[None])
 
 
-def pad(sequences: Sequence[LaidOutTranscript], padding_id: int, weights: Sequence[int] | None = None) -> ForwardBatch:
+def pad(sequences: Sequence[LaidOutTranscript], padding_id: int, sample_weights: Sequence[int] | None = None) -> ForwardBatch:
     """A batch with a padded row for each transcript."""
     batch_shape = (len(sequences), max(map(len, sequences)))
-    token_ids, labels, attention_mask = (
+    token_ids, label_ids, attention_mask = (
         np.full(batch_shape, padding_id),
         np.full(batch_shape, NOTHING),
         np.zeros(batch_shape, np.int64),
     )
-    positions = np.zeros((4, *batch_shape), np.int64)
-    for row_index, (sequence, sample_weight) in enumerate(zip(sequences, weights or [1] * len(sequences), strict=True)):
+    position_ids = np.zeros((4, *batch_shape), np.int64)
+    for row_index, (sequence, sample_weight) in enumerate(zip(sequences, sample_weights or [1] * len(sequences), strict=True)):
         token_columns = slice(0, len(sequence))
-        token_ids[row_index, token_columns], labels[row_index, token_columns], attention_mask[row_index, token_columns] = (
+        token_ids[row_index, token_columns], label_ids[row_index, token_columns], attention_mask[row_index, token_columns] = (
             sequence.ids,
             _labels(sequence, sample_weight),
             1,
         )
-        positions[0, row_index, token_columns], positions[1:, row_index, token_columns] = (
+        position_ids[0, row_index, token_columns], position_ids[1:, row_index, token_columns] = (
             np.arange(len(sequence)),
             sequence.positions,
         )
-    return _batch(sequences, token_ids, positions, torch.from_numpy(attention_mask), labels)
+    return _batch(sequences, token_ids, position_ids, torch.from_numpy(attention_mask), label_ids)
 
 
 def _labels(sequence: LaidOutTranscript, sample_weight: int) -> NDArray[np.int64]:
     """For each token the one after it, if the policy wrote that one: only the author decides what is learnt."""
     next_tokens = np.where(sequence.trained[1:], sequence.ids[1:], NOTHING)
-    labels = np.append(next_tokens, NOTHING)
-    return labels if sample_weight else np.full_like(labels, NOTHING)
+    label_ids = np.append(next_tokens, NOTHING)
+    return label_ids if sample_weight else np.full_like(label_ids, NOTHING)
 
 
 def _batch(
@@ -112,9 +112,9 @@ def _batch(
     learnt_columns = np.flatnonzero((labels != NOTHING).any(0))
     if not len(learnt_columns):  # kernels don't expect an empty choice of columns; this one teaches nothing either
         learnt_columns = np.zeros(1, np.int64)
-    patches = np.concatenate([sequence.patches for sequence in sequences])
+    joined_patches = np.concatenate([sequence.patches for sequence in sequences])
     clip_grids = np.concatenate([sequence.grids for sequence in sequences])
-    batch_arrays = token_ids, positions, patches, clip_grids, learnt_columns, labels[:, learnt_columns]
+    batch_arrays = token_ids, positions, joined_patches, clip_grids, learnt_columns, labels[:, learnt_columns]
     input_ids, position_ids, patch_tensor, grid_tensor, column_tensor, target_labels = (
         torch.from_numpy(np.ascontiguousarray(batch_array)) for batch_array in batch_arrays
     )

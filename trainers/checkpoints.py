@@ -51,10 +51,10 @@ def publish(out: Path, max_kept: int) -> None:
                 with saved_file.open("rb") as saved_stream:
                     os.fsync(saved_stream.fileno())
             sync_folder(saved_folder)
-            destination = out / saved_folder.name
-            if destination.exists():  # a training that was resumed from an earlier checkpoint reaches this step again
-                shutil.rmtree(destination)
-            os.replace(saved_folder, destination)
+            published_folder = out / saved_folder.name
+            if published_folder.exists():  # a training that was resumed from an earlier checkpoint reaches this step again
+                shutil.rmtree(published_folder)
+            os.replace(saved_folder, published_folder)
             sync_folder(out)
         (out / SAVING).rmdir()
         for old_checkpoint in [*steps_of(out).values()][:-max_kept]:

@@ -37,8 +37,8 @@ class RankBatchSampler:
     def __iter__(self) -> Iterator[list[TrainingTurn]]:
         batches_left = self._batches - self._first_batch
         while batches_left > 0:
-            for turns in self._sampler:
-                yield turns
+            for rank_turns in self._sampler:
+                yield rank_turns
                 batches_left -= 1
                 if not batches_left:
                     return
@@ -48,13 +48,20 @@ class RankBatchSampler:
         """The state to save once so many batches went into the model. The sampler itself may be further: workers read ahead."""
         return {**self._sampler.state(0), "epoch": 0, "batches": batches_done}
 
-    def resume(self, state: dict[str, Any]) -> None:
+    def resume(self, sampler_state: dict[str, Any]) -> None:
         """Resume from the state of another training, with any number of ranks."""
-        epoch, steps_left = 0, int(state["batches"])
+        resumed_epoch, steps_left = 0, int(sampler_state["batches"])
         self._first_batch = steps_left
-        while steps_left >= (epoch_steps := len(self._sampler.plan_of(epoch))):
-            epoch, steps_left = epoch + 1, steps_left - epoch_steps
-        self._sampler.resume({"seed": state["seed"], "selections": state["selections"], "epoch": epoch, "step": steps_left})
+        while steps_left >= (epoch_steps := len(self._sampler.plan_of(resumed_epoch))):
+            resumed_epoch, steps_left = resumed_epoch + 1, steps_left - epoch_steps
+        self._sampler.resume(
+            {
+                "seed": sampler_state["seed"],
+                "selections": sampler_state["selections"],
+                "epoch": resumed_epoch,
+                "step": steps_left,
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -68,11 +75,11 @@ class TrainingCollator:
     """The most tokens of one rank's batch."""
 
     def __call__(self, examples: Sequence[tuple[Example, int]]) -> ForwardBatch:
-        sequences = [self.lay_out(example) for example, _ in examples]
+        laid_out_transcripts = [self.lay_out(example) for example, _ in examples]
         sample_weights = [sample_weight for _, sample_weight in examples]
         if self.arrangement == "packed":
-            return pack(sequences, sample_weights)
-        return pad(sequences, self.layout.vocabulary.padding, sample_weights)
+            return pack(laid_out_transcripts, sample_weights)
+        return pad(laid_out_transcripts, self.layout.vocabulary.padding, sample_weights)
 
     def lay_out(self, example: Example) -> LaidOutTranscript:
         """The token sequence of one sample, with its frames."""
@@ -84,10 +91,12 @@ class TrainingCollator:
         return sequence
 
 
-def over_budget_error(tokens: int, max_tokens: int, where: str) -> InputError:
+def over_budget_error(sample_tokens: int, max_tokens: int, where: str) -> InputError:
     """The error for a sample that doesn't fit into a rank's share of a batch."""
-    hint = f"raise max_tokens by {-(-tokens // max_tokens)} times, take fewer ranks, or pack with clips that cost less"
-    return InputError(f"a sample of {tokens} tokens is over the budget of {max_tokens} for each rank", where=where, hint=hint)
+    hint = f"raise max_tokens by {-(-sample_tokens // max_tokens)} times, take fewer ranks, or pack with clips that cost less"
+    return InputError(
+        f"a sample of {sample_tokens} tokens is over the budget of {max_tokens} for each rank", where=where, hint=hint
+    )
 
 
 def data_loader(

@@ -39,7 +39,7 @@ def _probe_disk(folder: Path) -> None:
     """Allocate a little space, so that the disk itself reports what is wrong."""
     probe_path = folder / f"probe{TEMPORARY}"
     try:
-        with probe_path.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, PROBE_BYTES)
+        with probe_path.open("wb") as probe_file:
+            os.posix_fallocate(probe_file.fileno(), 0, PROBE_BYTES)
     finally:
         probe_path.unlink(missing_ok=True)

@@ -73,9 +73,14 @@ class Evaluation(CommandResult):
             "longest option: accuracy": baselines.longest_option,
         }
         table_rows = [
-            [figure_name, f"{figure.value:.3f}", f"{figure.low:.3f} - {figure.high:.3f}", figure.samples]
-            for figure_name, figure in figures_by_name.items()
-            if figure is not None
+            [
+                figure_name,
+                f"{metric_figure.value:.3f}",
+                f"{metric_figure.low:.3f} - {metric_figure.high:.3f}",
+                metric_figure.samples,
+            ]
+            for figure_name, metric_figure in figures_by_name.items()
+            if metric_figure is not None
         ]
         yield TextTable(["", "mean", "95 % of resampled videos", "samples"], table_rows)
         yield ""
@@ -92,9 +97,11 @@ class Evaluation(CommandResult):
         }
         return {
             "samples": self.samples,
-            **{figure_name: figure.value for figure_name, figure in self.figures.items()},
-            "intervals": {figure_name: [figure.low, figure.high] for figure_name, figure in self.figures.items()},
-            "counted": {figure_name: figure.samples for figure_name, figure in self.figures.items()},
+            **{figure_name: metric_figure.value for figure_name, metric_figure in self.figures.items()},
+            "intervals": {
+                figure_name: [metric_figure.low, metric_figure.high] for figure_name, metric_figure in self.figures.items()
+            },
+            "counted": {figure_name: metric_figure.samples for figure_name, metric_figure in self.figures.items()},
             "baselines": {
                 figure_name: baseline_value for figure_name, baseline_value in baseline_values.items() if baseline_value
             },
@@ -113,7 +120,7 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
     device = "cuda" if settings.device == "auto" and torch.cuda.is_available() else "cpu"
     student = load(settings.checkpoint, getattr(torch, settings.weights), device)
     engine = TransformersEngine(student)
-    evaluation_rows = [row for corpus in corpora for row in roll_out_corpus(engine, corpus, settings)]
+    evaluation_rows = [evaluation_row for corpus in corpora for evaluation_row in roll_out_corpus(engine, corpus, settings)]
     resamples, seed = settings.bootstrap.resamples, settings.bootstrap.seed
     evaluation = Evaluation(
         settings.checkpoint,
@@ -146,12 +153,12 @@ def _roll_out(
     free_requests = [sample_request(example, sampling) for example in examples]
     free_results = roll(engine, free_requests, RolloutLimits(settings.max_looks, settings.max_visual_tokens))
     uniform_requests = [
-        _uniform_request(request, result, example, clips)
-        for request, result, example in zip(free_requests, free_results, examples, strict=True)
+        _uniform_request(free_request, free_result, example, clips)
+        for free_request, free_result, example in zip(free_requests, free_results, examples, strict=True)
     ]
     uniform_results = roll(engine, uniform_requests, RolloutLimits(settings.max_looks, settings.max_visual_tokens))
-    for example, result, uniform_result in zip(examples, free_results, uniform_results, strict=True):
-        yield row_of(example.sample, example.video.video, result, uniform_result)
+    for example, free_result, uniform_result in zip(examples, free_results, uniform_results, strict=True):
+        yield row_of(example.sample, example.video.video, free_result, uniform_result)
 
 
 def _uniform_request(request: RolloutRequest, result: RolloutResult, example: Example, clips: Clips) -> RolloutRequest:
@@ -164,11 +171,11 @@ def target_spans(corpora: Sequence[Corpus]) -> NDArray[np.int64]:
     """The target windows of all samples, in centiseconds: windows x 2."""
     spans_cs: list[tuple[int, int]] = []
     for corpus in corpora:
-        for packed in corpus.videos():
-            for sample in packed.samples:
+        for packed_video in corpus.videos():
+            for sample in packed_video.samples:
                 target_look = target_of(sample)
-                windows = (target_look.window,) if target_look else sample.windows
-                spans_cs += [(window.start_cs, window.end_cs) for window in windows]
+                target_windows = (target_look.window,) if target_look else sample.windows
+                spans_cs += [(target_window.start_cs, target_window.end_cs) for target_window in target_windows]
     return np.array(spans_cs, np.int64).reshape(-1, 2)
 
 
@@ -198,11 +205,11 @@ def _add_to_lake(evaluation: Evaluation, settings: EvaluationSettings, corpora: 
         "student": show("student", student_id), "selections": [corpus.manifest.selection for corpus in corpora],
         "max_samples": settings.max_samples, "weights": settings.weights, "roll": settings.roll.semantic(),
     }  # fmt: skip
-    evaluated_rows = [_evaluated(row, student_id, evaluation.name) for row in evaluation.rows]
-    command = f"dmforge evaluate: {evaluation.name}"
+    evaluated_rows = [_evaluated(evaluation_row, student_id, evaluation.name) for evaluation_row in evaluation.rows]
+    lake_command = f"dmforge evaluate: {evaluation.name}"
     keep_evaluation(
         WorkspaceFolder(Path(settings.workspace)),
-        command,
+        lake_command,
         digest("evaluation", evaluation_config),
         evaluation_config,
         evaluated_rows,

@@ -68,32 +68,38 @@ class EvaluationSettings(Config):
 
 def read_evaluation(source: SettingsSource) -> EvaluationSettings:
     """The settings of an evaluation. Relative folders start from the file's own, without a file from the current one."""
-    settings, path = read_training_file(EvaluationSettings, source), path_of(source)
+    settings, settings_path = read_training_file(EvaluationSettings, source), path_of(source)
     if not settings.corpora:
         hint = 'name folders of packed cot selections: corpora = ["ws/shards/cot/..."]'
-        raise InputError("corpora is empty: there is nothing to evaluate on", where=str(path), hint=hint)
-    workspace = resolve_location(path, settings.workspace) if settings.workspace else ""
-    if workspace and not WorkspaceFolder(Path(workspace)).recipe.is_file():
+        raise InputError("corpora is empty: there is nothing to evaluate on", where=str(settings_path), hint=hint)
+    workspace_location = resolve_location(settings_path, settings.workspace) if settings.workspace else ""
+    if workspace_location and not WorkspaceFolder(Path(workspace_location)).recipe.is_file():
         hint = "name a folder that dmforge init has made: that of the corpora, say"
-        raise InputError(f"there is no workspace in {workspace}", where=f"{path}: workspace", hint=hint)
-    if workspace:
-        WorkspaceFolder(Path(workspace)).require()
-    checkpoint = resolve_location(path, settings.checkpoint) if settings.checkpoint.startswith(".") else settings.checkpoint
+        raise InputError(f"there is no workspace in {workspace_location}", where=f"{settings_path}: workspace", hint=hint)
+    if workspace_location:
+        WorkspaceFolder(Path(workspace_location)).require()
+    checkpoint_location = (
+        resolve_location(settings_path, settings.checkpoint) if settings.checkpoint.startswith(".") else settings.checkpoint
+    )
     return settings.model_copy(
         update={
-            "checkpoint": checkpoint,
-            "corpora": tuple(resolve_location(path, location) for location in settings.corpora),
-            "baseline_corpora": tuple(resolve_location(path, location) for location in settings.baseline_corpora),
-            "out": str(output_folder(out_folder(checkpoint, path, settings.out), f"{path}: out")),
-            "workspace": workspace,
+            "checkpoint": checkpoint_location,
+            "corpora": tuple(resolve_location(settings_path, corpus_location) for corpus_location in settings.corpora),
+            "baseline_corpora": tuple(
+                resolve_location(settings_path, corpus_location) for corpus_location in settings.baseline_corpora
+            ),
+            "out": str(output_folder(out_folder(checkpoint_location, settings_path, settings.out), f"{settings_path}: out")),
+            "workspace": workspace_location,
         }
     )
 
 
-def out_folder(checkpoint: str, path: Path, out: str) -> Path:
+def out_folder(checkpoint: str, settings_path: Path, out_setting: str) -> Path:
     """The folder that the rows are written to."""
-    if out:
-        return Path(resolve_location(path, out))
+    if out_setting:
+        return Path(resolve_location(settings_path, out_setting))
     if not Path(checkpoint).is_dir() and checkpoint.count("/") == 1 and not checkpoint.startswith("/"):
-        raise InputError("a checkpoint on the Hub has no folder beside it", where=f"{path}: out", hint='add out = "FOLDER"')
+        raise InputError(
+            "a checkpoint on the Hub has no folder beside it", where=f"{settings_path}: out", hint='add out = "FOLDER"'
+        )
     return Path(checkpoint).with_name(Path(checkpoint).name + ".evaluation")

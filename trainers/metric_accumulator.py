@@ -14,8 +14,8 @@ NOTHING = float("-inf")
 class MetricAccumulator:
     """Accumulates metrics; their names are fixed from the beginning, so that ranks agree on their order."""
 
-    def __init__(self, names: Iterable[str], peaks: Iterable[str] = ()) -> None:
-        self._names, self._peak_names = tuple(names), tuple(peaks)
+    def __init__(self, mean_names: Iterable[str], peak_names: Iterable[str] = ()) -> None:
+        self._names, self._peak_names = tuple(mean_names), tuple(peak_names)
         self._sums = dict.fromkeys(self._names, 0.0)
         self._counts = dict.fromkeys(self._names, 0)
         self._peaks = dict.fromkeys(self._peak_names, NOTHING)
@@ -48,9 +48,11 @@ class MetricAccumulator:
 
     def means(self, accelerator: Any) -> dict[str, float]:
         """The means over all ranks since the last call, without metrics that had no values."""
-        local_values = [*self._sums.values(), *map(float, self._counts.values())]
-        global_values = accelerator.reduce(torch.tensor(local_values, dtype=torch.float64, device=accelerator.device)).tolist()
-        global_sums, global_counts = global_values[: len(self._names)], global_values[len(self._names) :]
+        local_sums_and_counts = [*self._sums.values(), *map(float, self._counts.values())]
+        global_sums_and_counts = accelerator.reduce(
+            torch.tensor(local_sums_and_counts, dtype=torch.float64, device=accelerator.device)
+        ).tolist()
+        global_sums, global_counts = global_sums_and_counts[: len(self._names)], global_sums_and_counts[len(self._names) :]
         self._sums, self._counts = dict.fromkeys(self._names, 0.0), dict.fromkeys(self._names, 0)
         return {
             metric_name: metric_sum / value_count

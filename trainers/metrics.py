@@ -14,7 +14,7 @@ Measure = Callable[[EvaluationRow], float | None]
 
 def recall(min_iou: float) -> Measure:
     """A measure: the share of samples whose first look has at least this IoU with the target."""
-    return lambda row: None if row.iou is None else float(row.iou >= min_iou)
+    return lambda evaluation_row: None if evaluation_row.iou is None else float(evaluation_row.iou >= min_iou)
 
 
 def accuracy(row: EvaluationRow) -> float | None:
@@ -72,19 +72,30 @@ def figure(rows: Sequence[EvaluationRow], measure: Measure, resamples: int, seed
 
     value = sum over videos of their sums / sum over videos of their numbers of samples, so a draw is two products.
     """
-    return _figure([(row.video, value) for row in rows if (value := measure(row)) is not None], resamples, seed)
+    return _figure(
+        [
+            (evaluation_row.video, metric_value)
+            for evaluation_row in rows
+            if (metric_value := measure(evaluation_row)) is not None
+        ],
+        resamples,
+        seed,
+    )
 
 
 def gain(
     rows_before: Sequence[EvaluationRow], rows_after: Sequence[EvaluationRow], measure: Measure, resamples: int, seed: int
 ) -> Figure | None:
     """The gain on the same samples: the interval of paired differences is narrower than two separate ones."""
-    values_before = {row.sample: measure(row) for row in rows_before}
-    paired_values = [(row.video, measure(row), values_before.get(row.sample)) for row in rows_after]
+    values_before = {evaluation_row.sample: measure(evaluation_row) for evaluation_row in rows_before}
+    paired_values = [
+        (evaluation_row.video, measure(evaluation_row), values_before.get(evaluation_row.sample))
+        for evaluation_row in rows_after
+    ]
     return _figure(
         [
-            (video, value_after - value_before)
-            for video, value_after, value_before in paired_values
+            (video_name, value_after - value_before)
+            for video_name, value_after, value_before in paired_values
             if value_after is not None and value_before is not None
         ],
         resamples,
@@ -95,8 +106,8 @@ def gain(
 def _figure(video_values: Sequence[tuple[str, float]], resamples: int, seed: int) -> Figure | None:
     if not video_values:
         return None
-    _, video_indices = np.unique([video for video, _ in video_values], return_inverse=True)
-    sample_values = np.array([value for _, value in video_values])
+    _, video_indices = np.unique([video_name for video_name, _ in video_values], return_inverse=True)
+    sample_values = np.array([metric_value for _, metric_value in video_values])
     video_sums, video_counts = np.bincount(video_indices, sample_values), np.bincount(video_indices)
     video_draws = np.random.default_rng(seed).multinomial(
         len(video_sums), np.full(len(video_sums), 1 / len(video_sums)), resamples

@@ -22,7 +22,12 @@ def make_student(settings: ModelSettings, corpora: Sequence[Corpus], seed: int) 
     """The student that the settings name, with the tags in its vocabulary."""
     if settings.from_config:
         first_samples = corpora[0].read(range(min(MAX_TEXTS, len(corpora[0]))))
-        piece_texts = [piece.text for example in first_samples for piece in example.sample.transcript.pieces if piece.text]
+        piece_texts = [
+            transcript_piece.text
+            for example in first_samples
+            for transcript_piece in example.sample.transcript.pieces
+            if transcript_piece.text
+        ]
         return make_tiny(settings.from_config, piece_texts, seed)
     return load(settings.checkpoint, getattr(torch, settings.weights), add_missing_tags=settings.add_tags)
 
@@ -33,13 +38,17 @@ def prepare_student(student: Student, settings: ModelSettings) -> Student:
     if settings.attention == "flash_attention_2":
         model.set_attn_implementation("flash_attention_2")
     for name_pattern in settings.freeze:
-        matching_weights = [weights for name, weights in model.named_parameters() if fnmatchcase(name, name_pattern)]
+        matching_weights = [
+            weights for weight_name, weights in model.named_parameters() if fnmatchcase(weight_name, name_pattern)
+        ]
         if not matching_weights:
-            name_beginnings = {re.split(r"\.(?:layers|blocks)\.", name)[0] for name, _ in model.named_parameters()}
+            name_beginnings = {
+                re.split(r"\.(?:layers|blocks)\.", weight_name)[0] for weight_name, _ in model.named_parameters()
+            }
             hint = f"names begin with: {', '.join(sorted(name_beginnings))}"
             raise InputError(f"no weight matches {name_pattern!r}", where="[model] freeze", hint=hint)
-        for weights in matching_weights:
-            weights.requires_grad_(False)
+        for weight_tensor in matching_weights:
+            weight_tensor.requires_grad_(False)
     if settings.adapters:
         from peft import LoraConfig, get_peft_model
 

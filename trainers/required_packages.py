@@ -36,9 +36,9 @@ def _require_trackers(tracker_names: tuple[str, ...]) -> None:
 
 
 def _require_flash_attention(device: str) -> None:
-    where, hint = "[model] attention", '"blocks" runs everywhere'
+    setting_location, hint = "[model] attention", '"blocks" runs everywhere'
     if device == "cpu":
-        raise InputError('"flash_attention_2" needs a GPU, and [saving] device is "cpu"', where=where, hint=hint)
+        raise InputError('"flash_attention_2" needs a GPU, and [saving] device is "cpu"', where=setting_location, hint=hint)
     if not is_flash_attn_2_available():
         hint = f"pip install flash-attn on a machine with such a GPU; {hint}"
-        raise InputError('"flash_attention_2" needs the package flash-attn and a GPU for it', where=where, hint=hint)
+        raise InputError('"flash_attention_2" needs the package flash-attn and a GPU for it', where=setting_location, hint=hint)

@@ -46,11 +46,11 @@ class SftTrainer(ResumableTrainer):
             corpora, seed=settings.training.seed, max_tokens=data_settings.max_tokens, max_samples=data_settings.max_samples,
             weights=[corpus.weight for corpus in data_settings.corpora], rank=args.process_index, ranks=rank_count,
         )  # fmt: skip
-        rounds = RankBatchSampler(sampler, settings.training.steps * settings.training.accumulation)
+        rank_sampler = RankBatchSampler(sampler, settings.training.steps * settings.training.accumulation)
         self.collate = TrainingCollator(
             student.layout, corpora[0].clips, data_settings.layout, data_settings.max_tokens // rank_count
         )
-        super().__init__(student, settings, corpora, rounds, args)
+        super().__init__(student, settings, corpora, rank_sampler, args)
         # Qwen3-VL claims to take no number of items, and batches would be averaged whatever their size; we divide ourselves
         self.model_accepts_loss_kwargs = True
         self._data_wait_s = self._tokens = 0
@@ -60,8 +60,8 @@ class SftTrainer(ResumableTrainer):
         return self.state.global_step * self.args.gradient_accumulation_steps
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        pin = self.args.device.type == "cuda"
-        return data_loader(self.corpora, self.rounds, self.collate, self.settings.data.workers, pin=pin)
+        pins_memory = self.args.device.type == "cuda"
+        return data_loader(self.corpora, self.rounds, self.collate, self.settings.data.workers, pin=pins_memory)
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[ForwardBatch], num_batches: int, device: torch.device
@@ -78,8 +78,8 @@ class SftTrainer(ResumableTrainer):
         return batches, learnt_tokens
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-        loss = summed_loss(logits_of(model, inputs), inputs)
-        return loss * self.args.world_size / max(1, num_items_in_batch)
+        batch_loss = summed_loss(logits_of(model, inputs), inputs)
+        return batch_loss * self.args.world_size / max(1, num_items_in_batch)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add to Hugging Face's metrics the tokens per second, and the share of time in which the model waited for data."""
@@ -110,5 +110,5 @@ def train(settings: SftSettings, callbacks: Sequence[TrainerCallback] = ()) -> T
     trainer = SftTrainer(student, settings, corpora, args)
     start_s = time.perf_counter()
     checkpoint = trainer.to_the_end(callbacks)
-    last_loss = next(entry["loss"] for entry in reversed(trainer.state.log_history) if "loss" in entry)
+    last_loss = next(log_entry["loss"] for log_entry in reversed(trainer.state.log_history) if "loss" in log_entry)
     return TrainingResult(checkpoint, trainer.state.global_step, time.perf_counter() - start_s, {"loss": last_loss})

@@ -14,12 +14,12 @@ from dmforge.trainers.dataloading import over_budget_error
 from dmforge.trainers.training_settings import DataSettings, ReadingSettings
 
 
-def open_cot_corpora(settings: DataSettings, ranks: int) -> list[Corpus]:
+def open_cot_corpora(settings: DataSettings, rank_count: int) -> list[Corpus]:
     """Open the corpora of a training by SFT, after checking that all of them can be trained on."""
     corpora = open_corpora(settings, require_trajectory)
     for corpus in corpora:
         costliest_index = int(np.argmax(corpus.costs))
-        max_tokens = settings.max_tokens // ranks
+        max_tokens = settings.max_tokens // rank_count
         if corpus.costs[costliest_index] > max_tokens:
             raise over_budget_error(
                 int(corpus.costs[costliest_index]), max_tokens, f"{corpus.place}: {corpus[costliest_index].sample.id}"
@@ -58,11 +58,11 @@ def require_sound(corpora: Sequence[Corpus], check_sample: SampleCheck = require
     """Check that every byte is as packed, every sample of that kind, and every video cut by the clips of its corpus."""
     for corpus in corpora:
         require_undamaged(corpus.place)
-        for packed in corpus.videos():
-            if packed.video.receipt.clips != corpus.clips.digest_for(packed.video.as_record()).hex():
+        for packed_video in corpus.videos():
+            if packed_video.video.receipt.clips != corpus.clips.digest_for(packed_video.video.as_record()).hex():
                 hint = "pack the corpus again from a workspace whose renditions were made with these clips"
-                raise InputError("its renditions were cut by another frame plan", where=packed.where, hint=hint)
-            for sample in packed.samples:
+                raise InputError("its renditions were cut by another frame plan", where=packed_video.where, hint=hint)
+            for sample in packed_video.samples:
                 check_sample(corpus, sample)
 
 

@@ -207,21 +207,21 @@ def read_sft(source: SettingsSource) -> SftSettings:
 
 def read_settings(settings_class: type[SettingsT], source: SettingsSource) -> SettingsT:
     """The settings of a training. Relative folders start from the file's own folder; without a file, from the current one."""
-    settings, path = read_training_file(settings_class, source), path_of(source)
-    output_folder(Path(resolve_location(path, settings.out)), f"{path}: out")
+    settings, settings_path = read_training_file(settings_class, source), path_of(source)
+    output_folder(Path(resolve_location(settings_path, settings.out)), f"{settings_path}: out")
     corpora = tuple(
-        corpus.model_copy(update={"place": resolve_location(path, corpus.place)}) for corpus in settings.data.corpora
+        corpus.model_copy(update={"place": resolve_location(settings_path, corpus.place)}) for corpus in settings.data.corpora
     )
-    checkpoint = (
-        resolve_location(path, settings.model.checkpoint)
+    checkpoint_location = (
+        resolve_location(settings_path, settings.model.checkpoint)
         if settings.model.checkpoint.startswith(".")
         else settings.model.checkpoint
     )
     return settings.model_copy(
         update={
-            "out": resolve_location(path, settings.out),
+            "out": resolve_location(settings_path, settings.out),
             "data": settings.data.model_copy(update={"corpora": corpora}),
-            "model": settings.model.model_copy(update={"checkpoint": checkpoint}),
+            "model": settings.model.model_copy(update={"checkpoint": checkpoint_location}),
         }
     )
 
@@ -233,14 +233,14 @@ def path_of(source: SettingsSource) -> Path:
 
 def read_training_file(settings_class: type[ConfigT], source: SettingsSource) -> ConfigT:
     """The settings of this format or an older one."""
-    path = path_of(source)
+    settings_path = path_of(source)
     if isinstance(source, Path) and not source.is_file():
-        raise InputError("there is no such file", where=str(path), hint="give a TOML file: docs/training.md shows one")
+        raise InputError("there is no such file", where=str(settings_path), hint="give a TOML file: docs/training.md shows one")
     file_values = read_toml(source) if isinstance(source, Path) else source
-    formats.refuse_newer("the file", file_values.get("format", 1), formats.TRAINING, str(path))
-    return parse_config(settings_class, file_values, where=str(path))
+    formats.refuse_newer("the file", file_values.get("format", 1), formats.TRAINING, str(settings_path))
+    return parse_config(settings_class, file_values, where=str(settings_path))
 
 
-def resolve_location(path: Path, location: str) -> str:
+def resolve_location(settings_path: Path, location: str) -> str:
     """A location that a file names: an address as it is, a folder relative to the file's own."""
-    return location if "://" in location else str((path.parent / location).absolute())
+    return location if "://" in location else str((settings_path.parent / location).absolute())

@@ -112,13 +112,13 @@ class Finished(CommandResult):
 
     def blocks(self) -> Iterator[Block]:
         yield from self.funnel.blocks()
-        for folder, manifest in self.corpora.items():
-            corpus_counts = _corpus_json(folder, manifest)
+        for corpus_folder, manifest in self.corpora.items():
+            corpus_counts = _corpus_json(corpus_folder, manifest)
             yield ""
             yield f"{manifest.corpus}: " + ", ".join(
                 f"{corpus_counts[count_name]} {count_name}" for count_name in ("samples", "videos", "shards", "bytes")
             )
-            yield f"  {folder}"
+            yield f"  {corpus_folder}"
         if self.training:
             yield ""
             yield from self.training.blocks()
@@ -146,27 +146,27 @@ def demo(folder: Path, size: DemoSize, console: Console, command: str) -> Finish
     _refuse_other_contents(folder, size)
     trains_student = size.imitations > 0
     world_settings, behaviour = WorldSettings(videos=size.videos, study=trains_student), HABITS if trains_student else MISTAKES
-    workspace, reports = teach(folder, "study" if trains_student else "demo", world_settings, behaviour, console, command)
-    has_nothing_pending = not any(report.tally.pending for report in reports)
-    training = _train(folder, workspace, size, console, command) if trains_student and has_nothing_pending else None
+    workspace, stage_reports = teach(folder, "study" if trains_student else "demo", world_settings, behaviour, console, command)
+    has_nothing_pending = not any(stage_report.tally.pending for stage_report in stage_reports)
+    demo_training = _train(folder, workspace, size, console, command) if trains_student and has_nothing_pending else None
     return Finished(
         workspace,
-        reports,
+        stage_reports,
         audit.named_answer("funnel", audit.audit(workspace, "funnel")),
         pack_corpus.corpora(workspace),
         logical_digest.digest_of_all(run.digest(workspace)),
-        training,
-        _report(folder, workspace, [folder / "student" / method for method in ("sft", "sdgrpo")] if training else []),
+        demo_training,
+        _report(folder, workspace, [folder / "student" / method for method in ("sft", "sdgrpo")] if demo_training else []),
     )
 
 
 def teach(
-    folder: Path, recipe: str, worlds: WorldSettings, teacher: Behaviour, console: Console, command: str
+    folder: Path, recipe_name: str, worlds: WorldSettings, teacher: Behaviour, console: Console, command: str
 ) -> tuple[WorkspaceFolder, list[StageReport]]:
     """Make worlds, have the teacher annotate them, and run the recipe to packed shards."""
     make_worlds(folder / "worlds", worlds)
-    with serving(folder / "worlds", teacher, folder / "planted.jsonl") as url, _teacher_endpoint(url):
-        return _run(folder, recipe, console, command)
+    with serving(folder / "worlds", teacher, folder / "planted.jsonl") as oracle_url, _teacher_endpoint(oracle_url):
+        return _run(folder, recipe_name, console, command)
 
 
 def make_exam(folder: Path, worlds: WorldSettings, console: Console, command: str) -> Path:
@@ -175,8 +175,8 @@ def make_exam(folder: Path, worlds: WorldSettings, console: Console, command: st
     return only_corpus(_run(folder, "exam", console, command)[0])
 
 
-def _report(folder: Path, workspace: WorkspaceFolder, trainings: Sequence[Path]) -> Path | None:
-    return report_commands.write_report(workspace, folder / REPORT_FILE, trainings) if find_spec("jinja2") else None
+def _report(folder: Path, workspace: WorkspaceFolder, training_folders: Sequence[Path]) -> Path | None:
+    return report_commands.write_report(workspace, folder / REPORT_FILE, training_folders) if find_spec("jinja2") else None
 
 
 def _train(folder: Path, workspace: WorkspaceFolder, size: DemoSize, console: Console, command: str) -> DemoTraining:
@@ -192,38 +192,38 @@ def _train(folder: Path, workspace: WorkspaceFolder, size: DemoSize, console: Co
 
 
 def _run(
-    folder: Path, recipe: str, console: Console, command: str, student: Path | None = None
+    folder: Path, recipe_name: str, console: Console, command: str, checkpoint_folder: Path | None = None
 ) -> tuple[WorkspaceFolder, list[StageReport]]:
     """Ingest rendered worlds and run the recipe on them, to packed shards."""
     worlds_folder, workspace = folder / "worlds", WorkspaceFolder(folder / "workspace")
     if not workspace.recipe.exists():
-        run.init(workspace.root, recipe)
-    if student is not None:
-        _set_checkpoint(student, workspace)
+        run.init(workspace.root, recipe_name)
+    if checkpoint_folder is not None:
+        _set_checkpoint(checkpoint_folder, workspace)
     intake.add_videos(workspace, command, [str(worlds_folder / "videos")], SourceInfo(SOURCE, LICENCE, namespace=SOURCE))
     intake.add_annotations(workspace, command, "jsonl", [worlds_folder / "tasks.jsonl"])
     return workspace, list(run.run(workspace, console, command))
 
 
-def _set_checkpoint(student: Path, workspace: WorkspaceFolder) -> None:
+def _set_checkpoint(checkpoint_folder: Path, workspace: WorkspaceFolder) -> None:
     """Set the student's checkpoint in a workspace's recipe."""
     recipe_lines = workspace.recipe.read_text().splitlines(keepends=True)
-    relative_path = os.path.relpath(student, workspace.root)
+    relative_path = os.path.relpath(checkpoint_folder, workspace.root)
     new_lines = (
         f'checkpoint = "{relative_path}"\n' if recipe_line.startswith("checkpoint = ") else recipe_line
         for recipe_line in recipe_lines
     )
-    with writing(workspace.recipe) as file:
-        file.write("".join(new_lines).encode())
+    with writing(workspace.recipe) as recipe_file:
+        recipe_file.write("".join(new_lines).encode())
 
 
 def only_corpus(workspace: WorkspaceFolder) -> Path:
     """The folder of the only packed corpus of a workspace."""
-    folders = list(pack_corpus.corpora(workspace))
-    if len(folders) != 1:
+    corpus_folders = list(pack_corpus.corpora(workspace))
+    if len(corpus_folders) != 1:
         hint = "dmforge audit funnel -w says why; with more worlds some are: --videos"
         raise InputError("nothing was kept of so few worlds", where=str(workspace.root), hint=hint)
-    return folders[0]
+    return corpus_folders[0]
 
 
 @contextmanager
@@ -245,11 +245,11 @@ def _teacher_endpoint(url: str) -> Generator[None]:
 def _refuse_other_contents(folder: Path, size: DemoSize) -> None:
     """Refuse a folder with anything but a demo of this size. Where nothing is trained, worlds may be added."""
     hint = "give another folder with --out"
-    if folder.is_file() or (folder.is_dir() and {path.name for path in folder.iterdir()} - CONTENTS):
+    if folder.is_file() or (folder.is_dir() and {entry.name for entry in folder.iterdir()} - CONTENTS):
         raise InputError("this holds something else than a demo", where=str(folder), hint=hint)
     size_values, size_path = asdict(size if size.imitations else replace(size, videos=0)), folder / SIZE_FILE
     stored_text = size_path.read_text("utf-8", "replace") if size_path.exists() else ""
     if stored_text != json.dumps(size_values) and (stored_text or (folder / "workspace").exists()):
         raise InputError("this holds a demo of another size", where=str(folder), hint=hint)
-    with writing(size_path) as file:
-        file.write(json.dumps(size_values).encode())
+    with writing(size_path) as size_file:
+        size_file.write(json.dumps(size_values).encode())

@@ -108,8 +108,8 @@ class DemoTraining(CommandResult):
     def as_json(self) -> dict[str, object]:
         """The results as one JSON document: the evaluation at the end, the one before practice, and paired gains."""
         gain_values = {
-            measure_name: {"value": figure.value, "interval": [figure.low, figure.high]}
-            for measure_name, figure in self.gains.items()
+            measure_name: {"value": gain_figure.value, "interval": [gain_figure.low, gain_figure.high]}
+            for measure_name, gain_figure in self.gains.items()
         }
         return {"evaluation": self.after.metrics(), "before": self.before.metrics(), "gains": gain_values}
 
@@ -118,8 +118,8 @@ class DemoTraining(CommandResult):
         table_columns = ["", "after imitation", "after practice", "gain", "95 % of resampled videos"]
         table_rows = [
             [measure_name, *(f"{evaluation.figures[measure_name].value:.3f}" for evaluation in (self.before, self.after)),
-             f"{gain.value:+.3f}", f"{gain.low:+.3f} - {gain.high:+.3f}"]
-            for measure_name, gain in self.gains.items()
+             f"{gain_figure.value:+.3f}", f"{gain_figure.low:+.3f} - {gain_figure.high:+.3f}"]
+            for measure_name, gain_figure in self.gains.items()
         ]  # fmt: skip
         yield TextTable(table_columns, table_rows)
         constant_span, constant_miou = self.after.baselines.constant_span, self.after.baselines.constant_miou
@@ -133,19 +133,19 @@ class Desk:
 
     folder: Path
 
-    def imitate(self, cot: Path, steps: int) -> Path:
+    def imitate(self, cot_corpus: Path, steps: int) -> Path:
         """Train by SFT on trajectories; the checkpoint."""
-        return imitate(read_sft(self._write_settings("sft", IMITATION, place=cot, steps=steps))).checkpoint
+        return imitate(read_sft(self._write_settings("sft", IMITATION, place=cot_corpus, steps=steps))).checkpoint
 
-    def practise(self, checkpoint: Path, practice: Path, updates: int) -> Path:
+    def practise(self, checkpoint: Path, rl_corpus: Path, updates: int) -> Path:
         """Train by SD-GRPO on rewards; the checkpoint."""
-        settings = self._write_settings("sdgrpo", PRACTICE, checkpoint=checkpoint, place=practice, steps=updates)
+        settings = self._write_settings("sdgrpo", PRACTICE, checkpoint=checkpoint, place=rl_corpus, steps=updates)
         return practise(read_sdgrpo(settings)).checkpoint
 
-    def examine(self, name: str, checkpoint: Path, exam: Path, cot: Path) -> Evaluation:
-        """Evaluate a checkpoint in unseen worlds; the constant-window baseline chooses its window in `cot`."""
+    def examine(self, name: str, checkpoint: Path, exam_corpus: Path, cot_corpus: Path) -> Evaluation:
+        """Evaluate a checkpoint in unseen worlds; the constant-window baseline chooses its window in `cot_corpus`."""
         settings_path = self._write_settings(
-            name, EXAM, checkpoint=checkpoint, exam=exam, place=cot, workspace=exam.parents[2], out=name
+            name, EXAM, checkpoint=checkpoint, exam=exam_corpus, place=cot_corpus, workspace=exam_corpus.parents[2], out=name
         )
         return evaluate(read_evaluation(settings_path))
 
@@ -155,8 +155,8 @@ class Desk:
             template_key: os.path.relpath(template_value, self.folder) if isinstance(template_value, Path) else template_value
             for template_key, template_value in values.items()
         }
-        with writing(settings_path) as file:
-            file.write(template.format(name=settings_path.name, **template_values).encode())
+        with writing(settings_path) as settings_file:
+            settings_file.write(template.format(name=settings_path.name, **template_values).encode())
         return settings_path
 
 
@@ -180,9 +180,11 @@ def train_student(folder: Path, places: Places, imitations: int, updates: int, c
 
 def gains(before: Evaluation, after: Evaluation) -> dict[str, Figure]:
     """The paired gains of measures between two evaluations of the same tasks."""
-    bootstrap = BootstrapSettings()
+    bootstrap_settings = BootstrapSettings()
     paired_gains = {
-        measure_name: gain(before.rows, after.rows, MEASURES[measure_name], bootstrap.resamples, bootstrap.seed)
+        measure_name: gain(
+            before.rows, after.rows, MEASURES[measure_name], bootstrap_settings.resamples, bootstrap_settings.seed
+        )
         for measure_name in COMPARED
     }
-    return {measure_name: figure for measure_name, figure in paired_gains.items() if figure is not None}
+    return {measure_name: gain_figure for measure_name, gain_figure in paired_gains.items() if gain_figure is not None}

@@ -32,9 +32,9 @@ def samples_of_shards(folder: Path) -> pa.Table:
     if not manifest.is_file():
         hint = "give the folder of a workspace, or one with a manifest.json: shards/<corpus>/<selection>"
         raise InputError("neither a workspace nor shards", where=f"--with {folder}", hint=hint)
-    with disk_errors(manifest), index.open("rb") as file:
+    with disk_errors(manifest), index.open("rb") as index_file:
         corpus = parse_manifest(manifest.read_bytes(), str(manifest)).corpus
-        sample_ids = [read(sample_id)[1] for row in read_rows(file, str(index)) for sample_id in row.samples]
+        sample_ids = [read(sample_id)[1] for index_row in read_rows(index_file, str(index)) for sample_id in index_row.samples]
     null_ids = pa.nulls(len(sample_ids), ID)
     return pa.table(
         [pa.array(sample_ids, ID), pa.array([corpus] * len(sample_ids), pa.string()), null_ids, null_ids], schema=SCHEMA

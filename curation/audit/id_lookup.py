@@ -88,15 +88,15 @@ FORMER_KINDS = {"request": "ask"}
 def read_id(text: str, where: str = "ID") -> TypedId:
     """The ids that a text may mean: one, or all that begin so. Without a kind, it may be base32 as well as hex."""
     text = text.strip()
-    kind, _, letters = text.lower().rpartition("_")
+    id_kind, _, letters = text.lower().rpartition("_")
     quoted_text = shortened(text)
     if len(letters) < MIN_LETTERS:
         raise InputError(f"{quoted_text!r} is too short for an id", where=where, hint=f"give {MIN_LETTERS} letters at least")
-    if not kind and len(letters) == SHA256_DIGITS and _is_hex(letters):
+    if not id_kind and len(letters) == SHA256_DIGITS and _is_hex(letters):
         return TypedId(quoted_text, Video.kind, (_range(int(letters[: 2 * ID_BYTES], 16), BITS),), where)
-    id_ranges = (*(() if kind else _ranges_of_hex(letters)), *_ranges_of_base32(letters))
+    id_ranges = (*(() if id_kind else _ranges_of_hex(letters)), *_ranges_of_base32(letters))
     if id_ranges:
-        return TypedId(quoted_text, FORMER_KINDS.get(kind, kind), id_ranges, where)
+        return TypedId(quoted_text, FORMER_KINDS.get(id_kind, id_kind), id_ranges, where)
     if len(letters) == LETTERS_OF_ID and set(letters) <= set(LETTERS):
         hint = f"copy it again: a whole id ends with one of {', '.join(LAST_LETTERS)}"
         raise InputError(f"{quoted_text!r} is mistyped: no id ends with {letters[-1]!r}", where=where, hint=hint)
@@ -115,10 +115,12 @@ def whole_id(text: str, where: str = "ID") -> tuple[str, Id]:
 def require_kind(typed_id: TypedId, kinds: Collection[str]) -> None:
     """Refuse an id of a kind that no table has, and say which kind was probably meant, or which column has such ids."""
     if typed_id.kind in COLUMN_OF_KIND:
-        rows_of_kind, table, column = COLUMN_OF_KIND[typed_id.kind]
+        rows_noun, table_name, column = COLUMN_OF_KIND[typed_id.kind]
         example_id = f"{typed_id.kind}_..." if typed_id.whole_id is None else show(typed_id.kind, typed_id.whole_id)
-        hint = f"give the whole of it: dmforge audit --sql \"SELECT * FROM {table} WHERE {column} = '{example_id}' LIMIT 9\""
-        message = f"{typed_id.text!r} is the id of {rows_of_kind}, which has no row of its own"
+        hint = (
+            f"give the whole of it: dmforge audit --sql \"SELECT * FROM {table_name} WHERE {column} = '{example_id}' LIMIT 9\""
+        )
+        message = f"{typed_id.text!r} is the id of {rows_noun}, which has no row of its own"
         raise InputError(message, where=typed_id.where, hint=hint)
     if typed_id.kind and typed_id.kind not in kinds:
         message = f"the lake has nothing of the kind {shortened(typed_id.kind)!r}"
@@ -129,24 +131,24 @@ def find(stored: StoredRows, typed_id: TypedId) -> RowLocation:
     """The one row that an id means; an error where there are several, or none."""
     table_by_kind = {record.kind: table for table, record in stored.records.items()}
     require_kind(typed_id, table_by_kind)
-    tables = (
+    tables_to_search = (
         [table_by_kind[typed_id.kind]] if typed_id.kind else [table for table in stored.records if table not in SEARCHED_LAST]
     )
     last_tables = () if typed_id.kind else SEARCHED_LAST
     matches = [
         row_location
         for id_range in typed_id.ranges
-        for row_location in _rows_in_range(stored, tables, id_range) or _rows_in_range(stored, last_tables, id_range)
+        for row_location in _rows_in_range(stored, tables_to_search, id_range) or _rows_in_range(stored, last_tables, id_range)
     ]
     if len(matches) == 1:
         return matches[0]
     if matches:
         printed_ids = _printed_ids(stored, [(row_location.table, row_location.id) for row_location in matches[:MAX_LISTED]])
-        shown_ids = ", ".join(printed_ids) + (", ..." if len(matches) > MAX_LISTED else "")
-        hint = f"give more letters, or one of these: {shown_ids}"
+        shown_ids_text = ", ".join(printed_ids) + (", ..." if len(matches) > MAX_LISTED else "")
+        hint = f"give more letters, or one of these: {shown_ids_text}"
         raise InputError(f"{typed_id.text!r} is the beginning of several ids", where=typed_id.where, hint=hint)
     _require_not_forgotten(stored, typed_id)
-    nearest_ids = _printed_ids(stored, _nearest_rows(stored, tables, typed_id.ranges))
+    nearest_ids = _printed_ids(stored, _nearest_rows(stored, tables_to_search, typed_id.ranges))
     hint = (
         f"the nearest are {', '.join(nearest_ids)}" if nearest_ids else "the lake is empty: dmforge status says where it stands"
     )
@@ -155,10 +157,10 @@ def find(stored: StoredRows, typed_id: TypedId) -> RowLocation:
 
 def _require_not_forgotten(stored: StoredRows, typed_id: TypedId) -> None:
     """Refuse the id of a video that was taken down, with the reason."""
-    for video, reason in reasons_by_video(stored.lake.workspace).items():
-        if typed_id.kind in ("", Video.kind) and any(id_range.low <= video <= id_range.high for id_range in typed_id.ranges):
+    for video_id, reason in reasons_by_video(stored.lake.workspace).items():
+        if typed_id.kind in ("", Video.kind) and any(id_range.low <= video_id <= id_range.high for id_range in typed_id.ranges):
             hint = "nothing of it is left; to take it in again, delete its line in inputs/forgotten.jsonl"
-            raise InputError(f"{show(Video.kind, video)} was forgotten: {reason}", where=typed_id.where, hint=hint)
+            raise InputError(f"{show(Video.kind, video_id)} was forgotten: {reason}", where=typed_id.where, hint=hint)
 
 
 def _ranges_of_hex(letters: str) -> Iterator[IdRange]:
@@ -171,7 +173,9 @@ def _ranges_of_base32(letters: str) -> Iterator[IdRange]:
     """The ids that begin so as they are printed, if any do: a whole id has one spelling."""
     if len(letters) > LETTERS_OF_ID or set(letters) - set(LETTERS):
         return
-    low_bits_value = sum(LETTERS.index(letter) << 5 * position for position, letter in enumerate(reversed(letters)))
+    low_bits_value = sum(
+        LETTERS.index(letter) << 5 * letter_position for letter_position, letter in enumerate(reversed(letters))
+    )
     if len(letters) < LETTERS_OF_ID:
         yield _range(low_bits_value, 5 * len(letters))
     elif letters[-1] in LAST_LETTERS:
@@ -189,11 +193,11 @@ def _range(first_bits_value: int, bit_count: int) -> IdRange:
 
 
 def _rows_in_range(stored: StoredRows, tables: Iterable[str], id_range: IdRange) -> list[RowLocation]:
-    videos_by_table = {table: stored.between(table, id_range.low, id_range.high) for table in tables}
+    videos_by_table = {table_name: stored.between(table_name, id_range.low, id_range.high) for table_name in tables}
     return [
-        RowLocation(table, row_id, video)
-        for table, videos in videos_by_table.items()
-        for row_id, video in sorted(videos.items())
+        RowLocation(table_name, row_id, row_video)
+        for table_name, video_by_id in videos_by_table.items()
+        for row_id, row_video in sorted(video_by_id.items())
     ]
 
 
@@ -201,16 +205,18 @@ def _nearest_rows(stored: StoredRows, tables: Collection[str], ranges: Iterable[
     """The rows whose ids begin most like the one that was given."""
     distance_by_row: dict[tuple[str, Id], int] = {}
     for id_range in ranges:
-        sought_number = int.from_bytes(id_range.low, "big")
-        for table in filter(stored.has, tables):
-            neighbours = "SELECT unnest([max(id) FILTER (id < $low), min(id) FILTER (id > $high)]) AS id"
-            neighbour_rows = stored.view.unchecked(f"{neighbours} FROM {stored.sql(table, ['id'])}", id_range._asdict())
+        range_start = int.from_bytes(id_range.low, "big")
+        for table_name in filter(stored.has, tables):
+            neighbours_sql = "SELECT unnest([max(id) FILTER (id < $low), min(id) FILTER (id > $high)]) AS id"
+            neighbour_rows = stored.view.unchecked(
+                f"{neighbours_sql} FROM {stored.sql(table_name, ['id'])}", id_range._asdict()
+            )
             for id in filter(None, id_list(neighbour_rows.column("id"))):
-                xor_distance = int.from_bytes(id, "big") ^ sought_number
-                distance_by_row[table, id] = min(xor_distance, distance_by_row.get((table, id), xor_distance))
-    return sorted(distance_by_row, key=lambda row: distance_by_row[row])[:3]
+                xor_distance = int.from_bytes(id, "big") ^ range_start
+                distance_by_row[table_name, id] = min(xor_distance, distance_by_row.get((table_name, id), xor_distance))
+    return sorted(distance_by_row, key=lambda table_and_id: distance_by_row[table_and_id])[:3]
 
 
 def _printed_ids(stored: StoredRows, table_and_id_pairs: Iterable[tuple[str, Id]]) -> list[str]:
-    kind_by_table: Mapping[str, str] = {table: record.kind for table, record in stored.records.items()}
-    return [show(kind_by_table[table], row_id) for table, row_id in table_and_id_pairs]
+    kind_by_table: Mapping[str, str] = {table_name: record.kind for table_name, record in stored.records.items()}
+    return [show(kind_by_table[table_name], row_id) for table_name, row_id in table_and_id_pairs]

@@ -82,21 +82,21 @@ class _Tracing:
         self._stages: Mapping[str, AnyStage] = {stage.name: stage for stage in stored.view.stages}
         self._variants, self._rows = self._read()
         self._by_id: dict[tuple[str, Id], StoredRow] = {}
-        for table, rows in self._rows.items():
-            if table != Outcome.table:
-                for traced_row in rows:
+        for table_name, table_rows in self._rows.items():
+            if table_name != Outcome.table:
+                for traced_row in table_rows:
                     # of several the one that counts
-                    if (table, traced_row.id) not in self._by_id or self._is_of_recipe(traced_row):
-                        self._by_id[table, traced_row.id] = traced_row
+                    if (table_name, traced_row.id) not in self._by_id or self._is_of_recipe(traced_row):
+                        self._by_id[table_name, traced_row.id] = traced_row
         self._children: defaultdict[tuple[str | None, Id | None], list[StoredRow]] = defaultdict(list)
-        for (table, _), row in self._by_id.items():
-            if table not in LISTED_APART and row.commit.kind != "roster":
+        for (table_name, _), row in self._by_id.items():
+            if table_name not in LISTED_APART and row.commit.kind != "roster":
                 self._children[stored.reads(row.commit.stage), row.made_from].append(row)
 
     def _read(self) -> tuple[dict[str, str], dict[str, list[StoredRow]]]:
         """The variant of each stage, by its name, and all rows. Each is half of the work, so they are read at once."""
         stored, view = self._stored, self._view
-        stored_tables = [table for table in (*stored.records, Outcome.table) if stored.has(table)]
+        stored_tables = [table_name for table_name in (*stored.records, Outcome.table) if stored.has(table_name)]
         view.open()
         with ThreadPoolExecutor(2) as thread_pool:
             variants_future = thread_pool.submit(lambda: {stage.name: base32(view.variant(stage)) for stage in view.stages})
@@ -117,7 +117,7 @@ class _Tracing:
         candidate_rows = [chain_row for chain_row in chain_rows if chain_row.table == Candidate.table]
         workspace = self._stored.lake.workspace
         media = Media(workspace, self._video)
-        printed_ids = self._names([row for rows in self._rows.values() for row in rows if "id" in row.values])
+        printed_ids = self._names([row for table_rows in self._rows.values() for row in table_rows if "id" in row.values])
         return Lineage(
             self._step(subject_row),
             tuple(map(self._step, ancestor_rows)),
@@ -136,7 +136,7 @@ class _Tracing:
             tuple(rollout_row for rollout_row in self._rows.get(Rollout.table, []) if rollout_row.values["task"] in task_ids),
             tuple(paid_answers(workspace, candidate_rows)),
             tuple(places(workspace, [chain_row for chain_row in chain_rows if chain_row.table == Packed.table], printed_ids)),
-            next((entry for entry in listed(workspace).values() if entry.video == self._video), None),
+            next((listed_video for listed_video in listed(workspace).values() if listed_video.video == self._video), None),
             _receipt(media),
             media,
             printed_ids,
@@ -158,10 +158,12 @@ class _Tracing:
 
     def _step(self, row: StoredRow) -> Step:
         stage = self._stages.get(row.commit.stage)
-        prompts: tuple[str, ...] = ()
+        prompt_digests: tuple[str, ...] = ()
         if stage is not None and self._is_of_recipe(row) and row.commit.kind != "roster":
-            prompts = tuple(hashlib.sha256(text.encode()).hexdigest() for text in stage.cache_key_parts())
-        return Step(row, self._name(row), row.commit.stage, self._is_current(row), prompts)
+            prompt_digests = tuple(
+                hashlib.sha256(cache_key_part.encode()).hexdigest() for cache_key_part in stage.cache_key_parts()
+            )
+        return Step(row, self._name(row), row.commit.stage, self._is_current(row), prompt_digests)
 
     def _is_current(self, row: StoredRow) -> bool:
         """Whether a row and all that it was made from are as the recipe makes them."""

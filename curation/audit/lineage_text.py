@@ -36,25 +36,28 @@ SHOWN_COLUMNS: Mapping[str, tuple[str, ...]] = {
 
 def as_json(lineage: Lineage, checked: Sequence[ReceiptCheck] | None) -> dict[str, Any]:
     """The lineage as a JSON document, with all details."""
-    root = lineage.media.workspace.root
+    workspace_root = lineage.media.workspace.root
     document: dict[str, Any] = {
         "id": lineage.subject.id,
         "table": lineage.subject.row.table,
         "current": lineage.subject.current,
         "source": asdict(lineage.source) if lineage.source else None,
         "receipt": asdict(lineage.receipt) if lineage.receipt else None,
-        "steps": [_step_json(step, lineage, root) for step in lineage.steps],
+        "steps": [_step_json(step, lineage, workspace_root) for step in lineage.steps],
         "outcomes": [_row_json(outcome_row, lineage) for outcome_row in lineage.outcomes],
         "verdicts": [_row_json(verdict_row, lineage) for verdict_row in lineage.verdicts],
         "rollouts": [_row_json(rollout_row, lineage) for rollout_row in lineage.rollouts],
-        "answers": [asdict(paid_answer) | {"path": _relative_path(paid_answer.path, root)} for paid_answer in lineage.answers],
+        "answers": [
+            asdict(paid_answer) | {"path": _relative_path(paid_answer.path, workspace_root)} for paid_answer in lineage.answers
+        ],
         "shards": [
-            asdict(packed_sample) | {"path": _relative_path(packed_sample.path, root)} for packed_sample in lineage.places
+            asdict(packed_sample) | {"path": _relative_path(packed_sample.path, workspace_root)}
+            for packed_sample in lineage.places
         ],
     }
     if checked is not None:
         document["checks"] = [
-            asdict(receipt_check) | {"path": _relative_path(receipt_check.path, root), "holds": receipt_check.holds}
+            asdict(receipt_check) | {"path": _relative_path(receipt_check.path, workspace_root), "holds": receipt_check.holds}
             for receipt_check in checked
         ]
     return document
@@ -62,31 +65,34 @@ def as_json(lineage: Lineage, checked: Sequence[ReceiptCheck] | None) -> dict[st
 
 def lines(lineage: Lineage, checked: Sequence[ReceiptCheck] | None) -> Iterator[str]:
     """The lineage as lines of text, with empty ones between its parts."""
-    for text in _unescaped_lines(lineage, checked):
-        if text.startswith("\n"):
+    for unescaped_line in _unescaped_lines(lineage, checked):
+        if unescaped_line.startswith("\n"):
             yield ""
-        yield escaped_in_line(text.removeprefix("\n"))
+        yield escaped_in_line(unescaped_line.removeprefix("\n"))
 
 
 def _unescaped_lines(lineage: Lineage, checked: Sequence[ReceiptCheck] | None) -> Iterator[str]:
-    root = lineage.media.workspace.root
+    workspace_root = lineage.media.workspace.root
     subject_row = lineage.subject
     yield subject_row.id + ("" if subject_row.current else ": stored, but the recipe as it is now does not make it so")
     if lineage.source is not None:
         yield f"\nbrought: {lineage.source.path}"
         yield f"  sha256 {lineage.source.sha256}"
     for step in _first_steps(lineage.steps):
-        yield from _step_lines(step, lineage, root)
+        yield from _step_lines(step, lineage, workspace_root)
     yield from _headed("outcomes", [_outcome_line(outcome_row, lineage) for outcome_row in lineage.outcomes])
     yield from _headed("verdicts", [_verdict_line(verdict_row, lineage) for verdict_row in lineage.verdicts])
     yield from _headed("rollouts", [_rollout_line(rollout_row) for rollout_row in lineage.rollouts])
-    yield from _headed("answers of teachers", [_paid_line(paid_answer, root) for paid_answer in lineage.answers])
-    yield from _headed("in shards", [line for packed_sample in lineage.places for line in _place_lines(packed_sample, root)])
+    yield from _headed("answers of teachers", [_paid_line(paid_answer, workspace_root) for paid_answer in lineage.answers])
+    yield from _headed(
+        "in shards",
+        [place_line for packed_sample in lineage.places for place_line in _place_lines(packed_sample, workspace_root)],
+    )
     if checked is not None:
-        yield from _headed("receipts", [_check_line(receipt_check, root) for receipt_check in checked], len(checked))
+        yield from _headed("receipts", [_check_line(receipt_check, workspace_root) for receipt_check in checked], len(checked))
 
 
-def _step_json(step: Step, lineage: Lineage, root: Path) -> dict[str, Any]:
+def _step_json(step: Step, lineage: Lineage, workspace_root: Path) -> dict[str, Any]:
     row, commit = step.row, step.row.commit
     return {
         "id": step.id,
@@ -97,7 +103,7 @@ def _step_json(step: Step, lineage: Lineage, root: Path) -> dict[str, Any]:
         "prompts": list(step.prompts),
         "current": step.current,
         "commit": f"lake/commits/{commit.stage}/{commit.id}.json",
-        "part": _relative_path(row.part, root),
+        "part": _relative_path(row.part, workspace_root),
         "row": _values(row.values, lineage),
     }
 
@@ -108,29 +114,29 @@ def _row_json(row: StoredRow, lineage: Lineage) -> dict[str, Any]:
 
 def _values(values: Mapping[str, Any], lineage: Lineage) -> dict[str, Any]:
     """The values of a row, with ids in their printed form where it is known what they name."""
-    return {name: plain(value, name, lineage.names) for name, value in values.items()}
+    return {column_name: plain(column_value, column_name, lineage.names) for column_name, column_value in values.items()}
 
 
-def _step_lines(step: Step, lineage: Lineage, root: Path) -> Iterator[str]:
+def _step_lines(step: Step, lineage: Lineage, workspace_root: Path) -> Iterator[str]:
     yield f"\n{step.id}" + ("" if step.current else "  (not current)")
     is_roster = step.row.commit.kind == "roster"
-    yield f"  {'listed for' if is_roster else 'made by'} {step.stage}, in {_relative_path(step.row.part, root)}"
+    yield f"  {'listed for' if is_roster else 'made by'} {step.stage}, in {_relative_path(step.row.part, workspace_root)}"
     if step.row.commit.config and not is_roster:
         yield f"  configured as {_shortened(json.dumps(dict(step.row.commit.config), sort_keys=True))}"
     if step.prompts:
-        yield f"  prompts {', '.join(sha256[:12] for sha256 in step.prompts)}"
+        yield f"  prompts {', '.join(prompt_sha256[:12] for prompt_sha256 in step.prompts)}"
     column_names = SHOWN_COLUMNS.get(step.row.table) or tuple(
-        column_name for column_name, value in step.row.values.items() if isinstance(value, str)
+        column_name for column_name, column_value in step.row.values.items() if isinstance(column_value, str)
     )
     for column_name in column_names:
         cell_text = _text(step.row.values.get(column_name), column_name, lineage.names)
         if cell_text:
             yield f"  {column_name}: {_shortened(cell_text)}"
-    for thought in _thoughts(step.row.values.get("transcript")):
-        yield f"  > {_shortened(thought)}"
-    for gap in (step.row.values.get("gaps") or ())[:MAX_LINES]:
-        text = f"{_text(gap['window'], 'window', lineage.names)}: {gap['why']}"
-        yield f"  not described: {_shortened(text)}"
+    for thought_excerpt in _thoughts(step.row.values.get("transcript")):
+        yield f"  > {_shortened(thought_excerpt)}"
+    for gap_row in (step.row.values.get("gaps") or ())[:MAX_LINES]:
+        gap_text = f"{_text(gap_row['window'], 'window', lineage.names)}: {gap_row['why']}"
+        yield f"  not described: {_shortened(gap_text)}"
 
 
 def _thoughts(transcript: Any) -> Iterator[str]:
@@ -144,7 +150,7 @@ def _text(value: Any, column: str, names: Mapping[Id, str]) -> str:
     if value is None or value == "" or value == []:
         return ""
     if isinstance(value, list):
-        return ", ".join(_text(inner, column, names) for inner in value)
+        return ", ".join(_text(inner_value, column, names) for inner_value in value)
     if isinstance(value, dict):
         if "start_cs" in value:
             return print_span(Window(value["start_cs"], value["end_cs"]))
@@ -186,25 +192,26 @@ def _rollout_line(rollout_row: StoredRow) -> str:
     )
 
 
-def _paid_line(paid_answer: PaidAnswer, root: Path) -> str:
-    location = f"{_relative_path(paid_answer.path, root)} at {paid_answer.offset}"
+def _paid_line(paid_answer: PaidAnswer, workspace_root: Path) -> str:
+    location = f"{_relative_path(paid_answer.path, workspace_root)} at {paid_answer.offset}"
     token_counts = (paid_answer.input_tokens, paid_answer.output_tokens)
-    cost = " + ".join("?" if token_count is None else str(token_count) for token_count in token_counts) + " tokens"
-    return f"{paid_answer.request} to {paid_answer.model}: {location}, {cost}: {_shortened(' '.join(paid_answer.text.split()))}"
+    tokens_text = " + ".join("?" if token_count is None else str(token_count) for token_count in token_counts) + " tokens"
+    excerpt = _shortened(" ".join(paid_answer.text.split()))
+    return f"{paid_answer.request} to {paid_answer.model}: {location}, {tokens_text}: {excerpt}"
 
 
-def _place_lines(packed_sample: PackedSample, root: Path) -> Iterator[str]:
+def _place_lines(packed_sample: PackedSample, workspace_root: Path) -> Iterator[str]:
     location = f"{packed_sample.key} at {packed_sample.offset}, {packed_sample.size} bytes"
-    yield f"{packed_sample.sample}: {_relative_path(packed_sample.path, root)}, {location}"
+    yield f"{packed_sample.sample}: {_relative_path(packed_sample.path, workspace_root)}, {location}"
     for tar_member in packed_sample.members:
         yield f"  {tar_member.name} at {tar_member.offset}, {tar_member.size} bytes, sha256 {tar_member.sha256}"
 
 
-def _check_line(receipt_check: ReceiptCheck, root: Path) -> str:
+def _check_line(receipt_check: ReceiptCheck, workspace_root: Path) -> str:
     check_result = (
         "holds" if receipt_check.holds else f"DOES NOT HOLD: {receipt_check.said} was said, {receipt_check.found} is found"
     )
-    return f"{receipt_check.what}, {_relative_path(receipt_check.path, root)}: {check_result}"
+    return f"{receipt_check.what}, {_relative_path(receipt_check.path, workspace_root)}: {check_result}"
 
 
 def _headed(heading: str, entries: Sequence[str], max_lines: int = MAX_LINES) -> Iterator[str]:
@@ -223,5 +230,5 @@ def _shortened(text: str) -> str:
     return shortened(text, MAX_TEXT_CHARS)
 
 
-def _relative_path(path: Path, root: Path) -> str:
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+def _relative_path(path: Path, workspace_root: Path) -> str:
+    return str(path.relative_to(workspace_root)) if path.is_relative_to(workspace_root) else str(path)

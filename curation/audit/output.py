@@ -32,18 +32,18 @@ CHUNK_ROWS = 10_000
 """Rows that are turned into Python at a time."""
 
 
-def format_of(requested: str | None, out: Path | None) -> Format:
+def format_of(requested_format: str | None, out_path: Path | None) -> Format:
     """The format of an answer: the requested one, else that of the file's suffix, else a table."""
-    suffix = out.suffix.removeprefix(".") if out else ""
-    format_name = requested or suffix or "table"
+    file_suffix = out_path.suffix.removeprefix(".") if out_path else ""
+    format_name = requested_format or file_suffix or "table"
     matching_format: Format | None = next(
         (matching_format for matching_format in FORMATS if matching_format == format_name), None
     )
-    if matching_format is None or (matching_format == "table" and out is not None):
-        option_text = "--format" if requested else f"--out {out}"
-        allowed_formats = [matching_format for matching_format in FORMATS if matching_format != "table" or out is None]
+    if matching_format is None or (matching_format == "table" and out_path is not None):
+        option_text = "--format" if requested_format else f"--out {out_path}"
+        allowed_formats = [matching_format for matching_format in FORMATS if matching_format != "table" or out_path is None]
         raise InputError(f"{format_name!r} is no format", where=option_text, hint=nearest(format_name, allowed_formats))
-    if matching_format == "parquet" and out is None:
+    if matching_format == "parquet" and out_path is None:
         raise InputError("Parquet is not for a terminal", where="--format", hint="give a file with --out FILE")
     return matching_format
 
@@ -74,12 +74,12 @@ def answer_of(answer_stream: StreamedResult) -> QueryResult:
 
 def table_of(answer_stream: StreamedResult) -> pa.Table:
     """The whole answer of a stream, with ids in its columns as they are printed."""
-    table = answer_stream.batches.read_all()
-    for column_index, column_field in enumerate(table.schema):
+    raw_table = answer_stream.batches.read_all()
+    for column_index, column_field in enumerate(raw_table.schema):
         if pa.types.is_binary(column_field.type) or pa.types.is_fixed_size_binary(column_field.type):
-            cells = _plain_column(column_field.name, table.column(column_index), answer_stream.naming)
-            table = table.set_column(column_index, column_field.name, pa.array(cells, pa.string()))
-    return table
+            plain_cells = _plain_column(column_field.name, raw_table.column(column_index), answer_stream.naming)
+            raw_table = raw_table.set_column(column_index, column_field.name, pa.array(plain_cells, pa.string()))
+    return raw_table
 
 
 def as_csv(answer: QueryResult) -> str:
@@ -89,9 +89,9 @@ def as_csv(answer: QueryResult) -> str:
 
 def write_from(answer_context: AbstractContextManager[StreamedResult], path: Path, form: Format) -> int:
     """Write an answer into a file, all of it or nothing; how many rows it has. An answer that breaks off leaves no file."""
-    with writing(path) as file, answer_context as answer_stream:
+    with writing(path) as hashed_file, answer_context as answer_stream:
         counted_batches = _Counted(answer_stream.batches, answer_stream.naming)
-        WRITERS[form](counted_batches, file)
+        WRITERS[form](counted_batches, hashed_file)
     sync_folder(path.parent)
     return counted_batches.rows
 
@@ -118,16 +118,16 @@ def _write_json(batches: _Counted, file: HashedFile) -> None:
     file.write(f'{{"columns": {column_names_json}, "rows": ['.encode())
     row_separator = "\n"
     for row_chunk in _chunks(batches, batches.naming):
-        for row in row_chunk:
-            file.write((row_separator + json.dumps(row, ensure_ascii=False)).encode("utf-8", "backslashreplace"))
+        for row_cells in row_chunk:
+            file.write((row_separator + json.dumps(row_cells, ensure_ascii=False)).encode("utf-8", "backslashreplace"))
             row_separator = ",\n"
     file.write(b"\n]}\n")
 
 
 def _write_parquet(batches: _Counted, file: HashedFile) -> None:
-    with pq.ParquetWriter(pa.PythonFile(file, "w"), batches.schema, compression="zstd") as parquet:
+    with pq.ParquetWriter(pa.PythonFile(file, "w"), batches.schema, compression="zstd") as parquet_writer:
         for batch in batches:
-            parquet.write_batch(batch)
+            parquet_writer.write_batch(batch)
 
 
 WRITERS: dict[Format, Callable[[_Counted, HashedFile], None]] = {
@@ -143,16 +143,16 @@ def _chunks(batches: Iterable[pa.RecordBatch], naming: Naming) -> Iterator[list[
         for start_row in range(0, batch.num_rows, CHUNK_ROWS):
             batch_slice = batch.slice(start_row, CHUNK_ROWS)
             plain_columns = [
-                _plain_column(name, batch_slice.column(column_index), naming)
-                for column_index, name in enumerate(batch.schema.names)
+                _plain_column(column_name, batch_slice.column(column_index), naming)
+                for column_index, column_name in enumerate(batch.schema.names)
             ]
-            yield [list(row) for row in zip(*plain_columns, strict=True)]
+            yield [list(row_cells) for row_cells in zip(*plain_columns, strict=True)]
 
 
 def _csv_lines(columns: list[str], chunks: Iterable[list[list[Any]]]) -> Iterator[str]:
     yield _csv_text([map(_cell, columns)])
     for row_chunk in chunks:
-        yield _csv_text([[_cell(cell) for cell in row] for row in row_chunk])
+        yield _csv_text([[_cell(cell) for cell in row_cells] for row_cells in row_chunk])
 
 
 def _csv_text(rows: Iterable[Iterable[Any]]) -> str:
@@ -167,11 +167,11 @@ def _cell(value: Any) -> Any:
     return escaped_in_line(cell_text) if isinstance(cell_text, str) else cell_text
 
 
-def _plain_column(name: str, column: pa.Array[Any] | pa.ChunkedArray[Any], naming: Naming) -> list[Any]:
+def _plain_column(column_name: str, column: pa.Array[Any] | pa.ChunkedArray[Any], naming: Naming) -> list[Any]:
     cells = column.to_pylist()
-    ids = set(_ids(cells)) if "binary" in str(column.type) else set[Id]()
-    name_by_id = naming(name, ids) if ids else {}
-    return [plain(cell, name, name_by_id) for cell in cells]
+    ids_in_column = set(_ids(cells)) if "binary" in str(column.type) else set[Id]()
+    name_by_id = naming(column_name, ids_in_column) if ids_in_column else {}
+    return [plain(cell, column_name, name_by_id) for cell in cells]
 
 
 def _ids(values: Iterable[Any]) -> Iterator[Id]:
@@ -192,9 +192,9 @@ def plain(value: Any, column: str, names: Mapping[Id, str]) -> Any:
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, dict):
-        return {str(name): plain(inner, str(name), names) for name, inner in value.items()}
+        return {str(field_name): plain(inner_value, str(field_name), names) for field_name, inner_value in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(inner, column, names) for inner in value]
+        return [plain(inner_value, column, names) for inner_value in value]
     if isinstance(value, datetime | date | time):
         return value.isoformat()
     return value if value is None or isinstance(value, str | int) else str(value)

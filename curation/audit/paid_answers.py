@@ -40,31 +40,40 @@ def paid_answers(workspace: WorkspaceFolder, candidates: Iterable[StoredRow]) ->
     for journal_path in sorted(workspace.journal.glob("*/*.jsonl")) if candidate_by_request else ():
         if journal_path.stat().st_size:
             with journal_path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as journal_bytes:
-                for request, candidate in candidate_by_request.items():
-                    offset = _line_offset(journal_bytes, request)
-                    if offset is not None:
-                        journal_bytes.seek(offset)
-                        yield _paid(candidate, request, journal_path, offset, journal_bytes.readline())
+                for request_key, candidate_id in candidate_by_request.items():
+                    line_offset = _line_offset(journal_bytes, request_key)
+                    if line_offset is not None:
+                        journal_bytes.seek(line_offset)
+                        yield _paid(candidate_id, request_key, journal_path, line_offset, journal_bytes.readline())
 
 
-def _line_offset(journal_bytes: mmap.mmap, request: str) -> int | None:
+def _line_offset(journal_bytes: mmap.mmap, request_key: str) -> int | None:
     """The offset of a request's line. Its key can stand nowhere else: within an answer its quotes would be escaped."""
-    line_start = b'{"key": "' + request.encode() + b'", '
+    line_start = b'{"key": "' + request_key.encode() + b'", '
     offset = journal_bytes.find(line_start)
     while offset > 0 and journal_bytes[offset - 1 : offset] != b"\n":
         offset = journal_bytes.find(line_start, offset + 1)
     return offset if offset >= 0 else None
 
 
-def _paid(candidate: str, request: str, path: Path, offset: int, line: bytes) -> PaidAnswer:
+def _paid(candidate_id: str, request_key: str, path: Path, offset: int, line: bytes) -> PaidAnswer:
     try:
-        content = read_line(line)
+        journal_record = read_line(line)
     except ValueError as error:
-        return PaidAnswer(candidate, request, path.parent.name, path, offset, None, None, f"this line is damaged: {error}")
-    answer = content["answer"]
+        return PaidAnswer(
+            candidate_id, request_key, path.parent.name, path, offset, None, None, f"this line is damaged: {error}"
+        )
+    answer = journal_record["answer"]
     count_by_name = token_counts(answer.get("usage"))
     answer_text = str(answer.get("content") or answer.get("refusal") or "")
-    input_tokens, output_tokens = (count_by_name.get(name) for name in COUNTS)
+    input_tokens, output_tokens = (count_by_name.get(count_name) for count_name in COUNTS)
     return PaidAnswer(
-        candidate, request, content.get("model", path.parent.name), path, offset, input_tokens, output_tokens, answer_text
+        candidate_id,
+        request_key,
+        journal_record.get("model", path.parent.name),
+        path,
+        offset,
+        input_tokens,
+        output_tokens,
+        answer_text,
     )

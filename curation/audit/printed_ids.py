@@ -46,7 +46,7 @@ class PrintedIds:
         sql_by_made_record = {record: view.rows(record, gated=False).sql for stage in view.stages for record in stage.makes}
         sql_by_roster_record = {stage.reads: view.inputs(stage).sql for stage in view.stages if isinstance(stage, Root)}
         sql_by_record = sorted(
-            (sql_by_made_record | sql_by_roster_record).items(), key=lambda table: table[0].table in SEARCHED_LAST
+            (sql_by_made_record | sql_by_roster_record).items(), key=lambda kind_and_sql: kind_and_sql[0].table in SEARCHED_LAST
         )
         return {record.kind: rows_sql for record, rows_sql in sql_by_record}
 
@@ -55,14 +55,16 @@ class PrintedIds:
         if kind_of(column) in ID_KINDS:
             return by_column(column, ids)  # what the column says is right
         kind_by_id: dict[Id, str] = {}
-        for kind in sorted(self._tables, key=lambda kind: kind != self._last_kind):
+        for id_kind in sorted(self._tables, key=lambda kind: kind != self._last_kind):
             if len(kind_by_id) == len(ids):
                 break
-            known_ids = self._among(kind, [id for id in ids if id not in kind_by_id])
-            kind_by_id |= dict.fromkeys(known_ids, kind)
-            self._last_kind = kind if known_ids else self._last_kind
-        fallback = kind_of(column)
-        return {id: f"{kind_by_id.get(id, fallback)}_{base32_text}" for id, base32_text in zip(ids, _base32(ids), strict=True)}
+            known_ids = self._among(id_kind, [id for id in ids if id not in kind_by_id])
+            kind_by_id |= dict.fromkeys(known_ids, id_kind)
+            self._last_kind = id_kind if known_ids else self._last_kind
+        column_kind = kind_of(column)
+        return {
+            id: f"{kind_by_id.get(id, column_kind)}_{base32_text}" for id, base32_text in zip(ids, _base32(ids), strict=True)
+        }
 
     def _among(self, kind: str, ids: list[Id]) -> list[Id]:
         cursor = self._view.connection.cursor()
@@ -73,8 +75,8 @@ class PrintedIds:
 
 def by_column(column: str, ids: Collection[Id]) -> Mapping[Id, str]:
     """The printed form of ids, by what their column's name says alone."""
-    kind = kind_of(column)
-    return {id: f"{kind}_{base32_text}" for id, base32_text in zip(ids, _base32(ids), strict=True)}
+    id_kind = kind_of(column)
+    return {id: f"{id_kind}_{base32_text}" for id, base32_text in zip(ids, _base32(ids), strict=True)}
 
 
 def kind_of(column: str) -> str:
@@ -104,16 +106,16 @@ def with_ids(sql: str) -> str:
     return b"".join([*sql_parts, sql_bytes[copied_until:]]).decode("utf-8", "surrogateescape")
 
 
-def _id_of(literal: bytes) -> Id | None:
+def _id_of(id_literal: bytes) -> Id | None:
     try:
-        return whole_id(literal[1:-1].decode())[1]
+        return whole_id(id_literal[1:-1].decode())[1]
     except InputError:
         return None
 
 
-def _require_id(condition: bytes) -> None:
+def _require_id(condition_bytes: bytes) -> None:
     """Refuse a condition by which a column of ids equals a text that begins like an id and is none: it would find nothing."""
-    condition_match = CONDITION.match(condition)
+    condition_match = CONDITION.match(condition_bytes)
     if (
         condition_match is not None
         and _word(condition_match["column"]) in ID_COLUMNS

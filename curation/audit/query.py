@@ -55,7 +55,7 @@ NO_TABLES: Tables = MappingProxyType({})
 
 
 def names() -> list[str]:
-    return sorted(path.stem for path in QUERIES.glob("*.sql"))
+    return sorted(sql_path.stem for sql_path in QUERIES.glob("*.sql"))
 
 
 def query(name: str) -> Query:
@@ -64,8 +64,8 @@ def query(name: str) -> Query:
         raise InputError(f"there is no query {name!r}", where="audit", hint=nearest(name, names()))
     sql = (QUERIES / f"{name}.sql").read_text("utf-8")
     first_line, _, _ = sql.partition("\n")
-    match = QUESTION.match(first_line)
-    return Query(name, match[1] if match else first_line, sql)
+    question_match = QUESTION.match(first_line)
+    return Query(name, question_match[1] if question_match else first_line, sql)
 
 
 def listed() -> QueryResult:
@@ -88,28 +88,28 @@ def ask_table(view: View, name: str, extra_tables: Tables = NO_TABLES) -> pa.Tab
 
 
 def as_answer(table: pa.Table) -> QueryResult:
-    columns = [column.to_pylist() for column in table.columns]
-    return QueryResult(table.column_names, [list(row) for row in zip(*columns, strict=True)])
+    cell_columns = [column.to_pylist() for column in table.columns]
+    return QueryResult(table.column_names, [list(row) for row in zip(*cell_columns, strict=True)])
 
 
 def prepare(connection: duckdb.DuckDBPyConnection, sql: str, extra_tables: Tables) -> None:
     """Give a connection the tables and words that SQL names: tables first, since words may be defined over them."""
-    for table, make in extra_tables.items():
-        if is_named(table, sql):
-            connection.register(table, make())
-    for word, statement in words().items():
-        if is_named(word, sql):
+    for table_name, make_table in extra_tables.items():
+        if is_named(table_name, sql):
+            connection.register(table_name, make_table())
+    for word_name, statement in words().items():
+        if is_named(word_name, sql):
             connection.execute(statement)
 
 
 def words() -> dict[str, str]:
     """Statements that define the words that queries share."""
-    return {path.stem: COMMENT.sub("", path.read_text("utf-8")) for path in sorted(WORDS.glob("*.sql"))}
+    return {sql_path.stem: COMMENT.sub("", sql_path.read_text("utf-8")) for sql_path in sorted(WORDS.glob("*.sql"))}
 
 
 def with_words(sql: str) -> str:
     """A query with the statements that define its words: together they name every table that it reads."""
-    return " ".join([sql, *(statement for word, statement in words().items() if is_named(word, sql))])
+    return " ".join([sql, *(statement for word_name, statement in words().items() if is_named(word_name, sql))])
 
 
 def is_named(name: str, sql: str) -> bool:
@@ -119,10 +119,10 @@ def is_named(name: str, sql: str) -> bool:
 
 def stages(view: View) -> pa.Table:
     """Where each stage of the recipe stands, in their order."""
-    tallies = [(stage.name, view.tally(stage)) for stage in view.stages]
+    stage_tallies = [(stage.name, view.tally(stage)) for stage in view.stages]
     return pa.table({
-        "position": pa.array(range(len(tallies)), pa.int64()),
-        "stage": pa.array([name for name, _ in tallies], pa.string()),
-        "inputs": pa.array([tally.settled + tally.pending for _, tally in tallies], pa.int64()),
-        "pending": pa.array([tally.pending for _, tally in tallies], pa.int64()),
+        "position": pa.array(range(len(stage_tallies)), pa.int64()),
+        "stage": pa.array([stage_name for stage_name, _ in stage_tallies], pa.string()),
+        "inputs": pa.array([stage_tally.settled + stage_tally.pending for _, stage_tally in stage_tallies], pa.int64()),
+        "pending": pa.array([stage_tally.pending for _, stage_tally in stage_tallies], pa.int64()),
     })  # fmt: skip

@@ -98,13 +98,15 @@ def _computed_id(record: type[Record], part_path: Path, id: Id) -> Id:
 
 def _shard_checks(packed_sample: PackedSample) -> Iterator[ReceiptCheck]:
     for tar_member in packed_sample.members:
-        sha256 = _sha256(packed_sample.path, tar_member.offset, tar_member.size)
-        yield ReceiptCheck(f"{tar_member.name} at {tar_member.offset}", packed_sample.path, tar_member.sha256, sha256)
+        member_sha256 = _sha256(packed_sample.path, tar_member.offset, tar_member.size)
+        yield ReceiptCheck(f"{tar_member.name} at {tar_member.offset}", packed_sample.path, tar_member.sha256, member_sha256)
     document_member = packed_sample.members[1]
     try:
-        with packed_sample.path.open("rb") as file:
-            _, samples = read_document(read_range(file, document_member.offset, document_member.size), str(packed_sample.path))
-        stored_sample_id = samples[packed_sample.nth].id if 0 <= packed_sample.nth < len(samples) else GONE
+        with packed_sample.path.open("rb") as shard_file:
+            _, shard_samples = read_document(
+                read_range(shard_file, document_member.offset, document_member.size), str(packed_sample.path)
+            )
+        stored_sample_id = shard_samples[packed_sample.nth].id if 0 <= packed_sample.nth < len(shard_samples) else GONE
     except (DmforgeError, OSError) as error:
         stored_sample_id = first_line(error)
     yield ReceiptCheck(f"its sample number {packed_sample.nth}", packed_sample.path, packed_sample.sample, stored_sample_id)
@@ -112,7 +114,7 @@ def _shard_checks(packed_sample: PackedSample) -> Iterator[ReceiptCheck]:
 
 def _sha256(path: Path, offset: int = 0, size_bytes: int | None = None) -> str:
     try:
-        with path.open("rb") as file:
-            return sha256_of_range(file, offset, size_bytes)
+        with path.open("rb") as hashed_file:
+            return sha256_of_range(hashed_file, offset, size_bytes)
     except OSError:
         return GONE

@@ -52,7 +52,7 @@ def places(
         tar_members = tuple(
             SampleMember(
                 f"{index_row.key}.{suffix}",
-                *(getattr(index_row, f"{member_column}_{field}") for field in ("offset", "size", "sha256")),
+                *(getattr(index_row, f"{member_column}_{member_field}") for member_field in ("offset", "size", "sha256")),
             )
             for suffix, member_column in zip(SUFFIXES, ("coarse", "json", "grid"), strict=True)
         )

@@ -54,8 +54,8 @@ def query_batches(
     view: LakeView, sql: str, limits: SqlLimits, extra_tables: Tables = NO_TABLES
 ) -> Generator[pa.RecordBatchReader]:
     """The answer to a query on the lake, as a stream of batches."""
-    with sandboxed(*query_and_tables(view, sql, limits, extra_tables), limits.wall_timeout_s, SQL) as batches:
-        yield batches
+    with sandboxed(*query_and_tables(view, sql, limits, extra_tables), limits.wall_timeout_s, SQL) as batch_reader:
+        yield batch_reader
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def sandboxed(
     query: sql_sandbox_worker.SandboxRequest, tables: Mapping[str, pa.Table], wall_timeout_s: float, option: SqlOption
 ) -> Generator[pa.RecordBatchReader]:
     """The answer of a sandboxed process, as a stream. It is complete if the block reads it to its end without an error."""
-    environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    environment = {variable_name: os.environ[variable_name] for variable_name in PASSED_ON if variable_name in os.environ}
     command = [sys.executable, "-P", "-m", sql_sandbox_worker.__name__]
     with subprocess.Popen(  # the command is ours; the question goes through a pipe
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
@@ -104,7 +104,7 @@ def _raise_failure(
     if (
         sandbox_result is None
         and process.returncode > 0
-        and not any(word in stderr_text.lower() for word in ("memory", "alloc"))
+        and not any(memory_word in stderr_text.lower() for memory_word in ("memory", "alloc"))
     ):
         last_line = (stderr_text.splitlines() or ["without a message"])[-1]
         raise DmforgeError(f"the sandboxed process failed: {last_line}", where=option.name, hint="please report this")
@@ -117,10 +117,10 @@ def _raise_failure(
         raise DmforgeError(f"stopped: {sandbox_result.message}", where=option.name, hint=sandbox_result.hint)
 
 
-def _parse_result(text: str) -> sql_sandbox_worker.SandboxResult | None:
+def _parse_result(json_text: str) -> sql_sandbox_worker.SandboxResult | None:
     """The result that the process printed; None for a traceback, or nothing, where the kernel gave it no more memory."""
     try:
-        return sql_sandbox_worker.SandboxResult(**json.loads(text))
+        return sql_sandbox_worker.SandboxResult(**json.loads(json_text))
     except (ValueError, TypeError):
         return None
 
@@ -136,9 +136,9 @@ def query_and_tables(
     in_memory_tables = view.in_memory_tables()
     # a word that the question does not hold is not made: the journal is long
     named_tables = {
-        name: make_table()
-        for name, make_table in {"stages": lambda: stages(view), **extra_tables}.items()
-        if is_named(name, sql)
+        table_name: make_table()
+        for table_name, make_table in {"stages": lambda: stages(view), **extra_tables}.items()
+        if is_named(table_name, sql)
     }
     query = sql_sandbox_worker.SandboxRequest(
         with_ids(sql), view_sql_by_table, words(), view.files(), tuple(in_memory_tables), tuple(named_tables), limits.memory_mb

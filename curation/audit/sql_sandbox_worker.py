@@ -99,10 +99,10 @@ def main() -> None:
     warm_up()
     sandbox_request, table_by_name = _receive(sys.stdin.buffer)
     try:
-        result = _run_query(sandbox_request, table_by_name, sys.stdout.buffer)
+        sandbox_result = _run_query(sandbox_request, table_by_name, sys.stdout.buffer)
     except MemoryError:
-        result = out_of_memory(sandbox_request.memory_mb)
-    sys.stderr.write(json.dumps(asdict(result)))
+        sandbox_result = out_of_memory(sandbox_request.memory_mb)
+    sys.stderr.write(json.dumps(asdict(sandbox_result)))
     sys.stderr.flush()
 
 
@@ -116,7 +116,7 @@ def send(query: SandboxRequest, tables: Mapping[str, pa.Table], pipe: IO[bytes])
     """Send a query and its tables to the process, which `_receive` reads."""
     request_json = pa.py_buffer(json.dumps(asdict(query)).encode())
     for frame_data in itertools.chain(
-        [request_json], (stream_of(tables[name]) for name in (*query.in_memory, *query.extra_tables))
+        [request_json], (stream_of(tables[table_name]) for table_name in (*query.in_memory, *query.extra_tables))
     ):
         pipe.write(FRAME.pack(frame_data.size))
         pipe.write(frame_data)
@@ -125,7 +125,7 @@ def send(query: SandboxRequest, tables: Mapping[str, pa.Table], pipe: IO[bytes])
 
 def _receive(pipe: IO[bytes]) -> tuple[SandboxRequest, dict[str, pa.Table]]:
     query = SandboxRequest(**json.loads(_read_frame(pipe)))
-    return query, {name: table_of(_read_frame(pipe)) for name in (*query.in_memory, *query.extra_tables)}
+    return query, {table_name: table_of(_read_frame(pipe)) for table_name in (*query.in_memory, *query.extra_tables)}
 
 
 def _read_frame(pipe: IO[bytes]) -> bytes:
@@ -143,7 +143,7 @@ def _run_query(query: SandboxRequest, tables: Mapping[str, pa.Table], out: IO[by
     except (duckdb.OutOfMemoryException, MemoryError):
         return out_of_memory(query.memory_mb)
     except (duckdb.Error, pa.ArrowException, OSError) as error:  # what goes wrong on the way comes through Arrow
-        if any(word in str(error).lower() for word in OUT_OF_MEMORY_WORDS):
+        if any(memory_word in str(error).lower() for memory_word in OUT_OF_MEMORY_WORDS):
             return out_of_memory(query.memory_mb)
         message = first_line(error)[:MAX_MESSAGE_CHARS]
         return SandboxResult("wrong", message, ID_HINT if "BLOB" in message else TABLE_HINT)
@@ -166,21 +166,21 @@ def _limit(memory_mb: int) -> None:
 
 def _create_tables(connection: duckdb.DuckDBPyConnection, query: SandboxRequest, tables: Mapping[str, pa.Table]) -> None:
     connection.execute(f"CREATE SCHEMA {HELD}")
-    for name, table in tables.items():
-        if name in query.extra_tables:
-            connection.register(name, table)
+    for table_name, table in tables.items():
+        if table_name in query.extra_tables:
+            connection.register(table_name, table)
             continue
         connection.register("coming", table)
-        connection.execute(f'CREATE TABLE {HELD}."{name}" AS SELECT * FROM coming')
+        connection.execute(f'CREATE TABLE {HELD}."{table_name}" AS SELECT * FROM coming')
         connection.unregister("coming")
-    for name, view_sql in query.views.items():
-        connection.execute(f'CREATE VIEW "{name}" AS {view_sql}')
+    for table_name, view_sql in query.views.items():
+        connection.execute(f'CREATE VIEW "{table_name}" AS {view_sql}')
     for statement in query.words.values():
         connection.execute(statement)
 
 
-def _lock(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> None:
-    path_list = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+def _lock(connection: duckdb.DuckDBPyConnection, readable_files: Sequence[str]) -> None:
+    path_list = ", ".join("'" + readable_file.replace("'", "''") + "'" for readable_file in readable_files)
     connection.execute(f"SET allowed_paths = [{path_list}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
@@ -242,9 +242,9 @@ def _check_node(node: dict[str, Any], known_tables: frozenset[str], cte_names: s
         statement_word = node_type.removesuffix("_NODE").removesuffix("_QUERY")
         raise RefusedSql(f"{statement_word} within a question: only SELECT is allowed here", "nothing can be changed")
     if node_type == "TABLE_FUNCTION":
-        name = str(node["function"].get("function_name", "")).lower()
-        if name not in TABLE_FUNCTIONS:
-            message = f"the table function {name}: files, settings and the network are out of reach here"
+        lowercase_name = str(node["function"].get("function_name", "")).lower()
+        if lowercase_name not in TABLE_FUNCTIONS:
+            message = f"the table function {lowercase_name}: files, settings and the network are out of reach here"
             raise RefusedSql(
                 message,
                 f"ask the tables of the lake, SHOW TABLES; functions allowed in FROM: {', '.join(sorted(TABLE_FUNCTIONS))}",
@@ -252,9 +252,9 @@ def _check_node(node: dict[str, Any], known_tables: frozenset[str], cte_names: s
     if node.get("class") == "FUNCTION" and str(node.get("function_name", "")).lower() in REFUSED_FUNCTIONS:
         raise RefusedSql(f"the function {node['function_name']} is out of reach here")
     if node_type == "BASE_TABLE":
-        schema, name = str(node.get("schema_name", "")).lower(), str(node.get("table_name", ""))
-        if schema not in SYSTEM_SCHEMAS and name.lower() not in known_tables | cte_names:
-            raise RefusedSql(f"there is no table {name!r}", f"there are {', '.join(sorted(known_tables))}")
+        schema, lowercase_name = str(node.get("schema_name", "")).lower(), str(node.get("table_name", ""))
+        if schema not in SYSTEM_SCHEMAS and lowercase_name.lower() not in known_tables | cte_names:
+            raise RefusedSql(f"there is no table {lowercase_name!r}", f"there are {', '.join(sorted(known_tables))}")
 
 
 if __name__ == "__main__":

@@ -65,12 +65,12 @@ class StoredRows:
     @cached_property
     def records(self) -> dict[str, type[Record]]:
         """The record class of each table, as far as this version knows the stages that filled it."""
-        records: dict[str, type[Record]] = {}
+        record_by_table: dict[str, type[Record]] = {}
         for stage_name in sorted({commit.stage for commit in self.lake.commits.values()}):
             stage = self._stage_of(stage_name)
             if stage is not None:
-                records |= {record.table: record for record in (*stage.makes, stage.reads)}
-        return {table: record for table, record in sorted(records.items()) if self.has(table)}
+                record_by_table |= {record.table: record for record in (*stage.makes, stage.reads)}
+        return {table_name: record for table_name, record in sorted(record_by_table.items()) if self.has(table_name)}
 
     def reads(self, stage_name: str) -> str | None:
         """The table that a stage reads."""
@@ -102,9 +102,9 @@ class StoredRows:
             return {}
         video_column, video_by_id = self.records[table].video_column, dict[Id, Id]()
         for part, _ in self._parts[table]:
-            with naming_damaged_part(self.lake.workspace.lake, [part]), pq.ParquetFile(self._path(part)) as file:
-                for row_group in _groups_with(file, low_id, high_id):
-                    group_rows = file.read_row_group(row_group, columns=list({"id", video_column}))
+            with naming_damaged_part(self.lake.workspace.lake, [part]), pq.ParquetFile(self._path(part)) as parquet_file:
+                for row_group in _groups_with(parquet_file, low_id, high_id):
+                    group_rows = parquet_file.read_row_group(row_group, columns=list({"id", video_column}))
                     group_rows = group_rows.filter(pa.array(_begin_between(group_rows.column("id"), low_id, high_id)))
                     id_video_pairs = zip(
                         id_list(group_rows.column("id")), id_list(group_rows.column(video_column)), strict=True
@@ -119,10 +119,10 @@ class StoredRows:
         if not self.has(table):
             return []
         commit_by_path = {str(self._path(part)): commit for part, commit in self._parts[table]}
-        rows = self.view.unchecked(f"SELECT * FROM {self.sql(table)} WHERE {condition}", {"value": value}).to_pylist()
+        stored_values = self.view.unchecked(f"SELECT * FROM {self.sql(table)} WHERE {condition}", {"value": value}).to_pylist()
         return [
             StoredRow(table, row_values, commit_by_path[part_path], Path(part_path))
-            for row_values in rows
+            for row_values in stored_values
             for part_path in [row_values.pop("filename")]
         ]
 
@@ -139,6 +139,6 @@ def _groups_with(file: pq.ParquetFile, low_id: Id, high_id: Id) -> list[int]:
 
 def _begin_between(ids: IdColumn, low_id: Id, high_id: Id) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Whether the first eight bytes lie between those of low and of high."""
-    low_half, high_half = (np.uint64(int.from_bytes(bound[:8], "big")) for bound in (low_id, high_id))
+    low_half, high_half = (np.uint64(int.from_bytes(range_end[:8], "big")) for range_end in (low_id, high_id))
     first_halves = id_matrix(ids).view(">u8")[:, 0]
     return (first_halves >= low_half) & (first_halves <= high_half)

@@ -22,6 +22,8 @@ FROM (SELECT video, unnest(gaps) AS gap FROM ({}))
 
 def gaps(view: View) -> pa.Table:
     """A row for every part that a storyline lacks."""
-    makers = ((stage, record) for stage in view.stages for record in stage.makes if record.table == STORYLINES)
-    tables = [view.table(SQL.format(view.rows(record).sql), {"stage": stage.name}).cast(GAPS) for stage, record in makers]
-    return pa.concat_tables([GAPS.empty_table(), *tables])
+    storyline_makers = ((stage, record) for stage in view.stages for record in stage.makes if record.table == STORYLINES)
+    gap_tables = [
+        view.table(SQL.format(view.rows(record).sql), {"stage": stage.name}).cast(GAPS) for stage, record in storyline_makers
+    ]
+    return pa.concat_tables([GAPS.empty_table(), *gap_tables])

@@ -46,8 +46,8 @@ class Price(Config):
 
     def in_batch(self) -> Price:
         """The price of requests in batches."""
-        usd = {"input_usd": self.input_usd * self.batch_share, "output_usd": self.output_usd * self.batch_share}
-        return self.model_copy(update=usd)
+        batch_prices = {"input_usd": self.input_usd * self.batch_share, "output_usd": self.output_usd * self.batch_share}
+        return self.model_copy(update=batch_prices)
 
     def usd(self, usage: Usage) -> float:
         return (usage.input_tokens * self.input_usd + usage.output_tokens * self.output_usd) / MILLION
@@ -76,15 +76,15 @@ class Usage:
 
     def scaled(self, scale: float) -> Usage:
         """So many times as much."""
-        return Usage(*(round(count * scale) for count in (self.calls, self.input_tokens, self.output_tokens)))
+        return Usage(*(round(usage_count * scale) for usage_count in (self.calls, self.input_tokens, self.output_tokens)))
 
 
 def token_counts(usage: object) -> dict[str, int]:
     """The plausible token counts in a provider's `usage`: they enter budgets and sums for ever."""
-    fields: Mapping[Any, Any] = usage if isinstance(usage, dict) else {}
-    counts = {name: fields.get(name) for name in COUNTS}
+    usage_fields: Mapping[Any, Any] = usage if isinstance(usage, dict) else {}
+    count_by_name = {count_name: usage_fields.get(count_name) for count_name in COUNTS}
     # a bool is an int to Python, and no count
-    return {name: count for name, count in counts.items() if type(count) is int and 0 <= count <= MAX_TOKENS}
+    return {count_name: count for count_name, count in count_by_name.items() if type(count) is int and 0 <= count <= MAX_TOKENS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,14 +187,14 @@ class Budget:
     @property
     def usd(self) -> float:
         """Spent so far."""
-        return sum(spent.usd for spent in self.spent.values())
+        return sum(spent_entry.usd for spent_entry in self.spent.values())
 
-    def note(self, stage: str, model: str, words: str) -> None:
+    def note(self, stage: str, model: str, note_text: str) -> None:
         """Note once that requests are sent otherwise from now on."""
-        text = f"{stage}, {model}: {words}"
-        if text not in self.notes:
-            self.notes.append(text)
-            self.events.emit(RequestsChanged(stage, model, words))
+        full_note = f"{stage}, {model}: {note_text}"
+        if full_note not in self.notes:
+            self.notes.append(full_note)
+            self.events.emit(RequestsChanged(stage, model, note_text))
 
     @contextmanager
     def attempt(self, *further_max_usds: Callable[[], float]) -> Generator[FurtherCalls]:
@@ -224,11 +224,11 @@ class Budget:
 
     async def _wait(self, held_usd: float) -> None:
         """Wait until something is settled or released, while what the waiting attempt holds is not to be waited for."""
-        release: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(release)
+        release_future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(release_future)
         self._stuck_usd += held_usd
         try:
-            await release
+            await release_future
         finally:
             self._stuck_usd -= held_usd
 
@@ -237,10 +237,10 @@ class Budget:
         self._reserved_usd -= usd
         if self._reserved_usd < EPSILON_USD:
             self._reserved_usd = 0.0
-        waiting, self._waiting = self._waiting, []
-        for release in waiting:
-            if not release.done():
-                release.set_result(None)
+        waiting_futures, self._waiting = self._waiting, []
+        for release_future in waiting_futures:
+            if not release_future.done():
+                release_future.set_result(None)
 
     def settle(self, stage: str, model: str, max_usd: float, usage: Usage, usd: float, end: RequestEnd | None = None) -> None:
         """Replace a call's reservation by its actual cost. Without an `end` nothing was sent."""
@@ -255,8 +255,8 @@ class Budget:
             self._tell(stage, model, usage, usd, end)
 
     def _tell(self, stage: str, model: str, usage: Usage, usd: float, end: RequestEnd) -> None:
-        spent = (usage.input_tokens, usage.output_tokens, usd, end.seconds)
+        tokens_and_usd = (usage.input_tokens, usage.output_tokens, usd, end.seconds)
         if end.failure:
-            self.events.emit(RequestFailed(stage, model, end.status, end.failure, *spent))
+            self.events.emit(RequestFailed(stage, model, end.status, end.failure, *tokens_and_usd))
         else:
-            self.events.emit(RequestAnswered(stage, model, end.status, *spent))
+            self.events.emit(RequestAnswered(stage, model, end.status, *tokens_and_usd))

@@ -52,9 +52,12 @@ class SpentByStage:
             self.total.add(event)
 
     def as_json(self) -> dict[str, Any]:
-        stages = [{"name": name, **_document(totals)} for name, totals in self.stages.items()]
-        return {**_document(self.total), "stages": stages}
+        stage_documents = [{"name": stage_name, **_document(stage_totals)} for stage_name, stage_totals in self.stages.items()]
+        return {**_document(self.total), "stages": stage_documents}
 
 
 def _document(totals: RequestTotals) -> dict[str, Any]:
-    return {"calls": totals.calls, **{name: value for name, value in asdict(totals).items() if name != "last_reason"}}
+    return {
+        "calls": totals.calls,
+        **{total_name: total_value for total_name, total_value in asdict(totals).items() if total_name != "last_reason"},
+    }

@@ -137,7 +137,9 @@ class Stage(ABC, Generic[In, Out]):
             input_type, made_type = typing.get_args(stage_shape)
             record_types = typing.get_type_hints(input_type) if issubclass(input_type, Joined) else {"": input_type}
             cls.item, (cls.reads, *_), cls.makes = input_type, record_types.values(), typing.get_args(made_type) or (made_type,)
-            cls.beside = {name: _joined_record(record_type) for name, record_type in list(record_types.items())[1:]}
+            cls.beside = {
+                joined_name: _joined_record(record_type) for joined_name, record_type in list(record_types.items())[1:]
+            }
             cls.config_class = typing.get_type_hints(cls)["config"]
 
     @cached_property

@@ -112,13 +112,13 @@ def _settle(origin: Origin, keys: Sequence[Key], results: Sequence[Result], make
 def joined(result_pieces: Sequence[StageResults], keys: Sequence[Key]) -> StageResults:
     """Join pieces of a batch, in the order of `keys`, whatever order they were finished in."""
     position_by_input = {key.input: key_index for key_index, key in enumerate(keys)}
-    outcomes = pa.concat_tables([results_piece.outcomes for results_piece in result_pieces])
+    joined_outcomes = pa.concat_tables([results_piece.outcomes for results_piece in result_pieces])
     rows_by_table = {
         table_name: pa.concat_tables([results_piece.rows[table_name] for results_piece in result_pieces])
         for table_name in result_pieces[0].rows
     }
     return StageResults(
-        _sorted(outcomes, "input", position_by_input),
+        _sorted(joined_outcomes, "input", position_by_input),
         {table_name: _sorted(table_rows, MADE_FROM, position_by_input) for table_name, table_rows in rows_by_table.items()},
     )
 
@@ -126,37 +126,39 @@ def joined(result_pieces: Sequence[StageResults], keys: Sequence[Key]) -> StageR
 def to_bytes(stage_results: StageResults) -> dict[str, bytes]:
     """Serialize for another process."""
     return {
-        table_name: stream_of(rows).to_pybytes()
-        for table_name, rows in {Outcome.table: stage_results.outcomes, **stage_results.rows}.items()
+        table_name: stream_of(table_rows).to_pybytes()
+        for table_name, table_rows in {Outcome.table: stage_results.outcomes, **stage_results.rows}.items()
     }
 
 
 def from_bytes(stream_by_table: Mapping[str, bytes]) -> StageResults:
-    table_by_name = {table_name: table_of(stream) for table_name, stream in stream_by_table.items()}
+    table_by_name = {table_name: table_of(arrow_stream) for table_name, arrow_stream in stream_by_table.items()}
     return StageResults(table_by_name.pop(Outcome.table), table_by_name)
 
 
-def _sorted(table: pa.Table, id_column_name: str, position_by_id: Mapping[Id, int]) -> pa.Table:
-    row_positions = np.array([position_by_id[key] for key in id_list(table.column(id_column_name))], np.int64)
+def _sorted(unsorted_table: pa.Table, id_column_name: str, position_by_id: Mapping[Id, int]) -> pa.Table:
+    row_positions = np.array([position_by_id[row_id] for row_id in id_list(unsorted_table.column(id_column_name))], np.int64)
     if bool((row_positions[1:] >= row_positions[:-1]).all()):
-        return table
-    return table.take(np.argsort(row_positions, kind="stable"))
+        return unsorted_table
+    return unsorted_table.take(np.argsort(row_positions, kind="stable"))
 
 
 def _outcome(origin: Origin, input_key: Key, result: Result) -> Outcome:
     if isinstance(result, Made):
         return Outcome(input_key.input, input_key.video, origin.stage, origin.variant, "made", "", "", len(result.rows))
-    status = "rejected" if isinstance(result, Rejected) else "quarantined"
-    detail = result.detail.encode("utf-8", "backslashreplace").decode()
-    return Outcome(input_key.input, input_key.video, origin.stage, origin.variant, status, result.reason, detail, 0)
+    outcome_status = "rejected" if isinstance(result, Rejected) else "quarantined"
+    detail_text = result.detail.encode("utf-8", "backslashreplace").decode()
+    return Outcome(
+        input_key.input, input_key.video, origin.stage, origin.variant, outcome_status, result.reason, detail_text, 0
+    )
 
 
 def _storable(result: Result) -> Result:
     """A result with a value that can't be stored is no result: its input is quarantined, and its neighbours are not."""
     if isinstance(result, Made):
-        for row in result.rows:
+        for result_row in result.rows:
             try:
-                to_arrow(type(row), [row])
+                to_arrow(type(result_row), [result_row])
             except UNSTORABLE_ERRORS as error:
                 return Quarantined("unstorable", f"{type(error).__name__}: {error}")
     return result

@@ -40,11 +40,11 @@ class EventLog:
         if isinstance(event, RunBegan):
             self._fields["run"] = event.run
         self._has_ended = self._has_ended or isinstance(event, RunEnded)
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = json.dumps({"time": now, "event": event.kind, **self._fields, **asdict(event)}) + "\n"
+        iso_time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        event_line = json.dumps({"time": iso_time, "event": event.kind, **self._fields, **asdict(event)}) + "\n"
         if self._disk_error is None:
             try:
-                os.write(self._descriptor, line.encode("ascii"))
+                os.write(self._descriptor, event_line.encode("ascii"))
             except OSError as error:
                 self._disk_error = error
 
@@ -65,6 +65,6 @@ def _ends_within_a_line(path: Path) -> bool:
     """Whether a file's last line was cut short, by a full disk, say."""
     if not stat.S_ISREG(path.stat().st_mode) or not path.stat().st_size:
         return False
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) != b"\n"
+    with path.open("rb") as log_file:
+        log_file.seek(-1, os.SEEK_END)
+        return log_file.read(1) != b"\n"

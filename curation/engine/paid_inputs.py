@@ -31,9 +31,9 @@ class PaidInputs:
             self.known_answers + other.known_answers,
         )
 
-    def cost_of(self, inputs: int) -> ExpectedCost:
+    def cost_of(self, input_count: int) -> ExpectedCost:
         """What so many further inputs should cost, none of whose answers is known."""
-        scale = inputs / self.inputs * (self.usage.calls + self.known_answers) / self.usage.calls
+        scale = input_count / self.inputs * (self.usage.calls + self.known_answers) / self.usage.calls
         return ExpectedCost(self.usage.scaled(scale), self.usd * scale)
 
 
@@ -43,24 +43,37 @@ def paid_inputs(workspace: WorkspaceFolder, prices: Mapping[str, Price]) -> dict
     Calls about inputs that a run didn't finish count, too, above all of one that was killed: too much is planned, not too
     little.
     """
-    totals: dict[tuple[str, str], PaidInputs] = {}
-    for _, content in records(workspace):
-        for row in content.get("settled", ()):
-            stage = row["stage"]
-            entries = [entry for entry in content["spent"] if entry["stage"] == stage]
-            usage = sum((Usage(entry["calls"], entry["input_tokens"], entry["output_tokens"]) for entry in entries), NOTHING)
-            used_prices = content["recipe"]["stages"].get(stage, {}).get("prices", {})
-            is_batched = content["recipe"]["stages"].get(stage, {}).get("batch", False)
-            usd = sum(
-                _usd_now(entry, used_prices.get(entry["model"]), prices.get(entry["model"]), is_batched) for entry in entries
+    totals_by_stage: dict[tuple[str, str], PaidInputs] = {}
+    for _, run_record in records(workspace):
+        for settled_row in run_record.get("settled", ()):
+            stage_name = settled_row["stage"]
+            spent_entries = [spent_entry for spent_entry in run_record["spent"] if spent_entry["stage"] == stage_name]
+            spent_usage = sum(
+                (
+                    Usage(spent_entry["calls"], spent_entry["input_tokens"], spent_entry["output_tokens"])
+                    for spent_entry in spent_entries
+                ),
+                NOTHING,
             )
-            key = stage, row["variant"]
-            totals[key] = totals.get(key, PaidInputs()) + PaidInputs(row["inputs"], usage, usd, row["known_answers"])
-    return {key: total for key, total in totals.items() if total.inputs and total.usage.calls}
+            used_prices = run_record["recipe"]["stages"].get(stage_name, {}).get("prices", {})
+            is_batched = run_record["recipe"]["stages"].get(stage_name, {}).get("batch", False)
+            spent_usd = sum(
+                _usd_now(spent_entry, used_prices.get(spent_entry["model"]), prices.get(spent_entry["model"]), is_batched)
+                for spent_entry in spent_entries
+            )
+            stage_and_variant = stage_name, settled_row["variant"]
+            totals_by_stage[stage_and_variant] = totals_by_stage.get(stage_and_variant, PaidInputs()) + PaidInputs(
+                settled_row["inputs"], spent_usage, spent_usd, settled_row["known_answers"]
+            )
+    return {key: stage_total for key, stage_total in totals_by_stage.items() if stage_total.inputs and stage_total.usage.calls}
 
 
-def _usd_now(entry: Mapping[str, Any], price_then: Mapping[str, Any] | None, price: Price | None, is_batched: bool) -> float:
+def _usd_now(
+    spent_entry: Mapping[str, Any], recorded_price: Mapping[str, Any] | None, price: Price | None, is_batched: bool
+) -> float:
     """What was paid; where the recipe has another price by now, what it would be."""
-    if price is None or (price_then is not None and price == Price.model_validate(price_then)):
-        return entry["usd"]
-    return (price.in_batch() if is_batched else price).usd(Usage(entry["calls"], entry["input_tokens"], entry["output_tokens"]))
+    if price is None or (recorded_price is not None and price == Price.model_validate(recorded_price)):
+        return spent_entry["usd"]
+    return (price.in_batch() if is_batched else price).usd(
+        Usage(spent_entry["calls"], spent_entry["input_tokens"], spent_entry["output_tokens"])
+    )

@@ -37,9 +37,14 @@ class StageProgress:
 
     def __enter__(self) -> Self:
         if self._console.is_terminal and self._total:
-            columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}")
-            columns = *columns, TimeRemainingColumn(), TextColumn("{task.fields[requests]}")
-            self._bar = Progress(*columns, console=self._console)
+            progress_columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+            )
+            progress_columns = *progress_columns, TimeRemainingColumn(), TextColumn("{task.fields[requests]}")
+            self._bar = Progress(*progress_columns, console=self._console)
             self._task = self._bar.add_task(self._stage, total=self._total, rate="", requests="")
             self._bar.start()
         return self
@@ -62,50 +67,55 @@ class StageProgress:
         if not isinstance(event, RequestEvent) or event.stage != self._stage:
             return
         self._requests.add(event)
-        now = time.monotonic()
+        now_s = time.monotonic()
         if isinstance(event, RequestFailed) and self._requests.failures == 1:
-            self._next_line_s = now  # the first failure is said at once: what is wrong may concern every request
-        self._show(now, event.reason if isinstance(event, RequestFailed) else "")
+            self._next_line_s = now_s  # the first failure is said at once: what is wrong may concern every request
+        self._show(now_s, event.reason if isinstance(event, RequestFailed) else "")
 
-    def _show(self, now: float, failure: str = "") -> None:
-        is_due = now >= self._next_line_s
+    def _show(self, now_s: float, failure: str = "") -> None:
+        is_due = now_s >= self._next_line_s
         if self._bar:
-            self._bar.update(self._task, completed=self._done, rate=f"{self._rate(now):.0f}/s", requests=self._requests_text())
+            self._bar.update(
+                self._task, completed=self._done, rate=f"{self._rate(now_s):.0f}/s", requests=self._requests_text()
+            )
             is_due = is_due and bool(failure)
         if not is_due:
             return
-        self._next_line_s = now + LINE_EVERY_S
-        reason = shortened(self._requests.last_reason, REASON_CHARS)
+        self._next_line_s = now_s + LINE_EVERY_S
+        failure_reason = shortened(self._requests.last_reason, REASON_CHARS)
         if self._bar:
-            self.line(f"a request failed: {reason}")
+            self.line(f"a request failed: {failure_reason}")
             return
-        time_left = f", {self._rate(now):.1f}/s, {self._time_left(now)} left" if self._done else ""
-        requests = f"; {self._requests_text()}" if self._requests.calls else ""
-        self.line(f"{self._done} of {self._total}{time_left}{requests}" + (f", the last: {reason}" if reason else ""))
+        time_left = f", {self._rate(now_s):.1f}/s, {self._time_left(now_s)} left" if self._done else ""
+        requests_text = f"; {self._requests_text()}" if self._requests.calls else ""
+        self.line(
+            f"{self._done} of {self._total}{time_left}{requests_text}"
+            + (f", the last: {failure_reason}" if failure_reason else "")
+        )
 
     def _requests_text(self) -> str:
         if not self._requests.calls:
             return ""
-        failures = f", {self._requests.failures} failed" if self._requests.failures else ""
-        return f"{self._requests.calls} calls, ${print_amount(self._requests.usd)}{failures}"
+        failures_text = f", {self._requests.failures} failed" if self._requests.failures else ""
+        return f"{self._requests.calls} calls, ${print_amount(self._requests.usd)}{failures_text}"
 
     def line(self, text: str) -> None:
         """Print one plain line about this stage."""
         self._console.print(escaped_in_line(f"{self._stage}: {text}"), markup=False, highlight=False)
 
-    def _rate(self, now: float) -> float:
-        return self._done / max(now - self._started_s, 1e-9)
+    def _rate(self, now_s: float) -> float:
+        return self._done / max(now_s - self._started_s, 1e-9)
 
-    def _time_left(self, now: float) -> str:
-        seconds = int((self._total - self._done) / max(self._rate(now), 1e-9))
-        hours, minutes = divmod(seconds // 60, 60)
-        return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds % 60:02} s"
+    def _time_left(self, now_s: float) -> str:
+        seconds_left = int((self._total - self._done) / max(self._rate(now_s), 1e-9))
+        hours, minutes = divmod(seconds_left // 60, 60)
+        return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds_left % 60:02} s"
 
 
 def _batch_text(event: BatchChanged) -> str:
-    text = f"batch {event.batch} with {event.requests} requests"
+    batch_text = f"batch {event.batch} with {event.requests} requests"
     if event.state == "is out":
-        return f"{text} is out; the run waits for it, and may be stopped meanwhile"
+        return f"{batch_text} is out; the run waits for it, and may be stopped meanwhile"
     if event.state == "stays out":
-        return f"{text} stays out: the next run waits for it"
+        return f"{batch_text} stays out: the next run waits for it"
     return f"batch {event.batch}: {event.state}, {event.requests} answers"

@@ -176,7 +176,7 @@ class RehearsalKeep(Collective[Task, Sample]):
         )
         batch_reader = view.connection.sql(f"SELECT * FROM ({scores_sql}) ORDER BY ALL").to_arrow_reader(ROWS_PER_BATCH)
         for score_batch in batch_reader:
-            task_ids, video_ids, scores = (column.to_pylist() for column in score_batch.columns)
+            task_ids, video_ids, scores = (score_column.to_pylist() for score_column in score_batch.columns)
             input_keys = [Key(task_id, video_id) for task_id, video_id in zip(task_ids, video_ids, strict=True)]
             results = [self._result(input_key, score) for input_key, score in zip(input_keys, scores, strict=True)]
             yield settle(origin, input_keys, results, self.makes)

@@ -50,9 +50,9 @@ class Run:
     spent when it was last written."""
 
     def __init__(self, workspace: WorkspaceFolder, command: str, recipe: Mapping[str, Any], account: Budget) -> None:
-        started = datetime.now(UTC)
+        start_time = datetime.now(UTC)
         # the random part keeps names apart when a clock was set back
-        self.path: Path = workspace.runs / f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.json"
+        self.path: Path = workspace.runs / f"{start_time:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.json"
         self.ending: Ending | None = None
         self.account = account
         self.last_video: Id | None = None
@@ -61,7 +61,7 @@ class Run:
         """By stage and variant, the inputs that this run has settled."""
         self._known_answers = Counter[str]()
         self._content: dict[str, Any] = {
-            "command": command, "state": "running", "started": started.isoformat(), "ended": None,
+            "command": command, "state": "running", "started": start_time.isoformat(), "ended": None,
             "user": user_name(), "host": socket.gethostname(), "pid": os.getpid(), "python": platform.python_version(),
             "packages": versions(), "plugins": loaded_plugins(), "cost_usd": 0.0, "spent": [], "notes": [], "settled": [],
             "stages": [], "last_video": None, "recipe": recipe,
@@ -70,9 +70,9 @@ class Run:
         self._write()
         account.events.emit(RunBegan(self.path.stem, command))
 
-    def stage(self, name: str, counts: Mapping[str, Any]) -> None:
+    def stage(self, stage_name: str, stage_counts: Mapping[str, Any]) -> None:
         """Note how a stage ended."""
-        self._content["stages"].append({"name": name, **counts})
+        self._content["stages"].append({"name": stage_name, **stage_counts})
 
     def follow(self, event: RunEvent) -> None:
         """Count what is settled: with what was spent beside it a plan tells what an input costs. Now and then it is written."""
@@ -81,7 +81,7 @@ class Run:
             self._settled[event.stage, event.variant] += 0
         elif isinstance(event, BatchCommitted):
             self._settled[event.stage, event.variant] += event.made + event.rejected + event.quarantined
-            is_due = any(stage == event.stage for stage, _ in self.account.spent)
+            is_due = any(stage_name == event.stage for stage_name, _ in self.account.spent)
         elif isinstance(event, AnswerKnown):
             self._known_answers[event.stage] += 1
         elif isinstance(event, RequestEvent):
@@ -99,12 +99,17 @@ class Run:
     def _write(self) -> None:
         """Write down what was spent and settled so far, stage by stage and model by model."""
         spent_rows = [
-            {"stage": stage, "model": model, **asdict(spent_entry.usage), "usd": spent_entry.usd}
-            for (stage, model), spent_entry in sorted(self.account.spent.items())
+            {"stage": stage_name, "model": model, **asdict(spent_entry.usage), "usd": spent_entry.usd}
+            for (stage_name, model), spent_entry in sorted(self.account.spent.items())
         ]
         settled_rows = [
-            {"stage": stage, "variant": variant, "inputs": inputs, "known_answers": self._known_answers[stage]}
-            for (stage, variant), inputs in self._settled.items()
+            {
+                "stage": stage_name,
+                "variant": variant,
+                "inputs": settled_inputs,
+                "known_answers": self._known_answers[stage_name],
+            }
+            for (stage_name, variant), settled_inputs in self._settled.items()
         ]
         last_video = None if self.last_video is None else show(Video.kind, self.last_video)
         self._content |= {"cost_usd": self.account.usd, "spent": spent_rows, "notes": self.account.notes}
@@ -137,68 +142,74 @@ def recorded(
 
 def error_text(error: BaseException) -> str:
     """What stopped a run, in one line."""
-    text = error.message if isinstance(error, DmforgeError) else f"{type(error).__name__}: {first_line(error)}"
-    where = f"{error.where}: " if isinstance(error, DmforgeError) and error.where else ""
-    return shortened(where + text, MAX_ERROR_CHARS)
+    message_text = error.message if isinstance(error, DmforgeError) else f"{type(error).__name__}: {first_line(error)}"
+    place_prefix = f"{error.where}: " if isinstance(error, DmforgeError) and error.where else ""
+    return shortened(place_prefix + message_text, MAX_ERROR_CHARS)
 
 
 def spent_usd(workspace: WorkspaceFolder) -> float:
     """The total cost of a workspace's runs."""
-    return sum(_cost_usd(path) for path in sorted(workspace.runs.glob("*.json")))
+    return sum(_cost_usd(record_path) for record_path in sorted(workspace.runs.glob("*.json")))
 
 
 def stages_of_runs(workspace: WorkspaceFolder) -> pa.Table:
     """The seconds of each stage in each run, as far as they were recorded: a table for audits."""
-    rows = [
-        {"run": path.stem, "stage": stage["name"], "seconds": float(stage.get("seconds", 0.0))}
-        for path, content in records(workspace)
-        for stage in content["stages"]
+    stage_rows = [
+        {"run": record_path.stem, "stage": stage_entry["name"], "seconds": float(stage_entry.get("seconds", 0.0))}
+        for record_path, run_record in records(workspace)
+        for stage_entry in run_record["stages"]
     ]
-    return pa.Table.from_pylist(rows, pa.schema([("run", pa.string()), ("stage", pa.string()), ("seconds", pa.float64())]))
+    return pa.Table.from_pylist(
+        stage_rows, pa.schema([("run", pa.string()), ("stage", pa.string()), ("seconds", pa.float64())])
+    )
 
 
 def plugins_of_runs(workspace: WorkspaceFolder) -> dict[str, str]:
     """The plug-ins that runs had, as `dmforge.stages:length`, with the package and version that each last came from."""
-    return {name: package for _, content in records(workspace) for name, package in content.get("plugins", {}).items()}
+    return {
+        plugin_name: package
+        for _, run_record in records(workspace)
+        for plugin_name, package in run_record.get("plugins", {}).items()
+    }
 
 
 def stage_settings_of_runs(workspace: WorkspaceFolder, stage: str) -> Iterator[dict[str, Any]]:
     """The settings that a stage had in each run."""
-    for _, content in records(workspace):
-        settings = content.get("recipe", {}).get("stages", {}).get(stage)
-        if isinstance(settings, dict):
-            yield settings
+    for _, run_record in records(workspace):
+        stage_settings = run_record.get("recipe", {}).get("stages", {}).get(stage)
+        if isinstance(stage_settings, dict):
+            yield stage_settings
 
 
 def pilots(workspace: WorkspaceFolder) -> list[Id]:
     """The last video of each pilot, the largest pilot first."""
-    names = {content["last_video"] for _, content in records(workspace) if content.get("last_video")}
-    return sorted((read(name)[1] for name in names), reverse=True)
+    pilot_names = {run_record["last_video"] for _, run_record in records(workspace) if run_record.get("last_video")}
+    return sorted((read(pilot_name)[1] for pilot_name in pilot_names), reverse=True)
 
 
 def records(workspace: WorkspaceFolder) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The record of each run, in the order in which they began."""
-    for path in sorted(workspace.runs.glob("*.json")):
+    for record_path in sorted(workspace.runs.glob("*.json")):
         try:
-            yield path, json.loads(path.read_bytes())
+            yield record_path, json.loads(record_path.read_bytes())
         except (ValueError, RecursionError) as error:
-            raise _unreadable_record(path, error) from None
+            raise _unreadable_record(record_path, error) from None
 
 
-def _cost_usd(path: Path) -> float:
+def _cost_usd(record_path: Path) -> float:
     try:
-        return float(json.loads(path.read_bytes())["cost_usd"])
+        return float(json.loads(record_path.read_bytes())["cost_usd"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _unreadable_record(path, error) from None
+        raise _unreadable_record(record_path, error) from None
 
 
-def _unreadable_record(path: Path, error: Exception) -> LakeError:
-    return LakeError(f"no record of a run: {error}", where=str(path), hint="restore the file, or move it away")
+def _unreadable_record(record_path: Path, error: Exception) -> LakeError:
+    return LakeError(f"no record of a run: {error}", where=str(record_path), hint="restore the file, or move it away")
 
 
 def versions() -> dict[str, str | None]:
     """The installed versions of the packages that results depend on."""
-    return {name: _installed_version(name) for name in PACKAGES}
+    return {package_name: _installed_version(package_name) for package_name in PACKAGES}
 
 
 def _installed_version(package: str) -> str | None:

@@ -20,30 +20,32 @@ from dmforge.curation.workspace_folder import WorkspaceFolder
 
 def spent_in_all_runs(workspace: WorkspaceFolder, prices: Mapping[str, Price]) -> float:
     """What a workspace has spent so far."""
-    recorded, answered = Counter[str](), _answered_usd(workspace, prices)
-    for _, content in records(workspace):
-        for entry in content.get("spent", ()):
-            recorded[entry["model"]] += entry["usd"]
-    return sum(max(recorded[model], answered[model]) for model in recorded.keys() | answered.keys())
+    recorded_usd, answered_usd = Counter[str](), _answered_usd(workspace, prices)
+    for _, run_record in records(workspace):
+        for spent_entry in run_record.get("spent", ()):
+            recorded_usd[spent_entry["model"]] += spent_entry["usd"]
+    return sum(max(recorded_usd[model], answered_usd[model]) for model in recorded_usd.keys() | answered_usd.keys())
 
 
 def _answered_usd(workspace: WorkspaceFolder, prices: Mapping[str, Price]) -> Counter[str]:
     """By model, what its answers in the journal cost at these prices, as far as their tokens are known."""
-    usd: dict[str, float] = {}
-    for (model, is_batched), sums in answered_tokens(workspace).items():
+    usd_by_model: dict[str, float] = {}
+    for (model, is_batched), token_sums in answered_tokens(workspace).items():
         if model in prices:
-            price = prices[model].in_batch() if is_batched else prices[model]
-            usd[model] = usd.get(model, 0.0) + price.usd(Usage(0, *(sums[name] for name in COUNTS)))
-    return Counter(usd)
+            model_price = prices[model].in_batch() if is_batched else prices[model]
+            usd_by_model[model] = usd_by_model.get(model, 0.0) + model_price.usd(
+                Usage(0, *(token_sums[count_name] for count_name in COUNTS))
+            )
+    return Counter(usd_by_model)
 
 
 def allowance(workspace: WorkspaceFolder, prices: Mapping[str, Price], budget_usd: float, share: Share) -> Allowance:
     """What a budget for all runs leaves to the run that begins, or to one of several ranks."""
     spent_usd = spent_in_all_runs(workspace, prices)
-    left_usd = budget_usd - spent_usd
+    remaining_usd = budget_usd - spent_usd
     if share.of > 1:
-        left_usd = min(left_usd, _part_of_rank(workspace, budget_usd, spent_usd, share))
-    return Allowance(budget_usd, spent_usd, max(0.0, left_usd), share.rank, share.of)
+        remaining_usd = min(remaining_usd, _part_of_rank(workspace, budget_usd, spent_usd, share))
+    return Allowance(budget_usd, spent_usd, max(0.0, remaining_usd), share.rank, share.of)
 
 
 def _part_of_rank(workspace: WorkspaceFolder, budget_usd: float, spent_usd: float, share: Share) -> float:
@@ -52,19 +54,21 @@ def _part_of_rank(workspace: WorkspaceFolder, budget_usd: float, spent_usd: floa
     Ranks begin at different times, so each takes its part of what was left before the first of them spent anything, less what
     it has spent itself since: together they never spend more than that, however often each is killed and begun again.
     """
-    contents = list(itertools.takewhile(lambda content: _has_share_of(content, share.of), _latest_that_spent(workspace)))
-    before_usd = contents[-1]["allowance"]["spent_before_usd"] if contents else spent_usd
-    recorded_usd = sum(content["cost_usd"] for content in contents)
-    own_usd = sum(content["cost_usd"] for content in contents if content["allowance"]["rank"] == share.rank)
+    run_records = list(
+        itertools.takewhile(lambda run_record: _has_share_of(run_record, share.of), _latest_that_spent(workspace))
+    )
+    before_usd = run_records[-1]["allowance"]["spent_before_usd"] if run_records else spent_usd
+    recorded_usd = sum(run_record["cost_usd"] for run_record in run_records)
+    rank_usd = sum(run_record["cost_usd"] for run_record in run_records if run_record["allowance"]["rank"] == share.rank)
     unrecorded_usd = max(0.0, spent_usd - before_usd - recorded_usd)  # perhaps this rank's
-    return (budget_usd - before_usd) / share.of - own_usd - unrecorded_usd
+    return (budget_usd - before_usd) / share.of - rank_usd - unrecorded_usd
 
 
 def _latest_that_spent(workspace: WorkspaceFolder) -> list[dict[str, Any]]:
     """The records of runs that spent anything, or may be about to, the latest first."""
-    contents = [content for _, content in records(workspace)]
-    return [content for content in reversed(contents) if content.get("cost_usd") or content.get("allowance")]
+    run_records = [run_record for _, run_record in records(workspace)]
+    return [run_record for run_record in reversed(run_records) if run_record.get("cost_usd") or run_record.get("allowance")]
 
 
-def _has_share_of(content: Mapping[str, Any], ranks: int) -> bool:
-    return bool(content.get("allowance")) and content["allowance"]["ranks"] == ranks
+def _has_share_of(run_record: Mapping[str, Any], rank_count: int) -> bool:
+    return bool(run_record.get("allowance")) and run_record["allowance"]["ranks"] == rank_count

@@ -57,15 +57,15 @@ def export(corpus: Corpus, to: str, folder: Path) -> Exported:
     return Exported(sample_count, len(corpus) - sample_count)
 
 
-def _checked_export(name: str, loaded: object) -> Export:
-    del name
-    if not callable(loaded):
-        raise TypeError(f"is a {type(loaded).__name__}, and a function of a Corpus and a folder is needed")
+def _checked_export(export_name: str, loaded_object: object) -> Export:
+    del export_name
+    if not callable(loaded_object):
+        raise TypeError(f"is a {type(loaded_object).__name__}, and a function of a Corpus and a folder is needed")
     try:
-        inspect.signature(loaded).bind(None, None)
+        inspect.signature(loaded_object).bind(None, None)
     except (TypeError, ValueError) as error:
         raise TypeError(f"takes something else than a Corpus and a folder: {error}") from None
-    return cast("Export", loaded)
+    return cast("Export", loaded_object)
 
 
 _PLUGINS = PluginGroup("dmforge.exports", "format", EXPORTS.keys(), _checked_export)

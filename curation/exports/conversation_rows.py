@@ -16,14 +16,16 @@ VIDEO_MARK = "<video>"
 
 def user_text(sample: ShardSample) -> str:
     """The user's turn of a sample: its prompt, the coarse clip first."""
-    pieces = [piece for piece in sample.transcript.pieces if piece.author == "prompt"]
-    return "\n".join(VIDEO_MARK if piece.text is None else piece.text for piece in pieces)
+    prompt_pieces = [prompt_piece for prompt_piece in sample.transcript.pieces if prompt_piece.author == "prompt"]
+    return "\n".join(VIDEO_MARK if prompt_piece.text is None else prompt_piece.text for prompt_piece in prompt_pieces)
 
 
 def assistant_text(sample: ShardSample) -> str:
     """The assistant's turn of a sample: what the policy wrote, with a mark where the look's clip was shown."""
-    pieces = [piece for piece in sample.transcript.pieces if piece.author != "prompt"]
-    return "".join(f"{VIDEO_MARK}\n" if piece.text is None else piece.text for piece in pieces)
+    response_pieces = [response_piece for response_piece in sample.transcript.pieces if response_piece.author != "prompt"]
+    return "".join(
+        f"{VIDEO_MARK}\n" if response_piece.text is None else response_piece.text for response_piece in response_pieces
+    )
 
 
 def first_look(sample: ShardSample) -> Look | None:

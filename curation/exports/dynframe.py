@@ -27,9 +27,9 @@ def to_dynframe(corpus: Corpus, folder: Path) -> int:
         relative_path = f"videos/{packed_video.key}.mp4"
         write_bytes(folder / relative_path, packed_video.grid)
         for sample in packed_video.samples:
-            shown_look = first_look(sample)
-            if shown_look is not None:
-                conversations.append(_conversation(sample, shown_look, len(conversations), relative_path))
+            sample_look = first_look(sample)
+            if sample_look is not None:
+                conversations.append(_conversation(sample, sample_look, len(conversations), relative_path))
             elif sample.target is not None:
                 task_rows.append(_task(sample, sample.target, relative_path))
     corpus_name, dataset_info = corpus.manifest.corpus, dict[str, Any]()

@@ -53,7 +53,7 @@ def _row(packed_video: PackedVideo, sample: ShardSample) -> dict[str, Any]:
     return {
         **as_json(sample),
         "options": list(sample.options),
-        "windows": [[float(window.start_s), float(window.end_s)] for window in sample.windows],
+        "windows": [[float(gold_window.start_s), float(gold_window.end_s)] for gold_window in sample.windows],
         "video": shard_video.video,
         "video_file": f"videos/{packed_video.key}.mp4",
         "coarse_file": f"videos/{packed_video.key}.coarse.mp4",

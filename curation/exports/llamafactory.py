@@ -17,11 +17,11 @@ def to_llamafactory(corpus: Corpus, folder: Path) -> int:
         coarse_path = f"videos/{packed_video.key}.coarse.mp4"
         write_bytes(folder / coarse_path, packed_video.coarse)
         for sample in packed_video.samples:
-            shown_look = first_look(sample)
-            if shown_look is None:
+            sample_look = first_look(sample)
+            if sample_look is None:
                 continue  # a task without a trajectory: there is nothing to supervise
             clip_path = f"videos/{sample.id}.mp4"
-            write_bytes(folder / clip_path, cut_clip(corpus, packed_video, shown_look))
+            write_bytes(folder / clip_path, cut_clip(corpus, packed_video, sample_look))
             messages = [
                 {"role": "user", "content": user_text(sample)},
                 {"role": "assistant", "content": assistant_text(sample)},

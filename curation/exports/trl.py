@@ -23,12 +23,12 @@ def _rows(corpus: Corpus, folder: Path) -> Iterator[dict[str, Any]]:
         write_bytes(folder / coarse_path, packed_video.coarse)
         for sample in packed_video.samples:
             prompt_messages = [{"role": "user", "content": _content(sample, of_prompt=True)}]
-            shown_look = first_look(sample)
-            if shown_look is None:
+            sample_look = first_look(sample)
+            if sample_look is None:
                 yield {"prompt": prompt_messages, "videos": [coarse_path], **_reward_columns(sample)}
                 continue
             clip_path = f"videos/{sample.id}.mp4"
-            write_bytes(folder / clip_path, cut_clip(corpus, packed_video, shown_look))
+            write_bytes(folder / clip_path, cut_clip(corpus, packed_video, sample_look))
             completion_messages = [{"role": "assistant", "content": _content(sample, of_prompt=False)}]
             yield {
                 "prompt": prompt_messages,
@@ -39,8 +39,8 @@ def _rows(corpus: Corpus, folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def _content(sample: ShardSample, *, of_prompt: bool) -> list[dict[str, str]]:
-    pieces = [piece for piece in sample.transcript.pieces if (piece.author == "prompt") == of_prompt]
-    return [{"type": "video"} if piece.text is None else {"type": "text", "text": piece.text} for piece in pieces]
+    chosen_pieces = [piece for piece in sample.transcript.pieces if (piece.author == "prompt") == of_prompt]
+    return [{"type": "video"} if piece.text is None else {"type": "text", "text": piece.text} for piece in chosen_pieces]
 
 
 def _reward_columns(sample: ShardSample) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def _reward_columns(sample: ShardSample) -> dict[str, Any]:
         "solution": sample.gold,
         "kind": sample.kind,
         "options": list(sample.options),
-        "windows": [[float(window.start_s), float(window.end_s)] for window in sample.windows],
+        "windows": [[float(gold_window.start_s), float(gold_window.end_s)] for gold_window in sample.windows],
         "target_window": [float(target_look.window.start_s), float(target_look.window.end_s)] if target_look else [],
         "target_fps": float(density_json(target_look.fps)) if target_look else 0.0,
     }

@@ -7,10 +7,10 @@ import pyarrow as pa
 
 def stream_of(table: pa.Table) -> pa.Buffer:
     """A table as one stream; only its own rows, where it is a slice of a larger one."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue()
+    buffer_stream = pa.BufferOutputStream()
+    with pa.ipc.new_stream(buffer_stream, table.schema) as stream_writer:
+        stream_writer.write_table(table)
+    return buffer_stream.getvalue()
 
 
 def table_of(stream: pa.Buffer | bytes) -> pa.Table:

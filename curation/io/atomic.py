@@ -99,8 +99,10 @@ def _sync(path: Path) -> None:
 def refuse_other_kinds(path: Path) -> None:
     """Refuse a path that is a folder, a device or a pipe: a rename would replace `/dev/null`, say, by a plain file."""
     if path.exists() and not path.is_file():
-        kind = "a folder" if path.is_dir() else "a device, a pipe or a socket"
-        raise InputError(f"there is {kind} already", where=str(path), hint="give the path of a file, new or to be replaced")
+        kind_noun = "a folder" if path.is_dir() else "a device, a pipe or a socket"
+        raise InputError(
+            f"there is {kind_noun} already", where=str(path), hint="give the path of a file, new or to be replaced"
+        )
 
 
 def make_folder(folder: Path) -> None:

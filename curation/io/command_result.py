@@ -71,15 +71,15 @@ def block_text(block: Block) -> str:
     if isinstance(block, str):
         return escaped_in_line(block)
     rows_with_header = [block.columns, *block.rows]
-    cell_texts = [[escaped_in_line("" if cell is None else str(cell)) for cell in row] for row in rows_with_header]
-    column_widths = [max(map(len, column)) for column in zip(*cell_texts, strict=True)]
+    cell_texts = [[escaped_in_line("" if cell is None else str(cell)) for cell in row_cells] for row_cells in rows_with_header]
+    column_widths = [max(map(len, column_texts)) for column_texts in zip(*cell_texts, strict=True)]
     is_numeric_column = [is_number(cell) for cell in rows_with_header[-1]]
     return "\n".join(
         "  ".join(
             cell.rjust(column_width) if is_numeric else cell.ljust(column_width)
-            for cell, column_width, is_numeric in zip(row, column_widths, is_numeric_column, strict=True)
+            for cell, column_width, is_numeric in zip(row_cells, column_widths, is_numeric_column, strict=True)
         ).rstrip()
-        for row in cell_texts
+        for row_cells in cell_texts
     )
 
 
@@ -87,8 +87,8 @@ def block_html(block: Block) -> str:
     """A line or a table as HTML; nothing in foreign text is markup."""
     if isinstance(block, str):
         return f"<div>{_escaped(block)}</div>"
-    header_cells_html = "".join(f"<th>{_escaped(column)}</th>" for column in block.columns)
-    rows_html = "".join(f"<tr>{''.join(map(_cell_html, row))}</tr>" for row in block.rows[:MAX_HTML_ROWS])
+    header_cells_html = "".join(f"<th>{_escaped(column_name)}</th>" for column_name in block.columns)
+    rows_html = "".join(f"<tr>{''.join(map(_cell_html, row_cells))}</tr>" for row_cells in block.rows[:MAX_HTML_ROWS])
     hidden_rows = len(block.rows) - MAX_HTML_ROWS
     hidden_rows_html = f"<div>{hidden_rows} more rows</div>" if hidden_rows > 0 else ""
     return f"<table><thead><tr>{header_cells_html}</tr></thead><tbody>{rows_html}</tbody></table>{hidden_rows_html}"

@@ -34,9 +34,9 @@ async def session(*, named_host: str, loop: Any = None, **options: Any) -> aioht
 
 def is_outside(address: str) -> bool:
     """Whether an IP address is a public one."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    embedded_ipv4 = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None)
-    return (embedded_ipv4 or ip).is_global and not ip.is_multicast
+    ip_address = ipaddress.ip_address(address.partition("%")[0])
+    embedded_ipv4 = getattr(ip_address, "ipv4_mapped", None) or getattr(ip_address, "sixtofour", None)
+    return (embedded_ipv4 or ip_address).is_global and not ip_address.is_multicast
 
 
 class _Guarded(aiohttp.TCPConnector):

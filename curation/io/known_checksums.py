@@ -18,8 +18,8 @@ def file_version(path: Path) -> FileVersion:
 
 def known_sha256(path: Path) -> str:
     """The sha256 of a file; it is read only if this process hasn't hashed it as it is."""
-    version = file_version(path)
-    if version not in _sha256_by_version:
+    version_before = file_version(path)
+    if version_before not in _sha256_by_version:
         with path.open("rb") as file:
-            _sha256_by_version[version] = hashlib.file_digest(file, "sha256").hexdigest()
-    return _sha256_by_version[version]
+            _sha256_by_version[version_before] = hashlib.file_digest(file, "sha256").hexdigest()
+    return _sha256_by_version[version_before]

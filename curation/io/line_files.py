@@ -22,10 +22,10 @@ def append_lines(descriptor: int, end_offset: int, data: bytes) -> None:
 def cut_torn_line(descriptor: int) -> int:
     """Cut half a line that a kill left at the end: it was never acknowledged. Returns the end of what is left."""
     file_size = os.fstat(descriptor).st_size
-    end_of_lines = _end_of_lines(descriptor, file_size)
-    if end_of_lines < file_size:
-        os.ftruncate(descriptor, end_of_lines)
-    return end_of_lines
+    lines_end_offset = _end_of_lines(descriptor, file_size)
+    if lines_end_offset < file_size:
+        os.ftruncate(descriptor, lines_end_offset)
+    return lines_end_offset
 
 
 def _end_of_lines(descriptor: int, file_size: int) -> int:

@@ -51,12 +51,18 @@ def files(locations: Sequence[str], suffixes: frozenset[str]) -> Iterator[str]:
 
 def skipped_suffixes(locations: Sequence[str], suffixes: frozenset[str]) -> Counter[str]:
     """Counts of the files in local folders with other suffixes than these, by suffix; hidden files are left out."""
-    folders = (Path(location) for location in locations if not is_remote(location))
-    all_files = (file for folder in folders if folder.is_dir() for file in folder.rglob("*") if file.is_file())
+    local_folders = (Path(location) for location in locations if not is_remote(location))
+    all_files = (
+        local_file
+        for local_folder in local_folders
+        if local_folder.is_dir()
+        for local_file in local_folder.rglob("*")
+        if local_file.is_file()
+    )
     return Counter(
-        file.suffix.lower() or "no suffix"
-        for file in all_files
-        if file.suffix.lower() not in suffixes and not file.name.startswith(".")
+        local_file.suffix.lower() or "no suffix"
+        for local_file in all_files
+        if local_file.suffix.lower() not in suffixes and not local_file.name.startswith(".")
     )
 
 
@@ -69,12 +75,12 @@ def sha256_of(location: str | Path) -> str:
     """The sha256 of a file's bytes; a remote file is read through and not kept."""
     if isinstance(location, str) and is_remote(location):
         with _read_errors(location):
-            digest = hashlib.sha256()
+            sha256_hash = hashlib.sha256()
             for chunk in _read_chunks(location):
-                digest.update(chunk)
-            return digest.hexdigest()
-    with disk_errors(Path(location)), open(location, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+                sha256_hash.update(chunk)
+            return sha256_hash.hexdigest()
+    with disk_errors(Path(location)), open(location, "rb") as hashed_file:
+        return hashlib.file_digest(hashed_file, "sha256").hexdigest()
 
 
 @contextmanager
@@ -97,31 +103,39 @@ def local_copy(location: str, copy_path: Path) -> Generator[Path]:
 
 def _local_files(path: Path, suffixes: frozenset[str]) -> Iterator[str]:
     if path.is_dir():
-        paths = sorted(file for file in path.rglob("*") if file.suffix.lower() in suffixes and file.is_file())
-        if not paths:
+        found_paths = sorted(
+            nested_file for nested_file in path.rglob("*") if nested_file.suffix.lower() in suffixes and nested_file.is_file()
+        )
+        if not found_paths:
             hint = f"name the files themselves, or give them a suffix that is known: {' '.join(sorted(suffixes))}"
             raise InputError("no videos in this folder", where=str(path), hint=hint)
     elif path.is_file():
-        paths = [path]
+        found_paths = [path]
     elif path.exists():
         raise InputError("neither a file nor a folder", where=str(path), hint="give files and folders")
     else:
         raise InputError("there is no such file or folder", where=str(path), hint="correct the path")
-    yield from (str(file.resolve()) for file in paths)
+    yield from (str(nested_file.resolve()) for nested_file in found_paths)
 
 
 def _remote_files(address: str, suffixes: frozenset[str]) -> Iterator[str]:
     with _read_errors(address):
-        file_system, path = filesystem_of(address)
-        if not address.endswith("/") and file_system.isfile(path):
-            file_paths = [path]
+        file_system, folder_path = filesystem_of(address)
+        if not address.endswith("/") and file_system.isfile(folder_path):
+            file_paths = [folder_path]
         else:
             # a listing may link to anything; addresses with a query are never written down
-            all_paths = [file for file in file_system.find(path, maxdepth=MAX_DEPTH) if not urlsplit(file).query]
-            file_paths = sorted(file for file in all_paths if PurePosixPath(urlsplit(file).path).suffix.lower() in suffixes)
+            all_paths = [
+                remote_path
+                for remote_path in file_system.find(folder_path, maxdepth=MAX_DEPTH)
+                if not urlsplit(remote_path).query
+            ]
+            file_paths = sorted(
+                remote_path for remote_path in all_paths if PurePosixPath(urlsplit(remote_path).path).suffix.lower() in suffixes
+            )
             if not file_paths:
                 raise FileNotFoundError("no such file, and no folder with videos")
-    yield from (file_system.unstrip_protocol(file) for file in file_paths)
+    yield from (file_system.unstrip_protocol(remote_path) for remote_path in file_paths)
 
 
 def filesystem_of(address: str) -> tuple[Any, str]:
@@ -148,10 +162,10 @@ def filesystem_of(address: str) -> tuple[Any, str]:
 
 
 def _read_chunks(address: str) -> Iterator[bytes]:
-    file_system, path = filesystem_of(address)
+    file_system, remote_path = filesystem_of(address)
     # read through once: over HTTP as one stream, which servers without ranges give, too
     open_options = {"block_size": 0} if address.startswith("http") else {"block_size": 8 * CHUNK, "cache_type": "readahead"}
-    with file_system.open(path, "rb", **open_options) as remote_file:
+    with file_system.open(remote_path, "rb", **open_options) as remote_file:
         byte_limit = ByteLimit(MAX_BYTES, lambda: OSError(f"a file of more than {MAX_BYTES >> 30} GB"))
         while chunk := remote_file.read(CHUNK):
             yield byte_limit.passed(chunk)

@@ -41,8 +41,10 @@ def column_claims(file: IO[bytes], where: str) -> Iterator[ColumnClaim]:
             for column_chunk in row_group[1]:
                 yield ColumnClaim(column_chunk[3][5], column_chunk[3][6], column_chunk[3][7])
     except (IndexError, KeyError, ValueError) as error:
-        message = f"its footer can't be read: {type(error).__name__}: {error}"
-        raise InputError(message, where=where, hint="look at it with another reader; if it is sound, write it anew") from None
+        footer_message = f"its footer can't be read: {type(error).__name__}: {error}"
+        raise InputError(
+            footer_message, where=where, hint="look at it with another reader; if it is sound, write it anew"
+        ) from None
 
 
 def _footer(file: IO[bytes], where: str) -> bytes:
@@ -61,12 +63,12 @@ def _footer(file: IO[bytes], where: str) -> bytes:
 class _CompactReader:
     """Reads one structure from front to back. Whatever is wrong raises IndexError or ValueError."""
 
-    def __init__(self, data: bytes) -> None:
-        self._data, self._position = data, 0
+    def __init__(self, compact_bytes: bytes) -> None:
+        self._data, self._position = compact_bytes, 0
 
-    def struct(self, chosen_fields: FieldChoice, depth: int = 0) -> dict[int, Any]:
+    def struct(self, chosen_fields: FieldChoice, nesting_depth: int = 0) -> dict[int, Any]:
         """The chosen fields of a structure; a field of another type than it should have is none."""
-        if depth > MAX_DEPTH:
+        if nesting_depth > MAX_DEPTH:
             raise ValueError("too deep")
         value_by_field: dict[int, Any] = {}
         field_number = 0
@@ -76,54 +78,54 @@ class _CompactReader:
             if field_number in chosen_fields and type_code in (
                 INTEGERS if chosen_fields[field_number] is None else (LISTS[0], STRUCT)
             ):
-                value_by_field[field_number] = self._value(type_code, chosen_fields[field_number], depth)
+                value_by_field[field_number] = self._value(type_code, chosen_fields[field_number], nesting_depth)
             else:
-                self._skip(type_code, depth)
+                self._skip(type_code, nesting_depth)
         return value_by_field
 
-    def _value(self, type_code: int, chosen_fields: FieldChoice | None, depth: int) -> Any:
+    def _value(self, type_code: int, chosen_fields: FieldChoice | None, nesting_depth: int) -> Any:
         if chosen_fields is None:
             return self._integer()
         if type_code == STRUCT:
-            return self.struct(chosen_fields, depth + 1)
+            return self.struct(chosen_fields, nesting_depth + 1)
         element_count, element_type_code = self._list_header()
         if element_type_code != STRUCT:
             raise ValueError("a list of something else than structures")
-        return [self.struct(chosen_fields, depth + 1) for _ in range(element_count)]
+        return [self.struct(chosen_fields, nesting_depth + 1) for _ in range(element_count)]
 
-    def _skip(self, type_code: int, depth: int) -> None:
+    def _skip(self, type_code: int, nesting_depth: int) -> None:
         if type_code in INTEGERS:
             self._varint()
         elif type_code == BINARY:
             self._move(self._varint())
         elif type_code == STRUCT:
-            self.struct({}, depth + 1)
+            self.struct({}, nesting_depth + 1)
         elif type_code in LISTS:
             element_count, element_type_code = self._list_header()
             for _ in range(element_count):
-                self._skip_element(element_type_code, depth + 1)
+                self._skip_element(element_type_code, nesting_depth + 1)
         elif type_code == MAP:
-            self._skip_map(depth + 1)
+            self._skip_map(nesting_depth + 1)
         elif type_code not in BOOLEANS:  # which stand in the header
             self._move({3: 1, DOUBLE: 8, UUID: 16}[type_code])
 
-    def _skip_element(self, type_code: int, depth: int) -> None:
+    def _skip_element(self, type_code: int, nesting_depth: int) -> None:
         """Skip an element of a list or a map, where even a boolean takes a byte."""
-        if depth > MAX_DEPTH:
+        if nesting_depth > MAX_DEPTH:
             raise ValueError("too deep")
         if type_code in BOOLEANS:
             self._move(1)
         else:
-            self._skip(type_code, depth)
+            self._skip(type_code, nesting_depth)
 
-    def _skip_map(self, depth: int) -> None:
+    def _skip_map(self, nesting_depth: int) -> None:
         entry_count = self._varint()
         if not entry_count:
             return
         key_and_value_types = self._byte()
         for _ in range(entry_count):
-            self._skip_element(key_and_value_types >> 4, depth)
-            self._skip_element(key_and_value_types & 15, depth)
+            self._skip_element(key_and_value_types >> 4, nesting_depth)
+            self._skip_element(key_and_value_types & 15, nesting_depth)
 
     def _list_header(self) -> tuple[int, int]:
         header_byte = self._byte()
@@ -143,9 +145,9 @@ class _CompactReader:
         """A number in groups of seven bits, the lowest first."""
         varint_value = 0
         for bit_shift in range(0, 70, 7):
-            byte = self._byte()
-            varint_value |= (byte & 127) << bit_shift
-            if byte < 128:
+            next_byte = self._byte()
+            varint_value |= (next_byte & 127) << bit_shift
+            if next_byte < 128:
                 return varint_value
         raise ValueError("a number without end")
 

@@ -41,18 +41,18 @@ class PluginGroup(Generic[T]):
         if name in self.own and not plugin_entries:
             return None
         if name in self.own:
-            problem = f"the {self.noun} {name!r} is dmforge's own, and {_packages(plugin_entries)} has another of that name"
-            raise PluginError(problem, where=where, hint=f"uninstall {_packages(plugin_entries)}, or have it renamed there")
+            name_clash = f"the {self.noun} {name!r} is dmforge's own, and {_packages(plugin_entries)} has another of that name"
+            raise PluginError(name_clash, where=where, hint=f"uninstall {_packages(plugin_entries)}, or have it renamed there")
         if not plugin_entries:
-            problem = f"there is no {self.noun} {name!r}, neither in dmforge nor in an installed package (group {self.name})"
+            name_clash = f"there is no {self.noun} {name!r}, neither in dmforge nor in an installed package (group {self.name})"
             error = PluginError(
-                problem, where=where, hint=f"{nearest(name, self.names())} (or install the package that has it)"
+                name_clash, where=where, hint=f"{nearest(name, self.names())} (or install the package that has it)"
             )
             error.missing = f"{self.name}:{name}"
             raise error
         if len(plugin_entries) > 1:
-            problem = f"there are {len(plugin_entries)} packages with a {self.noun} {name!r}: {_packages(plugin_entries)}"
-            raise PluginError(problem, where=where, hint="uninstall all but one of them")
+            name_clash = f"there are {len(plugin_entries)} packages with a {self.noun} {name!r}: {_packages(plugin_entries)}"
+            raise PluginError(name_clash, where=where, hint="uninstall all but one of them")
         return self._loaded(plugin_entries[0], where)
 
     def load_all(self, where: str) -> Iterator[T | PluginError]:
@@ -79,7 +79,7 @@ class PluginGroup(Generic[T]):
     def _loaded(self, entry_point: EntryPoint, where: str) -> T:
         package_text = _packages([entry_point])
         try:
-            loaded: object = entry_point.load()
+            loaded_object: object = entry_point.load()
         except Exception as error:  # importing is running foreign code, which raises anything
             reason = f"{type(error).__name__}: {error}"
             message = (
@@ -89,7 +89,7 @@ class PluginGroup(Generic[T]):
                 message, where=where, hint=f"install {package_text} with all that it needs, or mend it"
             ) from error
         try:
-            plugin = self.checked(entry_point.name, loaded)
+            plugin = self.checked(entry_point.name, loaded_object)
         except TypeError as error:
             message = f"the {self.noun} {entry_point.name!r} of {package_text} can't be used: {entry_point.value} {error}"
             raise PluginError(message, where=where, hint=f"mend {package_text}: docs/extending.md shows one of each") from None
@@ -116,7 +116,7 @@ def _packages(plugin_entries: Sequence[EntryPoint]) -> str:
     distributions = [entry_point.dist for entry_point in plugin_entries]
     return " and ".join(
         sorted(
-            f"{distribution.name} {distribution.version}" if distribution else "an unnamed package"
-            for distribution in distributions
+            f"{package_distribution.name} {package_distribution.version}" if package_distribution else "an unnamed package"
+            for package_distribution in distributions
         )
     )

@@ -26,33 +26,38 @@ def renamed_text(text: str, renames: Renames, where: str) -> str:
         has_expected_values = False
     if not has_expected_values:
         renaming_text = ", ".join(
-            f"{'.'.join((*path, old))} is {new} now" for path, old, new in old_keys(tomllib.loads(text), renames)
+            f"{'.'.join((*table_path, old_name))} is {new_name} now"
+            for table_path, old_name, new_name in old_keys(tomllib.loads(text), renames)
         )
         raise InputError("the keys can't be renamed line by line", where=where, hint=f"rename them by hand: {renaming_text}")
     return new_text
 
 
-def old_keys(values: Mapping[str, Any], renames: Renames, path: Path = ()) -> Iterator[tuple[Path, str, str]]:
+def old_keys(values: Mapping[str, Any], renames: Renames, table_path: Path = ()) -> Iterator[tuple[Path, str, str]]:
     """Every renamed key of a file: its table, its old name and its new one."""
-    new_name_by_old = renames(path)
-    for key, value in values.items():
-        if key in new_name_by_old:
-            yield path, key, new_name_by_old[key]
-        for inner_table in value if isinstance(value, list) else [value]:
+    new_name_by_old = renames(table_path)
+    for table_key, inner_value in values.items():
+        if table_key in new_name_by_old:
+            yield table_path, table_key, new_name_by_old[table_key]
+        for inner_table in inner_value if isinstance(inner_value, list) else [inner_value]:
             if isinstance(inner_table, dict):
-                yield from old_keys(inner_table, renames, (*path, new_name_by_old.get(key, key)))
+                yield from old_keys(inner_table, renames, (*table_path, new_name_by_old.get(table_key, table_key)))
 
 
-def renamed_values(values: Mapping[str, Any], renames: Renames, path: Path = ()) -> dict[str, Any]:
+def renamed_values(values: Mapping[str, Any], renames: Renames, table_path: Path = ()) -> dict[str, Any]:
     """The values of a file by current keys."""
-    new_name_by_old = renames(path)
+    new_name_by_old = renames(table_path)
 
-    def rename_inside(key: str, value: Any) -> Any:
-        if isinstance(value, list):
-            return [rename_inside(key, list_item) for list_item in value]
-        return renamed_values(value, renames, (*path, new_name_by_old.get(key, key))) if isinstance(value, dict) else value
+    def rename_inside(key: str, inner_value: Any) -> Any:
+        if isinstance(inner_value, list):
+            return [rename_inside(key, list_item) for list_item in inner_value]
+        return (
+            renamed_values(inner_value, renames, (*table_path, new_name_by_old.get(key, key)))
+            if isinstance(inner_value, dict)
+            else inner_value
+        )
 
-    return {new_name_by_old.get(key, key): rename_inside(key, value) for key, value in values.items()}
+    return {new_name_by_old.get(key, key): rename_inside(key, inner_value) for key, inner_value in values.items()}
 
 
 def _renamed_lines(text: str, renames: Renames) -> Iterator[str]:
@@ -71,8 +76,8 @@ def _renamed_path(header: str, renames: Renames) -> Path:
     renamed_path: Path = ()
     inner_table: dict[str, Any] = tomllib.loads(f"[{header}]")
     while inner_table:
-        ((key, inner_table),) = inner_table.items()
-        renamed_path = (*renamed_path, renames(renamed_path).get(key, key))
+        ((table_key, inner_table),) = inner_table.items()
+        renamed_path = (*renamed_path, renames(renamed_path).get(table_key, table_key))
     return renamed_path
 
 
@@ -93,13 +98,13 @@ def _renamed_line(line: str, table_path: Path, renames: Renames) -> str:
 def _split_comment(line: str) -> tuple[str, str, str]:
     """Split a line at the first # outside of strings: the code, the #, and the comment."""
     open_quote = ""
-    for index, character in enumerate(line):
+    for char_index, character in enumerate(line):
         if open_quote:
             open_quote = "" if character == open_quote else open_quote
         elif character in "\"'":
             open_quote = character
         elif character == "#":
-            return line[:index], "#", line[index + 1 :]
+            return line[:char_index], "#", line[char_index + 1 :]
     return line, "", ""
 
 

@@ -51,8 +51,8 @@ class Commit:
     def of(self, table: str) -> tuple[Part, ...]:
         return tuple(part for part in self.parts if part.table == table)
 
-    def path(self, commits: Path) -> Path:
-        return commits / self.stage / f"{self.id}.json"
+    def path(self, commits_folder: Path) -> Path:
+        return commits_folder / self.stage / f"{self.id}.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Lake:
 
     def __init__(self, workspace: WorkspaceFolder) -> None:
         self.workspace = workspace
-        commits_or_none = (_read_commit(path) for path in sorted(workspace.commits.glob("*/*.json")))
+        commits_or_none = (_read_commit(commit_path) for commit_path in sorted(workspace.commits.glob("*/*.json")))
         commits = [commit for commit in commits_or_none if commit is not None]
         superseded_ids = {commit_id for commit in commits for commit_id in commit.supersedes}
         self._superseded = [commit for commit in commits if commit.id in superseded_ids]
@@ -90,19 +90,22 @@ class Lake:
         """The list of inputs that a root stage was last given."""
         return next((commit for commit in self.commits.values() if commit.stage == stage and commit.kind == "roster"), None)
 
-    def publish(self, draft: CommitDraft, tables: Mapping[str, Iterable[pa.Table]]) -> Commit:
+    def publish(self, draft: CommitDraft, chunks_by_table: Mapping[str, Iterable[pa.Table]]) -> Commit:
         """Write a commit: parts first, whole and fsynced; then the one file that makes them exist."""
         lake_folder, commit_id = self.workspace.lake, base32(draft.id)
         part_name = f"part-{draft.stage}-{commit_id}.parquet"
         outcome_tally = _Tally()
         parts: list[Part] = []
-        for table, table_chunks in tables.items():
+        for table_name, table_chunks in chunks_by_table.items():
             part = write_part(
-                lake_folder, table, part_name, outcome_tally.counted(table_chunks) if table == Outcome.table else table_chunks
+                lake_folder,
+                table_name,
+                part_name,
+                outcome_tally.counted(table_chunks) if table_name == Outcome.table else table_chunks,
             )
             if part is not None:
                 parts.append(part)
-                sync_folder(lake_folder / table)
+                sync_folder(lake_folder / table_name)
         commit = Commit(
             draft.kind, draft.stage, base32(draft.variant), commit_id, draft.config,
             outcome_tally.first, outcome_tally.made, outcome_tally.rejected, outcome_tally.quarantined,
@@ -119,10 +122,10 @@ class Lake:
     def withdraw(self, commit: Commit) -> None:
         """Delete a commit. Its parts become orphans, which the next sweep removes."""
         del self.commits[commit.id]
-        path = commit.path(self.workspace.commits)
-        with disk_errors(path):
-            path.unlink()
-        sync_folder(path.parent)
+        commit_path = commit.path(self.workspace.commits)
+        with disk_errors(commit_path):
+            commit_path.unlink()
+        sync_folder(commit_path.parent)
 
     def sweep(self) -> bool:
         """Remove what a kill or a superseding commit left behind. False, with nothing removed, while someone reads."""
@@ -133,9 +136,9 @@ class Lake:
             return has_no_readers
 
     def _remove_superseded(self) -> None:
-        for superseded in self._superseded:
-            if superseded.id not in self.commits:
-                superseded.path(self.workspace.commits).unlink(missing_ok=True)
+        for superseded_path in self._superseded:
+            if superseded_path.id not in self.commits:
+                superseded_path.path(self.workspace.commits).unlink(missing_ok=True)
         self._superseded.clear()
         for commit in [commit for commit in self.commits.values() if commit.supersedes]:
             # a batch that is done again later may get a removed one's id: it must not be born dead
@@ -145,11 +148,11 @@ class Lake:
     def _remove_orphans(self) -> None:
         lake_folder = self.workspace.lake
         live_paths = {part.path(lake_folder) for commit in self.commits.values() for part in commit.parts}
-        for path in lake_folder.glob("*/part-*.parquet*"):
-            if path not in live_paths:
-                path.unlink(missing_ok=True)
-        for path in (*self.workspace.commits.glob(f"*/*{TEMPORARY}"), *self.workspace.runs.glob(f"*{TEMPORARY}")):
-            path.unlink(missing_ok=True)
+        for part_path in lake_folder.glob("*/part-*.parquet*"):
+            if part_path not in live_paths:
+                part_path.unlink(missing_ok=True)
+        for part_path in (*self.workspace.commits.glob(f"*/*{TEMPORARY}"), *self.workspace.runs.glob(f"*{TEMPORARY}")):
+            part_path.unlink(missing_ok=True)
 
 
 class _Tally:
@@ -159,10 +162,12 @@ class _Tally:
         self.made = self.rejected = self.quarantined = 0
         self.first = ""
 
-    def counted(self, chunks: Iterable[pa.Table]) -> Iterable[pa.Table]:
-        for outcome_chunk in chunks:
+    def counted(self, outcome_chunks: Iterable[pa.Table]) -> Iterable[pa.Table]:
+        for outcome_chunk in outcome_chunks:
             if outcome_chunk.num_rows:
-                first_ids = (id_list(outcome_chunk.column(name).slice(0, 1))[0].hex() for name in ("video", "input"))
+                first_ids = (
+                    id_list(outcome_chunk.column(id_column_name).slice(0, 1))[0].hex() for id_column_name in ("video", "input")
+                )
                 self.first = self.first or "".join(first_ids)
             status_counts = Counter(outcome_chunk.column("status").to_pylist())
             self.made += status_counts["made"]
@@ -176,19 +181,19 @@ def extent_of(parts: Iterable[Part]) -> Extent:
     return sum((part.extent for part in parts), Extent())
 
 
-def write_commit(commits: Path, commit: Commit) -> None:
+def write_commit(commits_folder: Path, commit: Commit) -> None:
     commit_values = asdict(commit)
-    write_json(commit.path(commits), commit_values | {"sha256": _seal(commit_values)})
+    write_json(commit.path(commits_folder), commit_values | {"sha256": _seal(commit_values)})
 
 
 def _seal(commit_values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(commit_values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _read_commit(path: Path) -> Commit | None:
+def _read_commit(commit_path: Path) -> Commit | None:
     """The commit in a file, checked; None where it was withdrawn meanwhile."""
     try:
-        commit_bytes = path.read_bytes()
+        commit_bytes = commit_path.read_bytes()
     except FileNotFoundError:
         return None
     try:
@@ -198,12 +203,12 @@ def _read_commit(path: Path) -> Commit | None:
             raise ValueError("its content doesn't match its seal")
         parts = tuple(Part(**part) for part in commit_values.pop("parts"))
         commit = Commit(**commit_values | {"parts": parts, "supersedes": tuple(commit_values["supersedes"])})
-        if commit.stage != path.parent.name or commit.id != path.stem or not WORD.fullmatch(commit.stage):
+        if commit.stage != commit_path.parent.name or commit.id != commit_path.stem or not WORD.fullmatch(commit.stage):
             raise ValueError("its name isn't the one it was written under")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise LakeError(
             f"the commit file was changed after it was written: {error}",
-            where=str(path),
+            where=str(commit_path),
             hint="restore it from a backup; or delete it, and its batch will be done again",
         ) from None
     return commit

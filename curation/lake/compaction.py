@@ -29,9 +29,9 @@ def compact(lake: Lake, stage: str, variant: Id) -> None:
             digest("compaction", [commit.id for commit in commit_group]),
             tuple(commit.id for commit in commit_group),
         )
-        tables = sorted({part.table for commit in commit_group for part in commit.parts})
-        draft = CommitDraft("compaction", stage, variant, commit_id, commit_group[0].config, supersedes=superseded_ids)
-        lake.publish(draft, {table: _rows(lake, table, commit_group) for table in tables})
+        table_names = sorted({part.table for commit in commit_group for part in commit.parts})
+        commit_draft = CommitDraft("compaction", stage, variant, commit_id, commit_group[0].config, supersedes=superseded_ids)
+        lake.publish(commit_draft, {table_name: _rows(lake, table_name, commit_group) for table_name in table_names})
         lake.sweep()
 
 
@@ -53,7 +53,7 @@ def _first_group(commits: Sequence[Commit]) -> list[Commit]:
     return list(commits[: max(2, group_length)])
 
 
-def _rows(lake: Lake, table: str, commits: Sequence[Commit]) -> Iterator[pa.Table]:
+def _rows(lake: Lake, table_name: str, commits: Sequence[Commit]) -> Iterator[pa.Table]:
     for commit in commits:
-        for part in commit.of(table):
+        for part in commit.of(table_name):
             yield from read_part(lake.workspace.lake, part)

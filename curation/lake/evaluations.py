@@ -33,32 +33,38 @@ def _publish(
     workspace: WorkspaceFolder, command: str, variant: Id, config: Mapping[str, Any], rows: Sequence[EvaluatedSample]
 ) -> None:
     with workspace.held(command):
-        lake, forgotten = Lake(workspace), forgotten_videos(workspace)
-        kept_rows = sorted((row for row in rows if row.video not in forgotten), key=lambda row: (row.video, row.id))
-        full_config = {**config, "rows": digest("rows", [row.id for row in kept_rows]).hex()}
+        lake, forgotten_ids = Lake(workspace), forgotten_videos(workspace)
+        kept_rows = sorted(
+            (evaluated_sample for evaluated_sample in rows if evaluated_sample.video not in forgotten_ids),
+            key=lambda evaluated_sample: (evaluated_sample.video, evaluated_sample.id),
+        )
+        full_config = {**config, "rows": digest("rows", [evaluated_sample.id for evaluated_sample in kept_rows]).hex()}
         current_commits = lake.of(EVALUATE, variant)
         if any(commit.config == full_config for commit in current_commits):
             return
         superseded_ids = tuple(commit.id for commit in current_commits)
         # named by what it replaces, too, as rosters are: what comes back must not take the name of what it superseded
         commit_id = digest("evaluation", [variant, full_config["rows"], *superseded_ids])
-        table = pa.Table.from_batches([to_arrow(EvaluatedSample, kept_rows)], schema(EvaluatedSample))
+        evaluation_table = pa.Table.from_batches([to_arrow(EvaluatedSample, kept_rows)], schema(EvaluatedSample))
         commit_draft = CommitDraft("evaluation", EVALUATE, variant, commit_id, full_config, supersedes=superseded_ids)
-        lake.publish(commit_draft, {EvaluatedSample.table: [table]})
+        lake.publish(commit_draft, {EvaluatedSample.table: [evaluation_table]})
         lake.sweep()
 
 
 def evaluations(workspace: WorkspaceFolder) -> pa.Table:
     """The rows of all current evaluations, for audits; `evaluation` says which rows were measured together."""
     lake = Lake(workspace)
-    columns = schema(EvaluatedSample).append(pa.field("evaluation", pa.string()))
+    evaluation_schema = schema(EvaluatedSample).append(pa.field("evaluation", pa.string()))
     evaluation_tables = [
-        table.append_column("evaluation", pa.array([commit.variant] * table.num_rows, pa.string()))
+        part_table.append_column("evaluation", pa.array([commit.variant] * part_table.num_rows, pa.string()))
         for commit in lake.commits.values()
         if commit.stage == EVALUATE
         for part in commit.of(EvaluatedSample.table)
-        for table in read_part(workspace.lake, part)
+        for part_table in read_part(workspace.lake, part)
     ]
     return pa.concat_tables(
-        [columns.empty_table(), *(table.select(columns.names).cast(columns) for table in evaluation_tables)]
+        [
+            evaluation_schema.empty_table(),
+            *(part_table.select(evaluation_schema.names).cast(evaluation_schema) for part_table in evaluation_tables),
+        ]
     )

@@ -57,27 +57,33 @@ def grant_round(lake: Lake, stages: Sequence[AnyStage], reason: str) -> int:
     """
     rejections = list(_rejections(lake, stages))
     granted_rounds = further_attempts.further_rounds(lake.workspace)
-    is_unfinished = _is_unfinished(lake, stages, [further for further in granted_rounds if further.reason == reason])
-    granted = {(further.stage, further.input) for further in granted_rounds}
-    chosen = [rejection for rejection in rejections if rejection.reason == reason]
-    if not chosen and not is_unfinished:
+    is_unfinished = _is_unfinished(
+        lake, stages, [further_round for further_round in granted_rounds if further_round.reason == reason]
+    )
+    granted_inputs = {(further_round.stage, further_round.input) for further_round in granted_rounds}
+    chosen_rejections = [rejection for rejection in rejections if rejection.reason == reason]
+    if not chosen_rejections and not is_unfinished:
         raise _nothing_to_grant(reason, Counter(rejection.reason for rejection in rejections))
     if is_unfinished:
-        chosen = [rejection for rejection in chosen if (rejection.stage.name, rejection.input) not in granted]
-    rounds = [
+        chosen_rejections = [
+            rejection for rejection in chosen_rejections if (rejection.stage.name, rejection.input) not in granted_inputs
+        ]
+    new_rounds = [
         FurtherRound(rejection.stage.name, rejection.input, rejection.stage.reads.kind, rejection.video, reason)
-        for rejection in chosen
+        for rejection in chosen_rejections
     ]
-    if rounds:
-        further_attempts.grant(lake.workspace, rounds)
-    return _reopen(lake, stages, chosen)
+    if new_rounds:
+        further_attempts.grant(lake.workspace, new_rounds)
+    return _reopen(lake, stages, chosen_rejections)
 
 
-def _nothing_to_grant(reason: str, counts: Counter[str]) -> InputError:
-    reasons = ", ".join(f"{known_reason!r} ({count})" for known_reason, count in counts.most_common())
+def _nothing_to_grant(reason: str, count_by_reason: Counter[str]) -> InputError:
+    known_reasons_text = ", ".join(
+        f"{known_reason!r} ({reason_count})" for known_reason, reason_count in count_by_reason.most_common()
+    )
     hint = (
-        f"reasons that further attempts may change: {reasons}"
-        if reasons
+        f"reasons that further attempts may change: {known_reasons_text}"
+        if known_reasons_text
         else "nothing is rejected for a reason that further attempts may change"
     )
     return InputError(f"no input is rejected for {reason!r} now", where="--retry-rejected", hint=hint)
@@ -89,40 +95,42 @@ def _is_unfinished(lake: Lake, stages: Sequence[AnyStage], rounds: Sequence[Furt
     for stage in stages:
         granted_inputs = {further_round.input for further_round in rounds if further_round.stage == stage.name}
         if granted_inputs:
-            pending = view.table(PENDING.format(view.inputs(stage).sql, view.outcomes(stage)))
-            if not granted_inputs.isdisjoint(pending.column("id").to_pylist()):
+            pending_inputs = view.table(PENDING.format(view.inputs(stage).sql, view.outcomes(stage)))
+            if not granted_inputs.isdisjoint(pending_inputs.column("id").to_pylist()):
                 return True
     return False
 
 
 def _unused(lake: Lake, stages: Sequence[AnyStage]) -> Iterator[Rejection]:
     """The rejections of inputs that were granted more rounds than they used."""
-    granted_rounds = Counter((further.stage, further.input) for further in further_attempts.further_rounds(lake.workspace))
+    granted_rounds = Counter(
+        (further_round.stage, further_round.input) for further_round in further_attempts.further_rounds(lake.workspace)
+    )
     if not granted_rounds:
         return
-    granted_stages = {stage for stage, _ in granted_rounds}
+    granted_stages = {granted_stage for granted_stage, _ in granted_rounds}
     for rejection in _rejections(lake, stages, granted_stages):
-        rounds = granted_rounds[rejection.stage.name, rejection.input]
-        if not rejection.detail.endswith(further_attempts.mark(rounds)):
+        rounds_granted = granted_rounds[rejection.stage.name, rejection.input]
+        if not rejection.detail.endswith(further_attempts.mark(rounds_granted)):
             yield rejection
 
 
-def _rejections(lake: Lake, stages: Sequence[AnyStage], names: set[str] | None = None) -> Iterator[Rejection]:
+def _rejections(lake: Lake, stages: Sequence[AnyStage], stage_names: set[str] | None = None) -> Iterator[Rejection]:
     """The current rejections that further attempts may change; of all stages, or of those with some names."""
     view = LakeView(lake, stages)
     for stage in stages:
-        if isinstance(stage, Ask) and stage.retryable and (names is None or stage.name in names):
-            for batch in view.table(REJECTED.format(view.outcomes(stage))).to_batches():
-                for row in batch.to_pylist():
-                    if row["reason"] in stage.retryable:
-                        yield Rejection(stage, **row)
+        if isinstance(stage, Ask) and stage.retryable and (stage_names is None or stage.name in stage_names):
+            for rejected_batch in view.table(REJECTED.format(view.outcomes(stage))).to_batches():
+                for rejected_row in rejected_batch.to_pylist():
+                    if rejected_row["reason"] in stage.retryable:
+                        yield Rejection(stage, **rejected_row)
 
 
 def _reopen(lake: Lake, stages: Sequence[AnyStage], rejections: Sequence[Rejection]) -> int:
     for stage in stages:
-        inputs = sorted({rejection.input for rejection in rejections if rejection.stage is stage})
-        if inputs:
-            removal = Removal("reopening", _input_column, pa.array(inputs, pa.binary(ID_BYTES)))
+        reopened_inputs = sorted({rejection.input for rejection in rejections if rejection.stage is stage})
+        if reopened_inputs:
+            removal = Removal("reopening", _input_column, pa.array(reopened_inputs, pa.binary(ID_BYTES)))
             reopen(lake, [stage], removal)
     return len(rejections)
 

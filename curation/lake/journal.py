@@ -80,33 +80,35 @@ class Journal:
         self._file = None if read_only else self._open_to_append()
         self._files = sorted(self._folder.glob("*.jsonl"))
         self._locations = JournalIndex(
-            replace(place, file=number) for number, path in enumerate(self._files) for place in places_in(path)
+            replace(answer_place, file=file_number)
+            for file_number, journal_path in enumerate(self._files)
+            for answer_place in places_in(journal_path)
         )
 
     def _open_to_append(self) -> int:
         with disk_errors(self._path):
             make_folder(self._folder)
-            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, PRIVATE)
-            os.fchmod(file, PRIVATE)  # one that was copied here may be anybody's to read
+            file_descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, PRIVATE)
+            os.fchmod(file_descriptor, PRIVATE)  # one that was copied here may be anybody's to read
             sync_folder(self._folder)
-        cut_torn_line(file)
-        return file
+        cut_torn_line(file_descriptor)
+        return file_descriptor
 
     def __len__(self) -> int:
         return len(self._locations)
 
     def find(self, key: Id) -> StoredAnswer | None:
         """The answer to a question that counts, None if it was never asked."""
-        place = self._locations.find(show("ask", key))
-        if place is None:
+        answer_place = self._locations.find(show("ask", key))
+        if answer_place is None:
             return None
-        path = self._files[place.file]
-        with path.open("rb") as file:
-            file.seek(place.offset)
+        journal_path = self._files[answer_place.file]
+        with journal_path.open("rb") as journal_file:
+            journal_file.seek(answer_place.offset)
             try:
-                return StoredAnswer(read_line(file.readline())["answer"], place.limit)
+                return StoredAnswer(read_line(journal_file.readline())["answer"], answer_place.limit)
             except ValueError as error:
-                raise _damaged_line(path, place.offset, str(error)) from None
+                raise _damaged_line(journal_path, answer_place.offset, str(error)) from None
 
     @property
     def folder(self) -> Path:
@@ -117,51 +119,55 @@ class Journal:
         """Whether a question was answered, by its key as it is printed."""
         return self._locations.find(request_key) is not None
 
-    async def keep(self, request_key: str, video: Id, answer: Answer, limit: int) -> None:
+    async def keep(self, request_key: str, video: Id, answer: Answer, token_limit: int) -> None:
         """Record an answer that nobody waits for, unless the question has one."""
         if not self.has(request_key):
-            await self._record(Place(request_key, limit, answer.get("finish") == CUT), video, answer)
+            await self._record(Place(request_key, token_limit, answer.get("finish") == CUT), video, answer)
 
     def limit_of(self, key: Id) -> int:
         """The most tokens that the answer which counts could have; 0 where there is none, or its line doesn't say."""
-        place = self._locations.find(show("ask", key))
-        return 0 if place is None else place.limit or 0
+        answer_place = self._locations.find(show("ask", key))
+        return 0 if answer_place is None else answer_place.limit or 0
 
     @property
     def has_lines_of_format_1(self) -> bool:
         """Whether some lines don't say the limit of their answers: they are of journals of format 1."""
         return self._locations.has_unlimited
 
-    async def answer(self, key: Id, video: Id, ask: Callable[[], Awaitable[Answer]], limit: int | None = None) -> Answer:
-        """The answer to a question, of at most `limit` tokens: from the journal if it is there, else from `ask`. One that was
-        cut at a smaller limit is asked for again.
+    async def answer(self, key: Id, video: Id, ask: Callable[[], Awaitable[Answer]], token_limit: int | None = None) -> Answer:
+        """The answer to a question, of at most `token_limit` tokens: from the journal if it is there, else from `ask`. One
+        that was cut at a smaller limit is asked for again.
 
         It is returned once its line is on the disk: then, and only then, it is acknowledged. A second caller with the same
         question waits for the first one's answer.
         """
         request_key = show("ask", key)
         while True:
-            stored = self.find(key)
-            if stored is not None and not (limit and stored.is_cut and (stored.limit or 0) < limit):
-                return stored.answer
+            stored_answer = self.find(key)
+            if stored_answer is not None and not (
+                token_limit and stored_answer.is_cut and (stored_answer.limit or 0) < token_limit
+            ):
+                return stored_answer.answer
             if request_key not in self._in_flight:
                 break
             await asyncio.wait([self._in_flight[request_key]])
         self._in_flight[request_key] = asyncio.get_running_loop().create_future()
         try:
             answer = await ask()
-            await self._record(Place(request_key, limit, limit is not None and answer.get("finish") == CUT), video, answer)
+            await self._record(
+                Place(request_key, token_limit, token_limit is not None and answer.get("finish") == CUT), video, answer
+            )
         finally:
             self._in_flight.pop(request_key).set_result(None)
         return answer
 
     async def _record(self, place: Place, video: Id, answer: Answer) -> None:
-        head: dict[str, Any] = {"key": place.key, "video": show("video", video)}
+        line_head: dict[str, Any] = {"key": place.key, "video": show("video", video)}
         if place.limit is not None:
-            head |= {"limit": place.limit} | ({"cut": True} if place.is_cut else {})
-        line = json.dumps({**head, "model": self._model, "answer": answer}, ensure_ascii=True) + "\n"
+            line_head |= {"limit": place.limit} | ({"cut": True} if place.is_cut else {})
+        journal_line = json.dumps({**line_head, "model": self._model, "answer": answer}, ensure_ascii=True) + "\n"
         on_disk: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._pending_lines.append((place, line.encode("ascii"), on_disk))
+        self._pending_lines.append((place, journal_line.encode("ascii"), on_disk))
         if self._flush_task is None or self._flush_task.done():
             self._flush_task = asyncio.create_task(self._flush())
         await on_disk
@@ -173,52 +179,58 @@ class Journal:
 
     async def _flush(self) -> None:
         # one fsync for all that wait: a disk that takes 5 ms for each would otherwise bound us to 200 answers/s
-        file, file_number = self._file, self._files.index(self._path)
-        assert file is not None, "a journal that is only read records nothing"
+        file_descriptor, file_number = self._file, self._files.index(self._path)
+        assert file_descriptor is not None, "a journal that is only read records nothing"
         while self._pending_lines:
-            batch, self._pending_lines = self._pending_lines, []
-            start_offset = os.fstat(file).st_size
+            pending_lines, self._pending_lines = self._pending_lines, []
+            start_offset = os.fstat(file_descriptor).st_size
             try:
-                await asyncio.to_thread(self._append, file, start_offset, b"".join(line for _, line, _ in batch))
-                offsets = itertools.accumulate((len(line) for _, line, _ in batch), initial=start_offset)
+                await asyncio.to_thread(
+                    self._append, file_descriptor, start_offset, b"".join(journal_line for _, journal_line, _ in pending_lines)
+                )
+                line_offsets = itertools.accumulate(
+                    (len(journal_line) for _, journal_line, _ in pending_lines), initial=start_offset
+                )
                 self._locations.note(
-                    replace(place, file=file_number, offset=offset)
-                    for (place, _, _), offset in zip(batch, offsets, strict=False)
+                    replace(line_place, file=file_number, offset=line_offset)
+                    for (line_place, _, _), line_offset in zip(pending_lines, line_offsets, strict=False)
                 )
             except (OSError, LakeError) as error:
-                for _, _, on_disk in batch:
+                for _, _, on_disk in pending_lines:
                     if not on_disk.done():
                         on_disk.set_exception(error)
                 continue
-            for _, _, on_disk in batch:
+            for _, _, on_disk in pending_lines:
                 if not on_disk.done():  # its asker was interrupted; the answer is kept all the same
                     on_disk.set_result(None)
 
-    def _append(self, file: int, start_offset: int, data: bytes) -> None:
+    def _append(self, file_descriptor: int, start_offset: int, line_bytes: bytes) -> None:
         with disk_errors(self._path):
-            append_lines(file, start_offset, data)
+            append_lines(file_descriptor, start_offset, line_bytes)
 
 
 def answers(workspace: WorkspaceFolder) -> pa.Table:
     """Every answer in the journal with its token counts, for audits."""
-    rows, tables = _answer_rows(workspace), [ANSWERS.empty_table()]
-    for batch in batched(rows, BATCH_ROWS):
-        tables.append(pa.table(dict(zip(ANSWERS.names, zip(*batch, strict=True), strict=True)), ANSWERS))
-    return pa.concat_tables(tables)
+    answer_rows, answer_tables = _answer_rows(workspace), [ANSWERS.empty_table()]
+    for row_batch in batched(answer_rows, BATCH_ROWS):
+        answer_tables.append(pa.table(dict(zip(ANSWERS.names, zip(*row_batch, strict=True), strict=True)), ANSWERS))
+    return pa.concat_tables(answer_tables)
 
 
 def answered_tokens(workspace: WorkspaceFolder) -> dict[tuple[str, bool], Counter[str]]:
     """By model, and by whether they came in batches, the tokens of answers in the journal, as far as they are known: the sums
     alone, in a third of the time."""
-    sums: dict[tuple[str, bool], Counter[str]] = {}
-    for path in sorted(workspace.journal.glob("*/*.jsonl")):
-        with path.open("rb") as lines:
-            for line in lines:
+    sums_by_model: dict[tuple[str, bool], Counter[str]] = {}
+    for journal_path in sorted(workspace.journal.glob("*/*.jsonl")):
+        with journal_path.open("rb") as journal_file:
+            for journal_line in journal_file:
                 with suppress(ValueError):  # a damaged line, or half of one
-                    content = read_line(line)
-                    key = content.get("model", path.parent.name), _is_batched(content)
-                    sums.setdefault(key, Counter()).update(token_counts(content["answer"].get("usage")))
-    return sums
+                    answer_record = read_line(journal_line)
+                    model_and_batching = answer_record.get("model", journal_path.parent.name), _is_batched(answer_record)
+                    sums_by_model.setdefault(model_and_batching, Counter()).update(
+                        token_counts(answer_record["answer"].get("usage"))
+                    )
+    return sums_by_model
 
 
 AnswerRow = tuple[Id | None, Id | None, str, int | None, int | None, bool, str | None]
@@ -227,76 +239,92 @@ AnswerRow = tuple[Id | None, Id | None, str, int | None, int | None, bool, str |
 
 def _answer_rows(workspace: WorkspaceFolder) -> Iterator[AnswerRow]:
     """A row for every line. A damaged line is a row with a `fault`: it was paid for, too, and must not stop an audit."""
-    for path in sorted(workspace.journal.glob("*/*.jsonl")):
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.endswith(b"\n"):
+    for journal_path in sorted(workspace.journal.glob("*/*.jsonl")):
+        with journal_path.open("rb") as journal_file:
+            for line_number, journal_line in enumerate(journal_file, start=1):
+                if journal_line.endswith(b"\n"):
                     try:
-                        *values, fault = _answer_row(line, path.parent.name)
+                        *row_values, usage_fault = _answer_row(journal_line, journal_path.parent.name)
                     except (ValueError, InputError) as error:
-                        values, fault = [None, None, path.parent.name, None, None, False], str(error)
-                    location = f"{path.relative_to(workspace.root)}, line {number}"
-                    yield *values, fault and f"{location}: {fault}"  # pyright: ignore[reportReturnType] (a row, less its fault)
+                        row_values, usage_fault = [None, None, journal_path.parent.name, None, None, False], str(error)
+                    line_location = f"{journal_path.relative_to(workspace.root)}, line {line_number}"
+                    yield *row_values, usage_fault and f"{line_location}: {usage_fault}"  # pyright: ignore[reportReturnType] (a row, less its fault)
 
 
-def _is_batched(content: dict[str, Any]) -> bool:
-    return content["answer"].get("batched") is True
+def _is_batched(answer_record: dict[str, Any]) -> bool:
+    return answer_record["answer"].get("batched") is True
 
 
-def _answer_row(line: bytes, model: str) -> AnswerRow:
-    head, content = HEAD.match(line), read_line(line)
-    if head is None:
+def _answer_row(journal_line: bytes, model: str) -> AnswerRow:
+    head_match, answer_record = HEAD.match(journal_line), read_line(journal_line)
+    if head_match is None:
         raise ValueError("it doesn't begin with a key")
-    usage = content["answer"].get("usage")
-    counts = token_counts(usage)
-    fault = f"its usage counts no tokens: {json.dumps(usage)[:100]}" if usage and len(counts) < len(COUNTS) else None
-    ids = read(head[1].decode())[1], _video_id(head[2].decode())
-    return *ids, content.get("model", model), counts.get(COUNTS[0]), counts.get(COUNTS[1]), _is_batched(content), fault
+    usage = answer_record["answer"].get("usage")
+    count_by_name = token_counts(usage)
+    usage_fault = (
+        f"its usage counts no tokens: {json.dumps(usage)[:100]}" if usage and len(count_by_name) < len(COUNTS) else None
+    )
+    request_and_video = read(head_match[1].decode())[1], _video_id(head_match[2].decode())
+    return (
+        *request_and_video,
+        answer_record.get("model", model),
+        count_by_name.get(COUNTS[0]),
+        count_by_name.get(COUNTS[1]),
+        _is_batched(answer_record),
+        usage_fault,
+    )
 
 
 @lru_cache(BATCH_ROWS)  # answers about one video mostly stand near each other
-def _video_id(name: str) -> Id:
-    return read(name)[1]
+def _video_id(printed_id: str) -> Id:
+    return read(printed_id)[1]
 
 
-def places_in(path: Path) -> Iterator[Place]:
+def places_in(journal_path: Path) -> Iterator[Place]:
     """The places of the lines in a file."""
-    offset = 0
-    with path.open("rb") as file:
-        for line in file:
-            if line.endswith(b"\n"):  # else another writer is at it, or was killed: not acknowledged
-                head = HEAD.match(line)
-                if head is None:
-                    raise _damaged_line(path, offset, "it doesn't begin with a key")
-                yield Place(head[1].decode(), int(head[3]) if head[3] else None, bool(head[4]), offset=offset)
-            offset += len(line)
+    line_offset = 0
+    with journal_path.open("rb") as journal_file:
+        for journal_line in journal_file:
+            if journal_line.endswith(b"\n"):  # else another writer is at it, or was killed: not acknowledged
+                head_match = HEAD.match(journal_line)
+                if head_match is None:
+                    raise _damaged_line(journal_path, line_offset, "it doesn't begin with a key")
+                yield Place(
+                    head_match[1].decode(),
+                    int(head_match[3]) if head_match[3] else None,
+                    bool(head_match[4]),
+                    offset=line_offset,
+                )
+            line_offset += len(journal_line)
 
 
 def read_line(line: bytes) -> dict[str, Any]:
     """The content of a line: `answer` is an object, `model` a text if it is there. A ValueError says why a line is none."""
     try:
-        content = json.loads(line)
+        answer_record = json.loads(line)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    if not isinstance(content, dict) or not isinstance(content.get("answer"), dict):
+    if not isinstance(answer_record, dict) or not isinstance(answer_record.get("answer"), dict):
         raise ValueError("it holds no answer")
-    if not isinstance(content.get("model", ""), str):
+    if not isinstance(answer_record.get("model", ""), str):
         raise ValueError("its model is no text")
-    content.get("model", "").encode()  # half a character could be stored nowhere
-    return content
+    answer_record.get("model", "").encode()  # half a character could be stored nowhere
+    return answer_record
 
 
-def _damaged_line(path: Path, offset: int, why: str) -> LakeError:
-    with path.open("rb") as file:
-        number = 1 + sum(1 for _ in itertools.takewhile(lambda _: file.tell() <= offset, iter(file.readline, b"")))
+def _damaged_line(journal_path: Path, line_offset: int, damage_reason: str) -> LakeError:
+    with journal_path.open("rb") as journal_file:
+        line_number = 1 + sum(
+            1 for _ in itertools.takewhile(lambda _: journal_file.tell() <= line_offset, iter(journal_file.readline, b""))
+        )
     return LakeError(
-        f"line {number} was not written by a journal: {why}",
-        where=str(path),
+        f"line {line_number} was not written by a journal: {damage_reason}",
+        where=str(journal_path),
         hint="restore the file from a backup, or delete that one line: its question will be asked again",
     )
 
 
-def _file_name(name: str) -> str:
+def _file_name(model_name: str) -> str:
     """A name that is safe for a file or a folder: `org/model` must not become two folders, nor `..` lead anywhere."""
-    plain = re.sub(r"[^A-Za-z0-9_.-]|^\.+", "-", name) or "-"
-    return plain if len(plain) <= 100 else f"{plain[:80]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    safe_name = re.sub(r"[^A-Za-z0-9_.-]|^\.+", "-", model_name) or "-"
+    return safe_name if len(safe_name) <= 100 else f"{safe_name[:80]}-{hashlib.sha256(model_name.encode()).hexdigest()[:16]}"

@@ -35,8 +35,8 @@ class Place:
     @property
     def rank(self) -> int:
         """The line with the lowest counts: those that aren't cut by their limit, then those that are, the largest first."""
-        limit = self.limit or 0
-        return BEHIND_ALL - limit if self.is_cut else limit
+        limit_or_zero = self.limit or 0
+        return BEHIND_ALL - limit_or_zero if self.is_cut else limit_or_zero
 
 
 class JournalIndex:
@@ -45,16 +45,19 @@ class JournalIndex:
     def __init__(self, entries: Iterator[Place]) -> None:
         self._table = sqlite3.connect("", isolation_level=None)
         self._write_error: OSError | None = None
-        columns = "lim INTEGER, cut INTEGER NOT NULL, file INTEGER NOT NULL, at INTEGER NOT NULL"
+        columns_sql = "lim INTEGER, cut INTEGER NOT NULL, file INTEGER NOT NULL, at INTEGER NOT NULL"
         with self._trusted():
             for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KB}"):
                 self._table.execute(f"PRAGMA {pragma}")
-            self._table.execute(f"CREATE TABLE places (key TEXT PRIMARY KEY, {columns}) WITHOUT ROWID")
+            self._table.execute(f"CREATE TABLE places (key TEXT PRIMARY KEY, {columns_sql}) WITHOUT ROWID")
             # sorted first: keys are digests, and a tree that is filled at random touches another page of the disk for each
-            self._table.execute(f"CREATE TABLE unsorted (key TEXT NOT NULL, {columns}, rank INTEGER NOT NULL)")
-            self._insert("INSERT INTO unsorted VALUES (?, ?, ?, ?, ?, ?)", ((*_row(place), place.rank) for place in entries))
-            columns = "key, lim, cut, file, at"
-            self._table.execute(f"INSERT OR IGNORE INTO places SELECT {columns} FROM unsorted ORDER BY key, rank, rowid")
+            self._table.execute(f"CREATE TABLE unsorted (key TEXT NOT NULL, {columns_sql}, rank INTEGER NOT NULL)")
+            self._insert(
+                "INSERT INTO unsorted VALUES (?, ?, ?, ?, ?, ?)",
+                ((*_row(answer_place), answer_place.rank) for answer_place in entries),
+            )
+            columns_sql = "key, lim, cut, file, at"
+            self._table.execute(f"INSERT OR IGNORE INTO places SELECT {columns_sql} FROM unsorted ORDER BY key, rank, rowid")
             self._table.execute("DROP TABLE unsorted")
             has_unlimited = "SELECT EXISTS (SELECT 1 FROM places WHERE lim IS NULL)"
             self.has_unlimited = bool(self._table.execute(has_unlimited).fetchone()[0])
@@ -62,14 +65,14 @@ class JournalIndex:
 
     def __len__(self) -> int:
         with self._trusted():
-            ((count,),) = self._table.execute("SELECT count(*) FROM places")
-        return count
+            ((place_count,),) = self._table.execute("SELECT count(*) FROM places")
+        return place_count
 
-    def find(self, key: str) -> Place | None:
+    def find(self, request_key: str) -> Place | None:
         """Where the line of a key stands that counts."""
         with self._trusted():
-            row = self._table.execute("SELECT lim, cut, file, at FROM places WHERE key = ?", (key,)).fetchone()
-        return None if row is None else Place(key, row[0], bool(row[1]), row[2], row[3])
+            place_row = self._table.execute("SELECT lim, cut, file, at FROM places WHERE key = ?", (request_key,)).fetchone()
+        return None if place_row is None else Place(request_key, place_row[0], bool(place_row[1]), place_row[2], place_row[3])
 
     def note(self, places: Iterable[Place]) -> None:
         """Add lines that have just been written: one with a key that is known is of an answer that the former gives way to."""
@@ -79,9 +82,9 @@ class JournalIndex:
     def close(self) -> None:
         self._table.close()
 
-    def _insert(self, statement: str, entries: Iterable[tuple[object, ...]]) -> None:
+    def _insert(self, statement: str, place_rows: Iterable[tuple[object, ...]]) -> None:
         self._table.execute("BEGIN")
-        self._table.executemany(statement, entries)
+        self._table.executemany(statement, place_rows)
         self._table.execute("COMMIT")
 
     @contextmanager

@@ -17,57 +17,57 @@ REQUESTS, RESULTS = ".requests", ".results"
 
 def forget_answers(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     """Remove the lines about some videos from every writer's file; how many there were."""
-    for path in workspace.journal.glob("*/batches/*"):
-        if path.suffix in (REQUESTS, RESULTS):
-            path.unlink()
-    names = {show("video", video).encode() for video in videos}
-    return sum(_remove_lines(path, names) for path in sorted(workspace.journal.glob("*/*.jsonl")))
+    for batch_path in workspace.journal.glob("*/batches/*"):
+        if batch_path.suffix in (REQUESTS, RESULTS):
+            batch_path.unlink()
+    video_names = {show("video", video).encode() for video in videos}
+    return sum(_remove_lines(journal_path, video_names) for journal_path in sorted(workspace.journal.glob("*/*.jsonl")))
 
 
 def count_answers(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     """How many lines are about some videos."""
-    names = {show("video", video).encode() for video in videos}
-    return sum(_count_lines(path, names) for path in sorted(workspace.journal.glob("*/*.jsonl")))
+    video_names = {show("video", video).encode() for video in videos}
+    return sum(_count_lines(journal_path, video_names) for journal_path in sorted(workspace.journal.glob("*/*.jsonl")))
 
 
-def take_over_answers(workspace: WorkspaceFolder, other: WorkspaceFolder, hidden: Collection[Id]) -> int:
+def take_over_answers(workspace: WorkspaceFolder, source_workspace: WorkspaceFolder, hidden_videos: Collection[Id]) -> int:
     """Copy answers of another workspace that are missing here, but for those about hidden videos; how many there were."""
-    names = {show("video", video).encode() for video in hidden}
+    hidden_names = {show("video", video).encode() for video in hidden_videos}
     answer_count = 0
-    for folder in sorted(path for path in other.journal.glob("*") if path.is_dir()):
-        own_folder = workspace.journal / folder.name
-        known = {(place.key, place.limit) for path in sorted(own_folder.glob("*.jsonl")) for place in places_in(path)}
+    for model_folder in sorted(path for path in source_workspace.journal.glob("*") if path.is_dir()):
+        own_folder = workspace.journal / model_folder.name
+        known_answers = {(place.key, place.limit) for path in sorted(own_folder.glob("*.jsonl")) for place in places_in(path)}
         new_lines: list[bytes] = []
-        for path in sorted(folder.glob("*.jsonl")):
-            lines = path.read_bytes()
-            for place in places_in(path):
-                line = lines[place.offset : lines.index(b"\n", place.offset) + 1]
-                if (place.key, place.limit) not in known and not _is_about(line, names):
-                    known.add((place.key, place.limit))
-                    new_lines.append(line)
+        for journal_path in sorted(model_folder.glob("*.jsonl")):
+            journal_bytes = journal_path.read_bytes()
+            for place in places_in(journal_path):
+                journal_line = journal_bytes[place.offset : journal_bytes.index(b"\n", place.offset) + 1]
+                if (place.key, place.limit) not in known_answers and not _is_about(journal_line, hidden_names):
+                    known_answers.add((place.key, place.limit))
+                    new_lines.append(journal_line)
         if new_lines:
-            data = b"".join(new_lines)
-            write_bytes(own_folder / f"merged-{hashlib.sha256(data).hexdigest()[:16]}.jsonl", data, PRIVATE)
+            new_bytes = b"".join(new_lines)
+            write_bytes(own_folder / f"merged-{hashlib.sha256(new_bytes).hexdigest()[:16]}.jsonl", new_bytes, PRIVATE)
         answer_count += len(new_lines)
     return answer_count
 
 
-def _remove_lines(path: Path, names: Collection[bytes]) -> int:
+def _remove_lines(journal_path: Path, video_names: Collection[bytes]) -> int:
     """Remove the lines about these videos from one file; how many there were."""
-    removed = _count_lines(path, names)
-    if removed:
-        with path.open("rb") as lines, writing(path, PRIVATE) as file:
-            for line in lines:
-                if not _is_about(line, names):
-                    file.write(line)
-    return removed
+    removed_count = _count_lines(journal_path, video_names)
+    if removed_count:
+        with journal_path.open("rb") as journal_file, writing(journal_path, PRIVATE) as rewritten_file:
+            for journal_line in journal_file:
+                if not _is_about(journal_line, video_names):
+                    rewritten_file.write(journal_line)
+    return removed_count
 
 
-def _count_lines(path: Path, names: Collection[bytes]) -> int:
-    with path.open("rb") as lines:
-        return sum(_is_about(line, names) for line in lines)
+def _count_lines(journal_path: Path, video_names: Collection[bytes]) -> int:
+    with journal_path.open("rb") as journal_file:
+        return sum(_is_about(journal_line, video_names) for journal_line in journal_file)
 
 
-def _is_about(line: bytes, names: Collection[bytes]) -> bool:
-    head = HEAD.match(line)
-    return head is not None and head[2] in names
+def _is_about(journal_line: bytes, video_names: Collection[bytes]) -> bool:
+    head_match = HEAD.match(journal_line)
+    return head_match is not None and head_match[2] in video_names

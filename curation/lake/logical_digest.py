@@ -39,7 +39,8 @@ def table_digests(view: LakeView) -> list[TableDigest]:
     """One digest for each table that the recipe's stages fill, and one for the outcomes."""
     record_by_table = {record.table: record for stage in view.stages for record in stage.makes}
     digests_of_tables = [
-        _digest(view, table, _identity(record), "id", f'"{table}"') for table, record in sorted(record_by_table.items())
+        _digest(view, table_name, _identity(record), "id", f'"{table_name}"')
+        for table_name, record in sorted(record_by_table.items())
     ]
     return [
         *digests_of_tables,
@@ -56,18 +57,18 @@ def digest_of_all(digests: list[TableDigest]) -> str:
 
 def _identity(record: type[Record]) -> list[str]:
     """The columns that tell rows apart: the id stands for all content but provenance, whose columns are added."""
-    return ["id", MADE_FROM, *(field.name for field in fields(record) if field.metadata.get("aside"))]
+    return ["id", MADE_FROM, *(record_field.name for record_field in fields(record) if record_field.metadata.get("aside"))]
 
 
-def _digest(view: LakeView, table: str, columns: list[str], order_column: str, table_sql: str) -> TableDigest:
+def _digest(view: LakeView, table_name: str, column_names: list[str], order_column: str, table_sql: str) -> TableDigest:
     # a running hash for each column: what comes out doesn't depend on how the rows were cut into ranges
-    length_hashes = [hashlib.sha256() for _ in columns]
-    value_hashes = [hashlib.sha256() for _ in columns]
+    length_hashes = [hashlib.sha256() for _ in column_names]
+    value_hashes = [hashlib.sha256() for _ in column_names]
     row_count = 0
-    for chunk in _ranges(view, columns, order_column, table_sql):
-        row_count += chunk.num_rows
-        for column_index, column in enumerate(chunk.columns):
-            text_column = column.cast(pa.string()) if pa.types.is_integer(column.type) else column
+    for row_chunk in _ranges(view, column_names, order_column, table_sql):
+        row_count += row_chunk.num_rows
+        for column_index, column_array in enumerate(row_chunk.columns):
+            text_column = column_array.cast(pa.string()) if pa.types.is_integer(column_array.type) else column_array
             cell_bytes = text_column.cast(pa.large_binary())
             cells = cast("list[bytes]", cell_bytes.to_pylist())
             length_hashes[column_index].update(np.fromiter(map(len, cells), "<i8", len(cells)).tobytes())
@@ -75,20 +76,20 @@ def _digest(view: LakeView, table: str, columns: list[str], order_column: str, t
     ((counted_rows,),) = view.connection.cursor().execute(f"SELECT count(*) FROM {table_sql}").fetchall()
     if row_count != counted_rows:
         raise LakeError(
-            f"{counted_rows - row_count} rows of {table} are duplicates", hint="please report this: it should not happen"
+            f"{counted_rows - row_count} rows of {table_name} are duplicates", hint="please report this: it should not happen"
         )
     return TableDigest(
-        table,
+        table_name,
         row_count,
         hashlib.sha256(b"".join(column_hash.digest() for column_hash in (*length_hashes, *value_hashes))).hexdigest(),
     )
 
 
-def _ranges(view: LakeView, columns: list[str], order_column: str, table_sql: str) -> Iterator[pa.Table]:
+def _ranges(view: LakeView, column_names: list[str], order_column: str, table_sql: str) -> Iterator[pa.Table]:
     cursor = view.connection.cursor()
-    quoted_columns = ", ".join(f'"{name}"' for name in columns)
+    quoted_columns = ", ".join(f'"{column_name}"' for column_name in column_names)
     ((counted_rows,),) = cursor.execute(f"SELECT count(*) FROM {table_sql}").fetchall()
     in_range = f'"{order_column}" >= $low AND "{order_column}" < $high'
     sql = f'SELECT DISTINCT {quoted_columns} FROM {table_sql} WHERE {in_range} ORDER BY "{order_column}", {quoted_columns}'
-    for bounds in ALL.ranges(1 + counted_rows // RANGE_ROWS):
-        yield cursor.sql(sql, params=bounds).to_arrow_table()
+    for id_bounds in ALL.ranges(1 + counted_rows // RANGE_ROWS):
+        yield cursor.sql(sql, params=id_bounds).to_arrow_table()

@@ -20,13 +20,13 @@ class MissingStage(Stage[Any, Record]):
 
     config: StageConfig
 
-    def __init__(self, name: str, variant: Id, tables: frozenset[str]) -> None:
+    def __init__(self, stage_name: str, variant: Id, made_tables: frozenset[str]) -> None:
         super().__init__(StageConfig())
-        makes = tuple(TABLES[table] for table in sorted(tables & TABLES.keys()))
+        makes = tuple(TABLES[made_table] for made_table in sorted(made_tables & TABLES.keys()))
         # duplicates are looked for, since it may have allowed them
-        vars(self).update(name=name, makes=makes, allows_duplicate_rows=True)
+        vars(self).update(name=stage_name, makes=makes, allows_duplicate_rows=True)
         self._variant = variant
-        self.unreadable_tables = tables - TABLES.keys()
+        self.unreadable_tables = made_tables - TABLES.keys()
         """Tables that it made and whose columns only its package knows."""
 
     @cached_property
@@ -34,18 +34,22 @@ class MissingStage(Stage[Any, Record]):
         return self._variant
 
 
-def last_known(lake: Lake, name: str, settings: Mapping[str, Any]) -> MissingStage | None:
+def last_known(lake: Lake, stage_name: str, settings: Mapping[str, Any]) -> MissingStage | None:
     """The stage of this name as it last settled anything, with these settings of the recipe if it did; None if it never did."""
-    stage_commits = [commit for commit in lake.commits.values() if commit.stage == name and commit.kind not in NOT_OF_STAGES]
+    stage_commits = [
+        commit for commit in lake.commits.values() if commit.stage == stage_name and commit.kind not in NOT_OF_STAGES
+    ]
     if not stage_commits:
         return None
 
     def recency(commit: Commit) -> tuple[bool, int]:
         return _agrees(commit, settings), commit.path(lake.workspace.commits).stat().st_mtime_ns
 
-    latest = max(stage_commits, key=recency)
-    variant_parts = [part for commit in stage_commits if commit.variant == latest.variant for part in commit.parts]
-    return MissingStage(name, read_base32(latest.variant), frozenset(part.table for part in variant_parts) - {Outcome.table})
+    latest_commit = max(stage_commits, key=recency)
+    variant_parts = [part for commit in stage_commits if commit.variant == latest_commit.variant for part in commit.parts]
+    return MissingStage(
+        stage_name, read_base32(latest_commit.variant), frozenset(part.table for part in variant_parts) - {Outcome.table}
+    )
 
 
 def _agrees(commit: Commit, settings: Mapping[str, Any]) -> bool:

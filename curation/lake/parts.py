@@ -74,33 +74,37 @@ class Part:
     def extent(self) -> Extent:
         return Extent(self.rows, self.low, self.high)
 
-    def path(self, lake: Path) -> Path:
-        return lake / self.table / self.name
+    def path(self, lake_folder: Path) -> Path:
+        return lake_folder / self.table / self.name
 
-    def check_size(self, lake: Path) -> None:
+    def check_size(self, lake_folder: Path) -> None:
         """Check that the file exists with its size: cheap, at every opening; catches missing and truncated parts."""
-        path = self.path(lake)
-        size_bytes = path.stat().st_size if path.is_file() else None
+        part_path = self.path(lake_folder)
+        size_bytes = part_path.stat().st_size if part_path.is_file() else None
         if size_bytes != self.size_bytes:
-            state = "is missing" if size_bytes is None else f"has {size_bytes} bytes"
-            raise self._damage(lake, f"the part {state}; its commit says {self.size_bytes}")
+            size_fault = "is missing" if size_bytes is None else f"has {size_bytes} bytes"
+            raise self._damage(lake_folder, f"the part {size_fault}; its commit says {self.size_bytes}")
 
-    def check_bytes(self, lake: Path) -> None:
+    def check_bytes(self, lake_folder: Path) -> None:
         """Check the sha256 of the file: all of it is read, once a process as long as the file stays as it is."""
-        path = self.path(lake)
-        with disk_errors(path):
-            sha256 = known_sha256(path)
-        if sha256 != self.sha256:
-            raise self._damage(lake, f"the part was changed: its sha256 is {sha256}; its commit says {self.sha256}")
+        part_path = self.path(lake_folder)
+        with disk_errors(part_path):
+            actual_sha256 = known_sha256(part_path)
+        if actual_sha256 != self.sha256:
+            raise self._damage(
+                lake_folder, f"the part was changed: its sha256 is {actual_sha256}; its commit says {self.sha256}"
+            )
 
-    def _damage(self, lake: Path, message: str) -> LakeError:
+    def _damage(self, lake_folder: Path, message: str) -> LakeError:
         """The error of a part that is not as its commit says."""
         naming_commits = [
-            str(path.relative_to(lake.parent)) for path in sorted(lake.glob("commits/*/*.json")) if self._is_named_in(path)
+            str(commit_path.relative_to(lake_folder.parent))
+            for commit_path in sorted(lake_folder.glob("commits/*/*.json"))
+            if self._is_named_in(commit_path)
         ]
         commit_names = " and ".join(naming_commits) or "the commit file that names it"
         hint = f"restore the file from a backup; or delete {commit_names}, and its batch will be done again"
-        return LakeError(message, where=str(self.path(lake)), hint=hint)
+        return LakeError(message, where=str(self.path(lake_folder)), hint=hint)
 
     def _is_named_in(self, commit_path: Path) -> bool:
         with disk_errors(commit_path):
@@ -112,51 +116,53 @@ def id_column(table: str) -> str:
     return "input" if table == Outcome.table else "id"
 
 
-def write_part(lake: Path, table: str, name: str, tables: Iterable[pa.Table]) -> Part | None:
+def write_part(lake_folder: Path, table_name: str, file_name: str, row_chunks: Iterable[pa.Table]) -> Part | None:
     """Stream tables into one part, in row groups of one size whatever the sizes of the tables. None if there are no rows."""
     # combined, else pages would end where pieces did
-    row_group_tables = (table.combine_chunks() for table in regrouped(tables, ROW_GROUP))
+    row_group_tables = (table.combine_chunks() for table in regrouped(row_chunks, ROW_GROUP))
     first_chunk = next(row_group_tables, None)
     if first_chunk is None:
         return None
-    string_columns = [field.name for field in first_chunk.schema if pa.types.is_string(field.type)]
-    path, extent = lake / table / name, Extent()
-    with writing(path) as file:
+    string_columns = [schema_field.name for schema_field in first_chunk.schema if pa.types.is_string(schema_field.type)]
+    part_path, ids_extent = lake_folder / table_name / file_name, Extent()
+    with writing(part_path) as part_file:
         # a dictionary of ids would only be built to be thrown away; the stubs think that it is a bool
         parquet_writer = pq.ParquetWriter(
-            pa.PythonFile(file, "w"), first_chunk.schema, compression="zstd", use_dictionary=cast("bool", string_columns)
+            pa.PythonFile(part_file, "w"), first_chunk.schema, compression="zstd", use_dictionary=cast("bool", string_columns)
         )
         with parquet_writer:
             for row_group_table in itertools.chain([first_chunk], row_group_tables):
                 parquet_writer.write_table(row_group_table, row_group_size=ROW_GROUP)
-                extent += Extent.of(row_group_table.column(id_column(table)))
-    return Part(table, name, extent.count, file.size_bytes, file.sha256, extent.low, extent.high)
+                ids_extent += Extent.of(row_group_table.column(id_column(table_name)))
+    return Part(
+        table_name, file_name, ids_extent.count, part_file.size_bytes, part_file.sha256, ids_extent.low, ids_extent.high
+    )
 
 
-def read_part(lake: Path, part: Part) -> Iterator[pa.Table]:
+def read_part(lake_folder: Path, part: Part) -> Iterator[pa.Table]:
     """A part's rows a row group at a time, with the columns of today, after its bytes were checked."""
-    part.check_bytes(lake)
+    part.check_bytes(lake_folder)
     record = TABLES.get(part.table)
-    with pq.ParquetFile(part.path(lake)) as file:
-        for row_group_index in range(file.num_row_groups):
-            group_rows = file.read_row_group(row_group_index)
+    with pq.ParquetFile(part.path(lake_folder)) as parquet_file:
+        for row_group_index in range(parquet_file.num_row_groups):
+            group_rows = parquet_file.read_row_group(row_group_index)
             yield completed(record, group_rows) if record else group_rows
 
 
-def check_parts(lake: Path, parts: Sequence[Part]) -> None:
+def check_parts(lake_folder: Path, parts: Sequence[Part]) -> None:
     """Hash parts, several at a time: a core does half a gigabyte to two a second."""
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as thread_pool:
-        for check_future in [thread_pool.submit(part.check_bytes, lake) for part in parts]:
+        for check_future in [thread_pool.submit(part.check_bytes, lake_folder) for part in parts]:
             check_future.result()
 
 
 @contextmanager
-def naming_damaged_part(lake: Path, parts: Sequence[Part]) -> Generator[None]:
+def naming_damaged_part(lake_folder: Path, parts: Sequence[Part]) -> Generator[None]:
     """A context for reads of parts that were not hashed before: where one can't be read, the error names the changed part."""
     try:
         yield
     except duckdb.InterruptException:
         raise
     except (OSError, pa.ArrowException, duckdb.Error):
-        check_parts(lake, parts)
+        check_parts(lake_folder, parts)
         raise

@@ -26,29 +26,31 @@ class ReadersView(LakeView):
         lake: Lake,
         stages: Sequence[AnyStage],
         pilots: Sequence[Id],
-        scanned: Mapping[str, pa.Table] | None = None,
+        scanned_tables: Mapping[str, pa.Table] | None = None,
     ) -> None:
         """`pilots` holds the last video of each pilot, the largest pilot first."""
-        super().__init__(lake, stages, scanned=scanned)
+        super().__init__(lake, stages, scanned_tables=scanned_tables)
         self._lake, self._pilots = lake, pilots
 
     def variant(self, stage: AnyStage) -> Id:
         is_known = stage.name in self._variants
         variant = super().variant(stage)
         if not is_known and isinstance(stage, Collective) and not self._lake.of(stage.name, variant):
-            pilot_variants = (view.variant(stage) for view in self._pilot_views)
-            variant = next((pilot for pilot in pilot_variants if self._lake.of(stage.name, pilot)), variant)
+            pilot_variants = (pilot_view.variant(stage) for pilot_view in self._pilot_views)
+            variant = next(
+                (pilot_variant for pilot_variant in pilot_variants if self._lake.of(stage.name, pilot_variant)), variant
+            )
             self._variants[stage.name] = variant
         return variant
 
     def passing_share(self, gate: AnyStage) -> float:
         """The share of its inputs that a gate let through so far; all of them where nothing is known."""
         assert isinstance(gate, Gate)
-        settled = sum(commit.inputs for commit in self._commits(gate))
-        if not settled:
+        settled_inputs = sum(commit.inputs for commit in self._commits(gate))
+        if not settled_inputs:
             return 1.0
-        passing = f"SELECT count(*) AS passed FROM ({gate.passing(self._made_by(gate, gate.makes[0]).sql)})"
-        return self.table(passing).column("passed")[0].as_py() / settled
+        passed_count_sql = f"SELECT count(*) AS passed FROM ({gate.passing(self._made_by(gate, gate.makes[0]).sql)})"
+        return self.table(passed_count_sql).column("passed")[0].as_py() / settled_inputs
 
     @cached_property
     def _pilot_views(self) -> list[LakeView]:

@@ -28,28 +28,32 @@ class Recall(Generic[R]):
         self._record, lake_folder = record, lake.workspace.lake
         parts = [part for commit in lake.commits.values() for part in commit.of(record.table)]
         check_parts(lake_folder, parts)
-        self._parts = [(*_bounds(path, record.video_column), path) for path in sorted(part.path(lake_folder) for part in parts)]
+        self._parts = [
+            (*_bounds(part_path, record.video_column), part_path)
+            for part_path in sorted(part.path(lake_folder) for part in parts)
+        ]
         self._read = lru_cache(PARTS_IN_MEMORY)(pq.read_table)
 
     def of(self, video: Id) -> list[R]:
         """All rows about a video, from older and newer recipes alike."""
         video_value = pa.scalar(video, pa.binary(ID_BYTES))
-        rows: list[R] = []
-        for first_video, last_video, path in self._parts:
+        video_rows: list[R] = []
+        for first_video, last_video, part_path in self._parts:
             if first_video <= video <= last_video:
-                part_table = self._read(path)
-                rows += from_arrow(
+                part_table = self._read(part_path)
+                video_rows += from_arrow(
                     self._record, part_table.filter(pc.equal(part_table.column(self._record.video_column), video_value))
                 )
-        return rows
+        return video_rows
 
 
-def _bounds(path: Path, video_column: str) -> tuple[Id, Id]:
+def _bounds(part_path: Path, video_column: str) -> tuple[Id, Id]:
     """The first and the last video of a part, from its footer."""
-    metadata = pq.read_metadata(path)
-    column_index = metadata.schema.names.index(video_column)
+    parquet_metadata = pq.read_metadata(part_path)
+    column_index = parquet_metadata.schema.names.index(video_column)
     statistics_by_group = [
-        metadata.row_group(group_index).column(column_index).statistics for group_index in range(metadata.num_row_groups)
+        parquet_metadata.row_group(group_index).column(column_index).statistics
+        for group_index in range(parquet_metadata.num_row_groups)
     ]
     bound_ids = [
         cast("Id", bound_id)

@@ -20,8 +20,8 @@ SEVERAL = "videos"
 class Removal:
     """A rule for the rows that go: those whose `column` of a table holds one of `values`. `name` tells removals apart."""
 
-    def __init__(self, name: str, column: Callable[[str], str | None], values: pa.Array[Any]) -> None:
-        self._name, self._column, self._values = name, column, values
+    def __init__(self, name: str, column_of_table: Callable[[str], str | None], values: pa.Array[Any]) -> None:
+        self._name, self._column, self._values = name, column_of_table, values
 
     def apply(self, lake: Lake, commit: Commit) -> int:
         """Replace a commit by one without these rows, if it has any; how many there were."""
@@ -45,7 +45,7 @@ class Removal:
 
     def present_values(self, lake: Lake, commit: Commit) -> set[Any]:
         """Which of the values a commit has rows of."""
-        return {value for part in commit.parts for value in self._present_values(lake, part)}
+        return {present_value for part in commit.parts for present_value in self._present_values(lake, part)}
 
     def _count(self, lake: Lake, part: Part) -> int:
         deciding_column = self._cells(lake, part)
@@ -64,10 +64,10 @@ class Removal:
         if column_name is None:
             return None
         # one column only, and unhashed: this is asked of every part whenever a run starts on a workspace with takedowns
-        path = part.path(lake.workspace.lake)
+        part_path = part.path(lake.workspace.lake)
         with naming_damaged_part(lake.workspace.lake, [part]):
-            column_name = SEVERAL if SEVERAL in pq.read_schema(path).names else column_name
-            return pq.read_table(path, columns=[column_name]).column(column_name)
+            column_name = SEVERAL if SEVERAL in pq.read_schema(part_path).names else column_name
+            return pq.read_table(part_path, columns=[column_name]).column(column_name)
 
     def _remaining_tables(self, lake: Lake, part: Part) -> Iterator[pa.Table]:
         column_name = self._column(part.table)

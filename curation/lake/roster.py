@@ -60,10 +60,14 @@ def _edition(workspace: WorkspaceFolder, stage: Stage[Item, Record]) -> Id:
 
 
 def _chunks(workspace: WorkspaceFolder, stage: Stage[Item, Record]) -> Iterator[pa.RecordBatch]:
-    forgotten, video_column = forgotten_videos(workspace), stage.reads.video_column
-    records = (record for record in _root(stage).scan(workspace) if getattr(record, video_column) not in forgotten)
-    for chunk in batched(records, CHUNK):
-        yield to_arrow(stage.reads, chunk)
+    forgotten_ids, video_column = forgotten_videos(workspace), stage.reads.video_column
+    scanned_records = (
+        scanned_record
+        for scanned_record in _root(stage).scan(workspace)
+        if getattr(scanned_record, video_column) not in forgotten_ids
+    )
+    for record_chunk in batched(scanned_records, CHUNK):
+        yield to_arrow(stage.reads, record_chunk)
 
 
 def _as_table(batch: pa.RecordBatch) -> pa.Table:

@@ -47,5 +47,5 @@ class Spool:
         self._writers[table_name].close()
         self._files[table_name].seek(0)
         with pa.ipc.open_stream(self._files[table_name]) as stream_reader:
-            for batch in stream_reader:
-                yield pa.Table.from_batches([batch])
+            for row_batch in stream_reader:
+                yield pa.Table.from_batches([row_batch])

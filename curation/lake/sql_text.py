@@ -31,20 +31,20 @@ def quoted_path(path: object) -> str:
 
 
 def without_wildcards(path: object) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(path))
+    return "".join(f"[{path_char}]" if path_char in "*?[" else path_char for path_char in str(path))
 
 
 def empty_sql(columns: pa.Schema) -> str:
     """SQL of no rows with these columns."""
-    typed = ", ".join(f'NULL::{_type_sql(field.type)} AS "{field.name}"' for field in columns)
-    return f"SELECT * FROM (SELECT {typed}) WHERE false"
+    typed_nulls = ", ".join(f'NULL::{_type_sql(field.type)} AS "{field.name}"' for field in columns)
+    return f"SELECT * FROM (SELECT {typed_nulls}) WHERE false"
 
 
-def _type_sql(arrow: pa.DataType) -> str:
+def _type_sql(arrow_type: pa.DataType) -> str:
     """DuckDB's name of a column's type: the types are those that `columns.column` gives."""
-    if pa.types.is_list(arrow):
-        return f"{_type_sql(arrow.value_type)}[]"
-    if pa.types.is_struct(arrow):
-        typed = ", ".join(f'"{field.name}" {_type_sql(field.type)}' for field in arrow)
-        return f"STRUCT({typed})"
-    return "BLOB" if pa.types.is_fixed_size_binary(arrow) else SCALARS[arrow]
+    if pa.types.is_list(arrow_type):
+        return f"{_type_sql(arrow_type.value_type)}[]"
+    if pa.types.is_struct(arrow_type):
+        typed_fields = ", ".join(f'"{field.name}" {_type_sql(field.type)}' for field in arrow_type)
+        return f"STRUCT({typed_fields})"
+    return "BLOB" if pa.types.is_fixed_size_binary(arrow_type) else SCALARS[arrow_type]

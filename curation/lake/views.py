@@ -75,14 +75,14 @@ class LakeView:
         lake: Lake,
         stages: Sequence[AnyStage],
         *,
-        scanned: Mapping[str, pa.Table] | None = None,
+        scanned_tables: Mapping[str, pa.Table] | None = None,
         last_video: Id | None = None,
     ) -> None:
-        """`scanned` are lists of root stages that replace the published ones: what a plan would work on.
+        """`scanned_tables` are lists of root stages that replace the published ones: what a plan would work on.
 
         `last_video` is the last one of a pilot: what is about later ones isn't current in this view, at any stage.
         """
-        self.stages, self._scanned, self._last_video = tuple(stages), scanned or {}, last_video
+        self.stages, self._scanned, self._last_video = tuple(stages), scanned_tables or {}, last_video
         self._folder = lake.workspace.lake
         self.commits = tuple(lake.commits.values())
         self._by_variant: defaultdict[tuple[str, str], list[Commit]] = defaultdict(list)
@@ -122,9 +122,9 @@ class LakeView:
     def _hash_parts_of(self, sql: str) -> None:
         """Hash the parts that SQL names."""
         if sql not in self._checked_sql:
-            unhashed = sorted(set(PART.findall(sql)) - self._hashed_parts)
-            check_parts(self._folder, [self._by_name[name] for name in unhashed])
-            self._hashed_parts.update(unhashed)
+            unhashed_parts = sorted(set(PART.findall(sql)) - self._hashed_parts)
+            check_parts(self._folder, [self._by_name[table_and_name] for table_and_name in unhashed_parts])
+            self._hashed_parts.update(unhashed_parts)
             self._checked_sql.add(sql)
 
     @cached_property
@@ -145,23 +145,23 @@ class LakeView:
     def files(self) -> list[str]:
         """Every part that counts, as SQL of this view names it."""
         part_paths = (part.path(self._folder) for commit in self.commits for part in commit.parts)
-        return sorted({name for path in part_paths for name in (str(path), without_wildcards(path))})
+        return sorted({name for part_path in part_paths for name in (str(part_path), without_wildcards(part_path))})
 
     def in_memory_tables(self) -> dict[str, pa.Table]:
         """The tables that SQL of this view names and whose rows lie in no part."""
-        names = self._rows("SELECT table_name FROM duckdb_tables() WHERE schema_name = $held ORDER BY 1", {"held": HELD})
-        return {table: self.table(f"SELECT * FROM {HELD}.{table}") for (table,) in names}
+        table_names = self._rows("SELECT table_name FROM duckdb_tables() WHERE schema_name = $held ORDER BY 1", {"held": HELD})
+        return {table_name: self.table(f"SELECT * FROM {HELD}.{table_name}") for (table_name,) in table_names}
 
     def inputs(self, stage: AnyStage) -> RowSet:
         """The inputs of a stage: what the stages before it made, unless they are listed."""
         if stage.name not in self._inputs:
             is_listed = isinstance(stage, (Root, MissingStage))
-            self._inputs[stage.name] = self._listed(stage) if is_listed else self.rows(stage.reads, before=stage)
+            self._inputs[stage.name] = self._listed(stage) if is_listed else self.rows(stage.reads, before_stage=stage)
         return self._inputs[stage.name]
 
-    def rows(self, record: type[Record], before: AnyStage | None = None, *, gated: bool = True) -> RowSet:
+    def rows(self, record: type[Record], before_stage: AnyStage | None = None, *, gated: bool = True) -> RowSet:
         """The current rows of a table that the stages before one made, or all stages; those that gates let through, or all."""
-        stage_count = self.stages.index(before) if before is not None else len(self.stages)
+        stage_count = self.stages.index(before_stage) if before_stage is not None else len(self.stages)
         makers = [stage for stage in self.stages[:stage_count] if record in stage.makes]
         maker_rows = [self._made_by(stage, record) for stage in makers]
         if gated:
@@ -196,10 +196,10 @@ class LakeView:
 
     def _passing_sql(self, sql: str, gates: Sequence[tuple[AnyStage, str]]) -> str:
         """SQL of the rows whose column names what a gate lets through, for each of these gates and columns."""
-        for gate, column in gates:
+        for gate, id_column in gates:
             assert isinstance(gate, Gate)
-            ids = gate.passing(self._made_by(gate, gate.makes[0]).sql)
-            sql = f"SELECT r.* FROM ({sql}) r SEMI JOIN ({ids}) g ON r.{column} = g.id"
+            passing_ids_sql = gate.passing(self._made_by(gate, gate.makes[0]).sql)
+            sql = f"SELECT r.* FROM ({sql}) r SEMI JOIN ({passing_ids_sql}) g ON r.{id_column} = g.id"
         return sql
 
     def repeated(self, stage: AnyStage) -> str | None:
@@ -209,8 +209,8 @@ class LakeView:
             in_range = range_condition(record.video_column)
             duplicates_sql = f"SELECT id FROM ({row_set.sql}) WHERE {in_range} GROUP BY id HAVING count(*) > 1 LIMIT 1"
             for bounds in ALL.ranges(1 + sum(part.rows for part in row_set.parts) // RANGE_ROWS):
-                if duplicates := self._rows(duplicates_sql, bounds):
-                    return show(record.kind, duplicates[0][0])
+                if duplicate_rows := self._rows(duplicates_sql, bounds):
+                    return show(record.kind, duplicate_rows[0][0])
         return None
 
     def outcomes(self, stage: AnyStage) -> str:
@@ -352,8 +352,8 @@ class LakeView:
     def _commits(self, stage: AnyStage) -> list[Commit]:
         return self._by_variant[stage.name, base32(self.variant(stage))]
 
-    def _parts(self, stage: AnyStage, table: str) -> tuple[Part, ...]:
-        return tuple(part for commit in self._commits(stage) for part in commit.of(table))
+    def _parts(self, stage: AnyStage, table_name: str) -> tuple[Part, ...]:
+        return tuple(part for commit in self._commits(stage) for part in commit.of(table_name))
 
     def _is_complete(self, stage: AnyStage) -> bool:
         """The stage's outcomes are exactly its current inputs: nothing is pending and nothing is left over."""
@@ -370,10 +370,10 @@ class LakeView:
         return self._unique_parts[parts_key]
 
     def _collective_variant(self, stage: Collective[Item, Record]) -> Id:
-        read_row_sets = [self.rows(record, before=stage) for record in (stage.reads, *stage.also_reads)]
+        read_row_sets = [self.rows(record, before_stage=stage) for record in (stage.reads, *stage.also_reads)]
         extents = [self.extent(row_set) for row_set in read_row_sets]
-        summary = [[rows.record.table, e.count, e.low, e.high] for rows, e in zip(read_row_sets, extents, strict=True)]
-        return digest("set", [stage.variant, summary])
+        input_sums = [[rows.record.table, e.count, e.low, e.high] for rows, e in zip(read_row_sets, extents, strict=True)]
+        return digest("set", [stage.variant, input_sums])
 
     def _listed(self, stage: AnyStage) -> RowSet:
         """Inputs that no stage made: a root's roster; of a missing stage, all that it settled."""
@@ -382,8 +382,8 @@ class LakeView:
             return RowSet(f"SELECT input AS id, video FROM ({self._files_sql(schema(Outcome), parts)})", Record, parts, True)
         if stage.name in self._scanned:
             return RowSet(self._in_memory_sql(f"scanned_{stage.name}", self._scanned[stage.name]), stage.reads, (), False)
-        commit = next((c for c in self.commits if c.stage == stage.name and c.kind == "roster"), None)
-        parts = commit.of(stage.reads.table) if commit else ()
+        roster = next((c for c in self.commits if c.stage == stage.name and c.kind == "roster"), None)
+        parts = roster.of(stage.reads.table) if roster else ()
         files_sql = self._files_sql(schema(stage.reads), parts, stage.reads)
         if self._last_video is None:
             return RowSet(files_sql, stage.reads, parts, is_whole=True)
@@ -403,17 +403,17 @@ class LakeView:
     def _files_sql(self, columns: pa.Schema, parts: Sequence[Part], record: type[Record] | None = None) -> str:
         if not parts:
             return empty_sql(columns)
-        expressions = {column: f'"{column}"' for column in columns.names}
+        expression_of = {column: f'"{column}"' for column in columns.names}
         file_list_sql = f"[{', '.join(quoted_path(part.path(self._folder)) for part in parts)}], hive_partitioning = false"
         later_defaults = default_row(record) if record else pa.table({})
         if not later_defaults.num_columns:
-            return f"SELECT {', '.join(expressions.values())} FROM read_parquet({file_list_sql})"
+            return f"SELECT {', '.join(expression_of.values())} FROM read_parquet({file_list_sql})"
         # parts of earlier formats lack these columns: their rows have the defaults
         defaults_sql = self._in_memory_sql(f"defaults_{digest('schema', columns.to_string()).hex()}", later_defaults)
         for column in later_defaults.column_names:
-            expressions[column] = f'coalesce("{column}", (SELECT "{column}" FROM ({defaults_sql}))) AS "{column}"'
+            expression_of[column] = f'coalesce("{column}", (SELECT "{column}" FROM ({defaults_sql}))) AS "{column}"'
         stored_rows_sql = f"SELECT * FROM read_parquet({file_list_sql}, union_by_name = true)"
-        return f"SELECT {', '.join(expressions.values())} FROM ({stored_rows_sql} UNION ALL BY NAME {empty_sql(columns)})"
+        return f"SELECT {', '.join(expression_of.values())} FROM ({stored_rows_sql} UNION ALL BY NAME {empty_sql(columns)})"
 
     def _in_memory_sql(self, name: str, rows: pa.Table) -> str:
         """SQL of rows that lie in no part. They get a table, since what is merely registered is unknown to other cursors."""

@@ -37,7 +37,7 @@ class WorkBatch:
     videos: list[Id]
 
     def keys(self) -> list[Key]:
-        return [Key(input_id, video) for input_id, video in zip(self.inputs, self.videos, strict=True)]
+        return [Key(input_id, video_id) for input_id, video_id in zip(self.inputs, self.videos, strict=True)]
 
 
 def pending_batches(view: LakeView, stage: AnyStage, share: Share = ALL) -> Iterator[WorkBatch]:
@@ -66,8 +66,10 @@ def _by_video(view: LakeView, stage: AnyStage, share: Share) -> Iterator[WorkBat
                 batch_start = video_end
 
 
-def _batch(stage: AnyStage, table: pa.Table) -> WorkBatch:
-    return WorkBatch(table.select(schema(stage.item).names), id_list(table.column(INPUT)), id_list(table.column(VIDEO)))
+def _batch(stage: AnyStage, input_table: pa.Table) -> WorkBatch:
+    return WorkBatch(
+        input_table.select(schema(stage.item).names), id_list(input_table.column(INPUT)), id_list(input_table.column(VIDEO))
+    )
 
 
 def _pending_ranges(view: LakeView, stage: AnyStage, share: Share) -> Iterator[pa.Table]:
@@ -77,8 +79,8 @@ def _pending_ranges(view: LakeView, stage: AnyStage, share: Share) -> Iterator[p
     stored_bytes = sum(part.size_bytes for part in input_row_set.parts)
     range_count = max(1, sum(part.rows for part in input_row_set.parts) // RANGE_ROWS, stored_bytes // RANGE_BYTES)
     items_sql = f"SELECT * FROM ({_items_sql(view, stage)}) ORDER BY {VIDEO}, {INPUT}"
-    for bounds in share.ranges(range_count):
-        pending_table = view.table(items_sql, bounds)
+    for id_bounds in share.ranges(range_count):
+        pending_table = view.table(items_sql, id_bounds)
         if pending_table.num_rows:
             yield _distinct_inputs(pending_table.select(column_names))
 
@@ -90,7 +92,7 @@ def _items_sql(view: LakeView, stage: AnyStage) -> str:
         return f"SELECT *, {key_columns} FROM ({view.pending(stage)}) i"
     input_column, *_ = schema(stage.item).names
     column_sqls = [f"{_struct_sql('i', stage.reads)} AS {input_column}"]
-    column_sqls += [f"{_struct_sql(joined_name, record)} AS {joined_name}" for joined_name, record in stage.beside.items()]
+    column_sqls += [f"{_struct_sql(name, record)} AS {name}" for name, record in stage.beside.items()]
     join_sqls = [
         f"{_join_kind(view, stage, record)} ({_joined_rows_sql(view, stage, name, record)}) {name} ON {name}.id = i.{name}"
         for name, record in stage.beside.items()
@@ -98,10 +100,10 @@ def _items_sql(view: LakeView, stage: AnyStage) -> str:
     return f"SELECT {key_columns}, {', '.join(column_sqls)} FROM ({view.pending(stage)}) i {' '.join(join_sqls)}"
 
 
-def _joined_rows_sql(view: LakeView, stage: AnyStage, name: str, record: type[Record]) -> str:
+def _joined_rows_sql(view: LakeView, stage: AnyStage, joined_name: str, record: type[Record]) -> str:
     """SQL of the rows that may stand beside an input: those about the same videos, or all where it may be about another."""
-    joined_sql = view.rows(record, before=stage).sql
-    if issubclass(stage.item, Joined) and name in stage.item.elsewhere:
+    joined_sql = view.rows(record, before_stage=stage).sql
+    if issubclass(stage.item, Joined) and joined_name in stage.item.elsewhere:
         return joined_sql
     return f"SELECT * FROM ({joined_sql}) WHERE {range_condition(record.video_column)}"
 
@@ -113,13 +115,13 @@ def _join_kind(view: LakeView, stage: AnyStage, record: type[Record]) -> str:
 
 
 def _struct_sql(alias: str, record: type[Record]) -> str:
-    struct_fields = ", ".join(f'"{name}" := {alias}."{name}"' for name in schema(record).names)
+    struct_fields = ", ".join(f'"{column_name}" := {alias}."{column_name}"' for column_name in schema(record).names)
     return f"CASE WHEN {alias}.id IS NOT NULL THEN struct_pack({struct_fields}) END"
 
 
-def _distinct_inputs(table: pa.Table) -> pa.Table:
+def _distinct_inputs(joined_table: pa.Table) -> pa.Table:
     """The inputs, each once: the same content made from two rows is one input. Equal ids stand side by side."""
-    input_id_rows = id_matrix(table.column(INPUT))
+    input_id_rows = id_matrix(joined_table.column(INPUT))
     is_first = np.ones(len(input_id_rows), bool)
     is_first[1:] = (input_id_rows[1:] != input_id_rows[:-1]).any(axis=1)
-    return table if is_first.all() else table.filter(pa.array(is_first))
+    return joined_table if is_first.all() else joined_table.filter(pa.array(is_first))

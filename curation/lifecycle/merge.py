@@ -91,9 +91,9 @@ def merge(lake: Lake, source_workspace: WorkspaceFolder) -> MergeCounts:
 def _refuse_links(root: Path) -> None:
     """Refuse a workspace with links that lead out of it, with devices or with pipes: it may come from a stranger."""
     real_root = root.resolve()
-    for folder, folder_names, file_names in os.walk(root):
+    for walked_folder, folder_names, file_names in os.walk(root):
         for entry_name in (*folder_names, *file_names):
-            entry_path = Path(folder, entry_name)
+            entry_path = Path(walked_folder, entry_name)
             leads_out = entry_path.is_symlink() and not entry_path.resolve().is_relative_to(real_root)
             if leads_out or not (entry_path.is_file() or entry_path.is_dir() or entry_path.is_symlink()):
                 hint = "copy it with what its links lead to: cp -rL"
@@ -115,33 +115,35 @@ def _refuse_other_renditions(target: WorkspaceFolder, source: WorkspaceFolder) -
 
 def _take_over_takedowns(target: WorkspaceFolder, source: WorkspaceFolder) -> None:
     by_reason: defaultdict[str, list[Id]] = defaultdict(list)
-    for video, reason in takedowns(source):
-        by_reason[reason].append(video)
-    for reason, videos in by_reason.items():
-        takedown.write_takedown(target, videos, reason)
+    for video_id, takedown_reason in takedowns(source):
+        by_reason[takedown_reason].append(video_id)
+    for takedown_reason, video_ids in by_reason.items():
+        takedown.write_takedown(target, video_ids, takedown_reason)
 
 
 def _take_over_media(target: WorkspaceFolder, source: WorkspaceFolder, forgotten_ids: frozenset[Id]) -> int:
-    forgotten_names = {base32(video) for video in forgotten_ids}
+    forgotten_names = {base32(video_id) for video_id in forgotten_ids}
     copied_count = _copy_missing(target.media, source.media, "clips.json")
     # receipts last: each comes after the renditions that it describes
-    for path in sorted(source.media.glob("*/*"), key=lambda path: path.suffix == ".json"):
-        if path.name.partition(".")[0] not in forgotten_names:
-            copied_count += _copy_if_missing(path, target.media / path.relative_to(source.media))
+    for media_path in sorted(source.media.glob("*/*"), key=lambda candidate_path: candidate_path.suffix == ".json"):
+        if media_path.name.partition(".")[0] not in forgotten_names:
+            copied_count += _copy_if_missing(media_path, target.media / media_path.relative_to(source.media))
     return copied_count
 
 
 def _copy_missing(target_folder: Path, source_folder: Path, pattern: str) -> int:
-    return sum(_copy_if_missing(path, target_folder / path.name) for path in sorted(source_folder.glob(pattern)))
+    return sum(
+        _copy_if_missing(source_path, target_folder / source_path.name) for source_path in sorted(source_folder.glob(pattern))
+    )
 
 
-def _copy_if_missing(source: Path, target: Path) -> int:
+def _copy_if_missing(source_path: Path, target_path: Path) -> int:
     """Copy a file unless the target exists; the number of files copied."""
-    if target.exists() or source.name.endswith(TEMPORARY):
+    if target_path.exists() or source_path.name.endswith(TEMPORARY):
         return 0
-    with placing(target) as temporary_path, disk_errors(source):
-        shutil.copyfile(source, temporary_path)
-    sync_folder(target.parent)
+    with placing(target_path) as temporary_path, disk_errors(source_path):
+        shutil.copyfile(source_path, temporary_path)
+    sync_folder(target_path.parent)
     return 1
 
 
@@ -176,8 +178,8 @@ def _take_over_commits(lake: Lake, source_lake: Lake) -> tuple[int, int]:
 
 def _settled_inputs(lake: Lake, commit: Commit) -> Iterator[Id]:
     for part in commit.of(Outcome.table):
-        for table in read_part(lake.workspace.lake, part):
-            yield from id_list(table.column(id_column(Outcome.table)))
+        for outcome_table in read_part(lake.workspace.lake, part):
+            yield from id_list(outcome_table.column(id_column(Outcome.table)))
 
 
 def _copy_commit(lake: Lake, source_lake: Lake, commit: Commit) -> Commit:
@@ -196,9 +198,9 @@ def _publish_subset(lake: Lake, source_lake: Lake, commit: Commit, new_inputs: s
     """Publish the part of a commit that is about some of its inputs."""
     input_ids = pa.array(sorted(new_inputs), pa.binary(ID_BYTES))
 
-    def filtered(table: str) -> Iterator[pa.Table]:
-        input_column = id_column(table) if table == Outcome.table else MADE_FROM
-        for part in commit.of(table):
+    def filtered(table_name: str) -> Iterator[pa.Table]:
+        input_column = id_column(table_name) if table_name == Outcome.table else MADE_FROM
+        for part in commit.of(table_name):
             for part_rows in read_part(source_lake.workspace.lake, part):
                 yield part_rows.filter(pc.is_in(part_rows.column(input_column), input_ids))
 

@@ -112,18 +112,18 @@ def _with_videos(
     taken_down: TakenDown, videos: Sequence[Id], present_videos: Set[Id], earlier_reasons: Mapping[Id, str]
 ) -> TakenDown:
     """The counts, and which of the videos of this takedown were there, were not, and had been forgotten before it."""
-    new_videos = [video for video in videos if video not in earlier_reasons]
+    new_videos = [video_id for video_id in videos if video_id not in earlier_reasons]
     return replace(
         taken_down,
-        videos=sum(video in present_videos for video in new_videos),
-        absent=tuple(video for video in new_videos if video not in present_videos),
-        earlier={video: earlier_reasons[video] for video in videos if video in earlier_reasons},
+        videos=sum(video_id in present_videos for video_id in new_videos),
+        absent=tuple(video_id for video_id in new_videos if video_id not in present_videos),
+        earlier={video_id: earlier_reasons[video_id] for video_id in videos if video_id in earlier_reasons},
     )
 
 
 def _present_videos(lake: Lake, videos: Sequence[Id]) -> frozenset[Id]:
     """Those of the videos that are on the list, or that any row is about."""
-    listed_videos = {video.video for video in listed(lake.workspace).values()} & set(videos)
+    listed_videos = {listed_video.video for listed_video in listed(lake.workspace).values()} & set(videos)
     removal = _removal(frozenset(videos))
     return frozenset(listed_videos.union(*(removal.present_values(lake, commit) for commit in lake.commits.values())))
 
@@ -133,27 +133,32 @@ def _with_spliced(lake: Lake, videos: Sequence[Id]) -> list[Id]:
     affected_videos = set(videos)
     for commit in lake.commits.values():
         for part in commit.of(Spliced.table):
-            for table in read_part(lake.workspace.lake, part):
-                has_affected_part = pc.field("part").isin(pa.array(sorted(videos), pa.binary(ID_BYTES)))
-                affected_videos.update(id_list(table.filter(has_affected_part).column("video")))
+            for spliced_table in read_part(lake.workspace.lake, part):
+                affected_part_filter = pc.field("part").isin(pa.array(sorted(videos), pa.binary(ID_BYTES)))
+                affected_videos.update(id_list(spliced_table.filter(affected_part_filter).column("video")))
     return [*videos, *sorted(affected_videos - set(videos))]
 
 
 def write_takedown(workspace: WorkspaceFolder, videos: Sequence[Id], reason: str) -> None:
     """Write a takedown into `inputs/forgotten.jsonl`: those of these videos that had none before."""
-    path, forgotten = workspace.forgotten, forgotten_videos(workspace)
-    written_lines = path.read_bytes() if path.exists() else b""
-    if written_lines and not written_lines.endswith(b"\n"):
-        written_lines += b"\n"
-    new_lines = [{"video": show("video", video), "reason": reason} for video in videos if video not in forgotten]
-    write_bytes(path, written_lines + "".join(json.dumps(line) + "\n" for line in new_lines).encode("ascii"))
+    takedowns_path, already_forgotten = workspace.forgotten, forgotten_videos(workspace)
+    old_bytes = takedowns_path.read_bytes() if takedowns_path.exists() else b""
+    if old_bytes and not old_bytes.endswith(b"\n"):
+        old_bytes += b"\n"
+    new_entries = [
+        {"video": show("video", video_id), "reason": reason} for video_id in videos if video_id not in already_forgotten
+    ]
+    write_bytes(
+        takedowns_path,
+        old_bytes + "".join(json.dumps(takedown_entry) + "\n" for takedown_entry in new_entries).encode("ascii"),
+    )
 
 
 def videos_of(lake: Lake, source: str) -> list[Id]:
     """Every video that came from a source, under whichever recipe it came in, or is only written down so far."""
-    listed_videos = {video.video for video in listed(lake.workspace).values() if video.source == source}
+    listed_videos = {listed_video.video for listed_video in listed(lake.workspace).values() if listed_video.source == source}
     videos_of_source = listed_videos.union(
-        *(id_list(rows.filter(pc.field("source") == source).column("id")) for rows in _videos(lake))
+        *(id_list(video_table.filter(pc.field("source") == source).column("id")) for video_table in _videos(lake))
     )
     if not videos_of_source:
         hint = "dmforge audit --sql 'SELECT DISTINCT source FROM videos' lists the sources; nothing was removed"
@@ -161,11 +166,11 @@ def videos_of(lake: Lake, source: str) -> list[Id]:
     return sorted(videos_of_source)
 
 
-def videos_between(lake: Lake, low: Id, high: Id) -> list[Id]:
+def videos_between(lake: Lake, low_id: Id, high_id: Id) -> list[Id]:
     """Every video with an id from low to high, wherever it is known from."""
-    listed_videos = {video.video for video in listed(lake.workspace).values()}
-    all_videos = listed_videos.union(*(id_list(rows.column("id")) for rows in _videos(lake)))
-    return sorted(video for video in all_videos if low <= video <= high)
+    listed_videos = {listed_video.video for listed_video in listed(lake.workspace).values()}
+    all_videos = listed_videos.union(*(id_list(video_table.column("id")) for video_table in _videos(lake)))
+    return sorted(video_id for video_id in all_videos if low_id <= video_id <= high_id)
 
 
 def _videos(lake: Lake) -> Iterator[pa.Table]:
@@ -184,9 +189,9 @@ def forget(lake: Lake) -> TakenDown:
     review_line_count = forget_reviews(lake.workspace, forgotten_ids)
     attempt_line_count = forget_rounds(lake.workspace, forgotten_ids)
     media_files = _media_to_remove(lake, forgotten_ids)
-    for path in sorted(media_files):
-        with disk_errors(path):
-            path.unlink()
+    for media_path in sorted(media_files):
+        with disk_errors(media_path):
+            media_path.unlink()
     selection_count = remove_with(lake.workspace, forgotten_ids)
     removal = _removal(forgotten_ids)
     row_count = sum(removal.apply(lake, commit) for commit in list(lake.commits.values()))
@@ -218,10 +223,12 @@ def is_unfinished(lake: Lake) -> bool:
 def _media_to_remove(lake: Lake, videos: Set[Id]) -> set[Path]:
     """Media of these videos, and those that nothing names: a kill before their commit leaves them, and they may show what was
     taken down."""
-    known_videos = {video.video for video in listed(lake.workspace).values()}
-    known_names = set(map(base32, known_videos.union(*(id_list(rows.column("id")) for rows in _videos(lake)))))
+    known_videos = {listed_video.video for listed_video in listed(lake.workspace).values()}
+    known_names = set(map(base32, known_videos.union(*(id_list(video_table.column("id")) for video_table in _videos(lake)))))
     kept_names = known_names - set(map(base32, videos))
-    return {path for path in lake.workspace.media.glob("*/*") if path.name.partition(".")[0] not in kept_names}
+    return {
+        media_path for media_path in lake.workspace.media.glob("*/*") if media_path.name.partition(".")[0] not in kept_names
+    }
 
 
 def _removal(videos: frozenset[Id]) -> Removal:
@@ -229,5 +236,5 @@ def _removal(videos: frozenset[Id]) -> Removal:
     return Removal(f"forgetting {digest('videos', sorted_ids).hex()}", _video_column, pa.array(sorted_ids, pa.binary(ID_BYTES)))
 
 
-def _video_column(table: str) -> str:
-    return next((record.video_column for record in RECORDS if record.table == table), "video")
+def _video_column(table_name: str) -> str:
+    return next((record.video_column for record in RECORDS if record.table == table_name), "video")

@@ -86,8 +86,8 @@ def write_card(folder: Path, contents: CardContents) -> dict[str, str]:
 
 def _readme(contents: CardContents) -> str:
     manifest, tally = contents.manifest, contents.tally
-    template = Template((Path(__file__).parent / "card.md").read_text("utf-8"))
-    return template.substitute(
+    readme_template = Template((Path(__file__).parent / "card.md").read_text("utf-8"))
+    return readme_template.substitute(
         front_matter=_front_matter(contents),
         corpus=manifest.corpus,
         what=CORPUS_DESCRIPTIONS.get(manifest.corpus, DEFAULT_DESCRIPTION),
@@ -101,15 +101,15 @@ def _readme(contents: CardContents) -> str:
         windows=_count_table("who chose the window", tally.windows),
         funnel=_funnel(contents.view),
         sources=_sources(tally),
-        limits="\n".join(f"- {limit}" for limit in _limits(tally)),
+        limits="\n".join(f"- {limit_text}" for limit_text in _limits(tally)),
     )
 
 
 def _front_matter(contents: CardContents) -> str:
-    manifest, licences = contents.manifest, contents.tally.licences
-    licence_name = licences[0].lower() if len(licences) == 1 else ""
-    other_lines = ["license: other", f"license_name: {json.dumps(', '.join(licences))}"]
-    front_matter_lines = [f"license: {licence_name}"] if licence_name in HUB_LICENCES else other_lines
+    manifest, licence_counts = contents.manifest, contents.tally.licences
+    licence_name = licence_counts[0].lower() if len(licence_counts) == 1 else ""
+    other_licence_lines = ["license: other", f"license_name: {json.dumps(', '.join(licence_counts))}"]
+    front_matter_lines = [f"license: {licence_name}"] if licence_name in HUB_LICENCES else other_licence_lines
     size_category = next((size_name for upper_bound, size_name in SIZES if manifest.samples < upper_bound), "n>10M")
     front_matter_lines += [
         f"pretty_name: {json.dumps(manifest.corpus)}",
@@ -118,7 +118,7 @@ def _front_matter(contents: CardContents) -> str:
         "size_categories:", f"- {size_category}",
         "configs:", "- config_name: default", "  data_files:", "  - split: train", "    path: train-*.tar",
     ]  # fmt: skip
-    return "".join(f"{line}\n" for line in front_matter_lines)
+    return "".join(f"{yaml_line}\n" for yaml_line in front_matter_lines)
 
 
 def _funnel(view: View) -> str:
@@ -157,9 +157,9 @@ def _croissant(contents: CardContents) -> dict[str, Any]:
              "encodingFormat": "application/x-parquet"}  # fmt: skip
     shard_references = [{"@id": shard.name} for shard in manifest.shards]
     member_sets = [
-        {"@type": "cr:FileSet", "@id": suffix, "name": suffix, "containedIn": shard_references,
-         "includes": f"*.{suffix}", "encodingFormat": "application/json" if suffix == "json" else "video/mp4"}
-        for suffix in SUFFIXES
+        {"@type": "cr:FileSet", "@id": member_suffix, "name": member_suffix, "containedIn": shard_references,
+         "includes": f"*.{member_suffix}", "encodingFormat": "application/json" if member_suffix == "json" else "video/mp4"}
+        for member_suffix in SUFFIXES
     ]  # fmt: skip
     return {
         "@context": CONTEXT, "@type": "sc:Dataset", "name": manifest.corpus, "conformsTo": "http://mlcommons.org/croissant/1.0",
@@ -173,8 +173,8 @@ def _croissant(contents: CardContents) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _field(name: str, member: str, data_type: str) -> dict[str, Any]:
-    field_source = {"fileSet": {"@id": member}, "extract": {"fileProperty": "content"}}
+def _field(name: str, member_name: str, data_type: str) -> dict[str, Any]:
+    field_source = {"fileSet": {"@id": member_name}, "extract": {"fileProperty": "content"}}
     return {"@type": "cr:Field", "@id": f"videos/{name}", "name": name, "dataType": data_type, "source": field_source}
 
 
@@ -191,9 +191,9 @@ CONTEXT = {
 }  # fmt: skip
 
 
-def _count_table(name: str, samples_by_value: Counter[str]) -> str:
+def _count_table(column_title: str, samples_by_value: Counter[str]) -> str:
     sorted_counts = sorted(samples_by_value.items(), key=lambda value_and_count: (-value_and_count[1], value_and_count[0]))
-    return _table([name, "samples"], [[counted_value, count] for counted_value, count in sorted_counts])
+    return _table([column_title, "samples"], [[counted_value, sample_count] for counted_value, sample_count in sorted_counts])
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -63,22 +63,24 @@ class Pack(Collective[Sample, Packed]):
             yield from self._pack_corpus(SelectedSamples(view, str(corpus)), origin)
 
     def _pack_corpus(self, selected: SelectedSamples, origin: Origin) -> Iterator[StageResults]:
-        selection = digest("selection", [selected.corpus, self.config.semantic(), *selected.extents()])
-        with published(selection_folder(self._workspace, selected.corpus, selection)) as folder:
-            tally, shards = CardCounts(), list[Shard]()
-            index_rows = fill_shards(folder, self._entries(selected, tally), self.config.shard_mb << 20, shards)
+        selection_id = digest("selection", [selected.corpus, self.config.semantic(), *selected.extents()])
+        with published(selection_folder(self._workspace, selected.corpus, selection_id)) as unfinished_folder:
+            card_counts, shards = CardCounts(), list[Shard]()
+            index_rows = fill_shards(
+                unfinished_folder, self._entries(selected, card_counts), self.config.shard_mb << 20, shards
+            )
             with closing(index_rows):  # where the index can't be written: the open shard gives back its room with the folder
-                index_sha256 = write_index(folder / INDEX, index_rows)
+                index_sha256 = write_index(unfinished_folder / INDEX, index_rows)
             pack_settings = self.config.partial, self.config.clips.semantic()
-            manifest = Manifest(selected.corpus, base32(selection), *pack_settings, tuple(shards), {INDEX: index_sha256})
-            manifest.files.update(write_card(folder, CardContents(manifest, tally, selected.view)))
-            write_manifest(folder, manifest)
+            manifest = Manifest(selected.corpus, base32(selection_id), *pack_settings, tuple(shards), {INDEX: index_sha256})
+            manifest.files.update(write_card(unfinished_folder, CardContents(manifest, card_counts, selected.view)))
+            write_manifest(unfinished_folder, manifest)
         # shards hold videos in the order of their ids, so the counts say which video is in which shard
         video_index, shard_ends = -1, list(itertools.accumulate(shard_name.videos for shard_name in shards))
         last_video = b""
-        for samples in selected.samples():
+        for corpus_samples in selected.samples():
             sample_keys, sample_results = list[Key](), list[Made]()
-            for packed_sample in samples:
+            for packed_sample in corpus_samples:
                 video_index, last_video = video_index + (packed_sample.video != last_video), packed_sample.video
                 shard_name = shards[bisect_right(shard_ends, video_index)].name
                 video_key = base32(packed_sample.video)
@@ -86,7 +88,12 @@ class Pack(Collective[Sample, Packed]):
                     Made(
                         (
                             Packed(
-                                packed_sample.video, packed_sample.id, selected.corpus, base32(selection), shard_name, video_key
+                                packed_sample.video,
+                                packed_sample.id,
+                                selected.corpus,
+                                base32(selection_id),
+                                shard_name,
+                                video_key,
                             ),
                         )
                     )
@@ -95,8 +102,8 @@ class Pack(Collective[Sample, Packed]):
             yield settle(origin, sample_keys, sample_results, self.makes)
 
     def _entries(self, selected: SelectedSamples, tally: CardCounts) -> Iterator[ShardEntry]:
-        for samples, rows_of_samples in selected.samples_with_rows():
-            for video, video_samples in itertools.groupby(samples, lambda sample: sample.video):
+        for range_samples, rows_of_samples in selected.samples_with_rows():
+            for video, video_samples in itertools.groupby(range_samples, lambda sample: sample.video):
                 shard_entry = self._entry(
                     rows_of_samples.videos[video], [rows_of_samples.shard_sample(sample) for sample in video_samples]
                 )
@@ -123,27 +130,27 @@ class SelectedSamples:
     corpus: str
 
     def samples(self) -> Iterator[list[Sample]]:
-        for bounds in self._ranges():
-            yield self._samples(bounds)
+        for video_range in self._ranges():
+            yield self._samples(video_range)
 
     def samples_with_rows(self) -> Iterator[tuple[list[Sample], SampleRows]]:
         """The samples of each range with the rows that they refer to."""
-        for bounds in self._ranges():
+        for video_range in self._ranges():
             candidate_by_id, task_by_id, video_by_id = (
-                self._rows(record_class, bounds) for record_class in (Candidate, Task, Video)
+                self._rows(record_class, video_range) for record_class in (Candidate, Task, Video)
             )
-            yield self._samples(bounds), SampleRows(candidate_by_id, task_by_id, video_by_id)
+            yield self._samples(video_range), SampleRows(candidate_by_id, task_by_id, video_by_id)
 
     def extents(self) -> list[list[int]]:
         """Digest input of the corpus: count and bounds of the ids of its samples, and of their videos' provenances."""
         sample_extent, provenance_extent = Extent(), Extent()
-        for bounds in self._ranges():
+        for video_range in self._ranges():
             samples_sql = (
                 f"SELECT id, video FROM ({self.view.rows(Sample).sql}) WHERE {range_condition('video')} AND corpus = $corpus"
             )
             provenances_sql = f"SELECT id, video FROM ({self.view.rows(Provenance).sql}) WHERE {range_condition('video')}"
             ids_sql = f"SELECT p.id FROM ({provenances_sql}) p SEMI JOIN ({samples_sql}) s ON s.video = p.video"
-            query_values = {**bounds, "corpus": self.corpus}
+            query_values = {**video_range, "corpus": self.corpus}
             sample_extent += Extent.of(self.view.table(samples_sql, query_values).column("id"))
             provenance_extent += Extent.of(self.view.table(ids_sql, query_values).column("id"))
         return [[extent.count, extent.low, extent.high] for extent in (sample_extent, provenance_extent)]
@@ -182,7 +189,7 @@ def cost(clips: Clips, video: Video, sample: ShardSample) -> tuple[int, int]:
         if piece.text is not None:
             text_bytes += len(piece.text.encode())
             continue
-        plan, size = clips.shown(video, piece.look)
-        visual_tokens += clip_tokens(len(plan.times_s), size)
-        text_bytes += sum(len(stamp(time_s)) for time_s in patch_times(plan.times_s))
+        frame_plan, frame_size = clips.shown(video, piece.look)
+        visual_tokens += clip_tokens(len(frame_plan.times_s), frame_size)
+        text_bytes += sum(len(stamp(time_s)) for time_s in patch_times(frame_plan.times_s))
     return visual_tokens, text_bytes

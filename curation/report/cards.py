@@ -135,10 +135,10 @@ class Card:
         return [
             CardOption(
                 lettered_option,
-                _is_same_answer(option, self.task.answer, options),
-                bool(answer) and _is_same_answer(option, answer, options),
+                _is_same_answer(option_text, self.task.answer, options),
+                bool(answer) and _is_same_answer(option_text, answer, options),
             )
-            for lettered_option, option in zip(lettered(options), options, strict=False)
+            for lettered_option, option_text in zip(lettered(options), options, strict=False)
         ]
 
     @property
@@ -162,8 +162,8 @@ def cards(
 ) -> list[Card]:
     """The cards of some subjects, in their order; without pictures where `pictures` is None."""
     candidate_by_id = {
-        row.id: row
-        for row in _candidates(
+        candidate_row.id: candidate_row
+        for candidate_row in _candidates(
             connection, [card_subject.subject for card_subject in chosen if card_subject.subject_kind == "candidate"]
         )
     }
@@ -171,7 +171,7 @@ def cards(
         candidate_by_id[card_subject.subject].task if card_subject.subject in candidate_by_id else card_subject.subject
         for card_subject in chosen
     ]
-    task_by_id = {row.id: row for row in _tasks(connection, task_ids)}
+    task_by_id = {task_row.id: task_row for task_row in _tasks(connection, task_ids)}
     videos_by_id = {video_row.id: video_row for video_row in _films(connection, [task.video for task in task_by_id.values()])}
     verdicts_by_subject = _verdicts(connection, [*candidate_by_id, *task_by_id, *videos_by_id])
     samples_by_task = _samples(connection, list(task_by_id))
@@ -181,13 +181,15 @@ def cards(
         chosen_task, chosen_candidate = task_by_id.get(task_id), candidate_by_id.get(chosen_subject.subject)
         if chosen_task is None:  # its row went meanwhile
             continue
-        own_samples = [
-            s for s in samples_by_task[chosen_task.id] if s.candidate == (chosen_candidate.id if chosen_candidate else None)
+        subject_samples = [
+            sample
+            for sample in samples_by_task[chosen_task.id]
+            if sample.candidate == (chosen_candidate.id if chosen_candidate else None)
         ]
         video_row = videos_by_id.get(chosen_task.video)
         verdict_groups = [
-            verdicts_by_subject[id]
-            for id in (chosen_candidate.id if chosen_candidate else NO_SUBJECT, chosen_task.id, chosen_task.video)
+            verdicts_by_subject[subject_id]
+            for subject_id in (chosen_candidate.id if chosen_candidate else NO_SUBJECT, chosen_task.id, chosen_task.video)
         ]
         made_cards.append(
             _make_card(
@@ -195,7 +197,7 @@ def cards(
                 chosen_task,
                 chosen_candidate,
                 video_row,
-                own_samples,
+                subject_samples,
                 [verdict for verdict_group in verdict_groups for verdict in verdict_group],
                 pictures,
                 min_scores,
@@ -224,10 +226,15 @@ def _make_card(
         frame_strip = pictures.strip(video_row.id, video_row.duration_cs, marked_windows) if pictures else Strip()
     card_scores = sorted(
         (CardScore(verdict, min_scores.get(verdict.filter)) for verdict in verdicts),
-        key=lambda score: (not score.fails, score.verdict.filter, score.verdict.id),
+        key=lambda card_score: (not card_score.fails, card_score.verdict.filter, card_score.verdict.id),
     )
-    pieces = candidate.transcript.pieces if candidate else [Piece("runtime", None, target_look) for target_look in target_looks]
-    shown_pieces = tuple(_shown_piece(piece.author, piece.text, piece.look, video_row, pictures) for piece in pieces)
+    pieces_to_show = (
+        candidate.transcript.pieces if candidate else [Piece("runtime", None, target_look) for target_look in target_looks]
+    )
+    shown_pieces = tuple(
+        _shown_piece(piece_to_show.author, piece_to_show.text, piece_to_show.look, video_row, pictures)
+        for piece_to_show in pieces_to_show
+    )
     shard_places = tuple(shard_place_by_sample[sample.id] for sample in samples if sample.id in shard_place_by_sample)
     return Card(
         chosen, task, candidate, video_row, looks, frame_strip, shown_pieces, tuple(card_scores), tuple(samples), shard_places
@@ -248,26 +255,26 @@ def stretches(text: str) -> list[CardText]:
     """The stretches of a text: words, looks, other tags; of a very long text only the beginning."""
     if len(text) > MAX_TEXT_CHARS:
         return [*stretches(text[:MAX_TEXT_CHARS]), CardText("more", f" and {len(text) - MAX_TEXT_CHARS:,} characters more")]
-    found_stretches: list[CardText] = []
+    text_stretches: list[CardText] = []
     copied_until = 0
     for tag_match in re.finditer(f"(?P<look>{LOOK.pattern})|{TAG.pattern}", text, re.DOTALL):
-        if len(found_stretches) >= MAX_STRETCHES:
+        if len(text_stretches) >= MAX_STRETCHES:
             break
-        found_stretches += (
+        text_stretches += (
             [CardText("words", text[copied_until : tag_match.start()])] if tag_match.start() > copied_until else []
         )
-        found_stretches.append(CardText("look" if tag_match["look"] else "tag", tag_match.group()))
+        text_stretches.append(CardText("look" if tag_match["look"] else "tag", tag_match.group()))
         copied_until = tag_match.end()
-    return [*found_stretches, CardText("words", text[copied_until:])] if copied_until < len(text) else found_stretches
+    return [*text_stretches, CardText("words", text[copied_until:])] if copied_until < len(text) else text_stretches
 
 
 def _is_same_answer(option: str, answer: str, task_options: tuple[str, ...]) -> bool:
     return matches(answer, option, task_options)
 
 
-def _mark(role: Literal["gold", "look"], window: Window, duration_cs: int, label: str) -> TimelineMark:
+def _mark(role: Literal["gold", "look"], window: Window, duration_cs: int, mark_label: str) -> TimelineMark:
     start_share, end_share = (min(1.0, time_cs / duration_cs) for time_cs in (window.start_cs, window.end_cs))
-    return TimelineMark(role, round(start_share * 1000, 1), round(max(end_share - start_share, 0.004) * 1000, 1), label)
+    return TimelineMark(role, round(start_share * 1000, 1), round(max(end_share - start_share, 0.004) * 1000, 1), mark_label)
 
 
 def _look_label(look: Look) -> str:
@@ -298,7 +305,7 @@ def _verdicts(connection: duckdb.DuckDBPyConnection, ids: Sequence[Id]) -> defau
 def _samples(connection: duckdb.DuckDBPyConnection, task_ids: Sequence[Id]) -> defaultdict[Id, list[Sample]]:
     samples_by_task: defaultdict[Id, list[Sample]] = defaultdict(list)
     for sample in sorted(
-        from_arrow(Sample, _rows_about(connection, "samples", "task", task_ids)), key=lambda s: (s.corpus, s.id)
+        from_arrow(Sample, _rows_about(connection, "samples", "task", task_ids)), key=lambda sample: (sample.corpus, sample.id)
     ):
         samples_by_task[sample.task].append(sample)
     return samples_by_task

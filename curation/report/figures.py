@@ -97,21 +97,21 @@ def summary(connection: duckdb.DuckDBPyConnection) -> list[SummaryFigure]:
 def distributions(connection: duckdb.DuckDBPyConnection) -> list[BarChart]:
     """Distributions of what candidates look at, and of their kinds; empty ones are left out."""
     connection.execute(_LOOKED)
-    note = "candidates; the coloured part is kept"
+    legend = "candidates; the coloured part is kept"
     lengths = _classes(connection, "length_s", 1)
-    distributions = [
-        BarChart("Length of the window", f"{note}, by seconds that the first look spans", _bars_of_classes(lengths, 1)),
-        BarChart("Where the window begins", f"{note}, by the part of the video that has passed", _bars_by_tenth(connection)),
-        BarChart("Density", f"{note}, by frames per second of the first look", _bars_by(
+    charts = [
+        BarChart("Length of the window", f"{legend}, by seconds that the first look spans", _bars_of_classes(lengths, 1)),
+        BarChart("Where the window begins", f"{legend}, by the part of the video that has passed", _bars_by_tenth(connection)),
+        BarChart("Density", f"{legend}, by frames per second of the first look", _bars_by(
             connection, "CASE WHEN fps.den = 1 THEN CAST(fps.num AS VARCHAR) ELSE fps.num || '/' || fps.den END || ' fps'",
             "looked WHERE fps IS NOT NULL", "min(fps.num / fps.den)",
         )),
-        BarChart("Length of the video", f"{note}, by seconds", _bars_of_classes(_classes(connection, "duration_s", 15), 15)),
-        BarChart("Kind of question", note, _bars_by(connection, "kind", "looked WHERE kind IS NOT NULL")),
-        BarChart("Source of the question", note, _bars_by(connection, "source", "looked WHERE kind IS NOT NULL")),
-        BarChart("Who chose the window", note, _bars_by(connection, "window_source", "looked WHERE window_source <> ''")),
+        BarChart("Length of the video", f"{legend}, by seconds", _bars_of_classes(_classes(connection, "duration_s", 15), 15)),
+        BarChart("Kind of question", legend, _bars_by(connection, "kind", "looked WHERE kind IS NOT NULL")),
+        BarChart("Source of the question", legend, _bars_by(connection, "source", "looked WHERE kind IS NOT NULL")),
+        BarChart("Who chose the window", legend, _bars_by(connection, "window_source", "looked WHERE window_source <> ''")),
     ]  # fmt: skip
-    return [chart for chart in distributions if chart.bars]
+    return [chart for chart in charts if chart.bars]
 
 
 def scores(connection: duckdb.DuckDBPyConnection, min_scores: Mapping[str, float]) -> list[ScoreDistribution]:
@@ -144,8 +144,8 @@ def _bars_by(
 ) -> tuple[Bar, ...]:
     """The counts of rows by a label; beyond `MAX_BARS` the others are one bar."""
     sql = f"SELECT {label_sql} AS label, count_if(kept), count(*) FROM {rows_sql} GROUP BY label ORDER BY {order_sql}, label"
-    bars = [Bar(*bar_row) for bar_row in connection.execute(sql).fetchall()]
-    other_bars = bars[MAX_BARS:]
+    labelled_bars = [Bar(*bar_row) for bar_row in connection.execute(sql).fetchall()]
+    other_bars = labelled_bars[MAX_BARS:]
     bar_of_others = (
         [
             Bar(
@@ -157,7 +157,7 @@ def _bars_by(
         if other_bars
         else []
     )
-    return (*bars[:MAX_BARS], *bar_of_others)
+    return (*labelled_bars[:MAX_BARS], *bar_of_others)
 
 
 def _classes(connection: duckdb.DuckDBPyConnection, column: str, first_bound: int) -> list[tuple[int, int, int]]:
@@ -190,7 +190,8 @@ def _bars_by_tenth(connection: duckdb.DuckDBPyConnection) -> tuple[Bar, ...]:
         FROM looked WHERE begins IS NOT NULL GROUP BY 1 ORDER BY 1
     """
     counts_by_tenth = {
-        tenth: (kept_count, total_count) for tenth, kept_count, total_count in connection.execute(sql).fetchall()
+        duration_tenth: (kept_count, total_count)
+        for duration_tenth, kept_count, total_count in connection.execute(sql).fetchall()
     }
     tenth_labels = [*(f"{tenth_index * 10} to {tenth_index * 10 + 10} %" for tenth_index in range(10)), "behind its end"]
     tenth_indices = range(11 if 10 in counts_by_tenth else 10)

@@ -72,7 +72,7 @@ class FunnelDrawing:
 def funnel_stages(rows: Sequence[Sequence[object]], stages: Sequence[FunnelStage]) -> list[FunnelStage]:
     """Stages with their counts in the query `funnel`, whose rows are stage, status, reason, inputs, rows."""
     stage_by_name = {funnel_stage.name: funnel_stage for funnel_stage in stages}
-    for stage_cell, status, reason, inputs_cell, _ in rows:
+    for stage_cell, status, outcome_reason, inputs_cell, _ in rows:
         stage_name, input_count = str(stage_cell), int(str(inputs_cell))
         funnel_stage = stage_by_name[stage_name]
         if status == "inputs":
@@ -81,7 +81,7 @@ def funnel_stages(rows: Sequence[Sequence[object]], stages: Sequence[FunnelStage
             stage_by_name[stage_name] = replace(funnel_stage, made=input_count)
         else:
             stage_by_name[stage_name] = replace(
-                funnel_stage, losses=(*funnel_stage.losses, FunnelLoss(str(status), str(reason), input_count))
+                funnel_stage, losses=(*funnel_stage.losses, FunnelLoss(str(status), str(outcome_reason), input_count))
             )
     return list(stage_by_name.values())
 
@@ -93,8 +93,8 @@ def flow(stages: Sequence[FunnelStage], width_px: int, trunk_px: float) -> Funne
     stage_boxes: list[StageBox] = []
     top_y = 0.0
     for stage_index, funnel_stage in enumerate(shown_stages):
-        pixels_per_row, shown_losses = scale_by_table[funnel_stage.reads], _largest_losses(funnel_stage.losses)
-        fork_y, next_y = top_y + HEAD_HEIGHT, top_y + HEAD_HEIGHT + max(GAP, LINE_HEIGHT * len(shown_losses) + 6)
+        pixels_per_row, drawn_losses = scale_by_table[funnel_stage.reads], _largest_losses(funnel_stage.losses)
+        fork_y, next_y = top_y + HEAD_HEIGHT, top_y + HEAD_HEIGHT + max(GAP, LINE_HEIGHT * len(drawn_losses) + 6)
         input_width, made_width = (
             _drawn_width(funnel_stage.inputs * pixels_per_row),
             _drawn_width(funnel_stage.made * pixels_per_row),
@@ -108,7 +108,7 @@ def flow(stages: Sequence[FunnelStage], width_px: int, trunk_px: float) -> Funne
                 top_y,
                 top_y + HEAD_HEIGHT / 2 + 5,
                 outline,
-                _branches(shown_losses, funnel_stage.made * pixels_per_row, pixels_per_row, fork_y, trunk_px),
+                _branches(drawn_losses, funnel_stage.made * pixels_per_row, pixels_per_row, fork_y, trunk_px),
             )
         )
         top_y = next_y
@@ -123,9 +123,9 @@ def _scales(stages: Sequence[FunnelStage], trunk_px: float) -> dict[str, float]:
     width_by_table: dict[str, float] = {}
     for funnel_stage in stages:
         table_width = width_by_table.setdefault(funnel_stage.reads, trunk_px)
-        for table in funnel_stage.makes:
-            width_by_table.setdefault(table, table_width * funnel_stage.made / max_inputs[funnel_stage.reads])
-    return {table: width_by_table[table] / input_count for table, input_count in max_inputs.items()}
+        for made_table in funnel_stage.makes:
+            width_by_table.setdefault(made_table, table_width * funnel_stage.made / max_inputs[funnel_stage.reads])
+    return {table_name: width_by_table[table_name] / input_count for table_name, input_count in max_inputs.items()}
 
 
 def _largest_losses(losses: Sequence[FunnelLoss]) -> list[FunnelLoss]:
@@ -166,11 +166,9 @@ def _ribbon(top_width: float, top_y: float, bottom_width: float, bottom_y: float
 
 def _curve(fork_x: float, start_width: float, top_y: float, label_x: float, label_y: float, end_width: float) -> str:
     """The outline of a branch: from the fork to the right, where its label stands."""
-    upper_y, lower_y, right_x = label_y - end_width / 2, label_y + end_width / 2, fork_x + start_width
-    bend_x = (right_x + label_x) / 2
-    upper_edge = (
-        f"M{right_x:.1f} {top_y:.1f}C{right_x:.1f} {upper_y:.1f} {bend_x:.1f} {upper_y:.1f} {label_x:.1f} {upper_y:.1f}"
-    )
+    upper_y, lower_y, end_x = label_y - end_width / 2, label_y + end_width / 2, fork_x + start_width
+    bend_x = (end_x + label_x) / 2
+    upper_edge = f"M{end_x:.1f} {top_y:.1f}C{end_x:.1f} {upper_y:.1f} {bend_x:.1f} {upper_y:.1f} {label_x:.1f} {upper_y:.1f}"
     return f"{upper_edge}V{lower_y:.1f}C{bend_x:.1f} {lower_y:.1f} {fork_x:.1f} {lower_y:.1f} {fork_x:.1f} {top_y:.1f}Z"
 
 

@@ -20,10 +20,10 @@ MAX_CHARS = 6_000
 def visible(text: object, max_chars: int = MAX_CHARS) -> Markup:
     """A text as markup, isolated from the direction of its neighbours."""
     shown_text, hidden_count = _cut(str(text), max_chars)
-    hidden_note = (
+    hidden_chars_note = (
         Markup(' <span class="more">and {} characters more</span>').format(f"{hidden_count:,}") if hidden_count else Markup()
     )
-    return Markup("<bdi>{}</bdi>{}").format(runs(shown_text), hidden_note)
+    return Markup("<bdi>{}</bdi>{}").format(runs(shown_text), hidden_chars_note)
 
 
 def runs(text: str) -> Markup:
@@ -38,12 +38,12 @@ def runs(text: str) -> Markup:
 def plain(text: object, max_chars: int = 200) -> str:
     """The text for an attribute, which is text alone, with invisible characters by their numbers."""
     shown_text, _ = _cut(str(text), max_chars)
-    return "".join(f"U+{ord(letter):04X}" if _is_odd(letter) else letter for letter in shown_text)
+    return "".join(f"U+{ord(text_char):04X}" if _is_odd(text_char) else text_char for text_char in shown_text)
 
 
 def _cut(text: str, max_chars: int) -> tuple[str, int]:
-    normalised = text.replace("\r\n", "\n")
-    return normalised[:max_chars], max(0, len(normalised) - max_chars)
+    unix_text = text.replace("\r\n", "\n")
+    return unix_text[:max_chars], max(0, len(unix_text) - max_chars)
 
 
 def _is_odd(letter: str) -> bool:

@@ -62,8 +62,8 @@ def environment(*folders: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = cast("dict[str, Callable[..., object]]", jinja_environment.filters)
-    filters.update({
+    jinja_filters = cast("dict[str, Callable[..., object]]", jinja_environment.filters)
+    jinja_filters.update({
         "visible": visible, "runs": runs, "plain": plain, "span": print_span, "density": print_density, "cell": _cell,
         "is_number": _is_number, "named": _printed_id,
     })  # fmt: skip
@@ -94,9 +94,9 @@ def policy(css_text: str, javascript_text: str) -> str:
     )
 
 
-def asset(name: str) -> str:
+def asset(file_name: str) -> str:
     """A file beside the templates, as it stands in the page."""
-    return (TEMPLATES / name).read_text("utf-8")
+    return (TEMPLATES / file_name).read_text("utf-8")
 
 
 def _csp_source(text: str) -> str:

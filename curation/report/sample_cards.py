@@ -51,11 +51,18 @@ def draw_subjects(connection: duckdb.DuckDBPyConnection, stages: Sequence[AnySta
     kind_by_stage: dict[str, SubjectKind] = {
         stage.name: "candidate" if stage.reads is Candidate else "task" for stage in stages if stage.reads in (Candidate, Task)
     }
-    for stage, status, reason, _ in connection.execute(_REASONS, {"stages": list(kind_by_stage)}).fetchall()[:REASONS]:
-        lost_rows = connection.execute(_LOST, {"stage": stage, "status": status, "reason": reason, "most": LOST}).fetchall()
-        group_title = f"{stage}: {reason}" if status == "rejected" else f"{stage}: {status}: {reason}"
+    for stage, outcome_status, outcome_reason, _ in connection.execute(_REASONS, {"stages": list(kind_by_stage)}).fetchall()[
+        :REASONS
+    ]:
+        lost_rows = connection.execute(
+            _LOST, {"stage": stage, "status": outcome_status, "reason": outcome_reason, "most": LOST}
+        ).fetchall()
+        group_title = (
+            f"{stage}: {outcome_reason}" if outcome_status == "rejected" else f"{stage}: {outcome_status}: {outcome_reason}"
+        )
         card_subjects += [
-            CardSubject(subject_id, kind_by_stage[stage], False, group_title, detail) for subject_id, detail in lost_rows
+            CardSubject(subject_id, kind_by_stage[stage], False, group_title, outcome_detail)
+            for subject_id, outcome_detail in lost_rows
         ]
     if not card_subjects:
         undecided_rows = connection.execute(_UNDECIDED, {"most": KEPT}).fetchall()
@@ -66,9 +73,13 @@ def draw_subjects(connection: duckdb.DuckDBPyConnection, stages: Sequence[AnySta
 def slips(connection: duckdb.DuckDBPyConnection, stages: Sequence[AnyStage]) -> list[LostInputs]:
     """The reasons for inputs that went no further and can't be cards."""
     stage_names = [stage.name for stage in stages if stage.reads not in (Candidate, Task, Sample)]
-    found_slips: list[LostInputs] = []
-    for stage, status, reason, inputs in connection.execute(_REASONS, {"stages": stage_names}).fetchall()[:REASONS]:
-        query_values = {"stage": stage, "status": status, "reason": reason, "most": EXAMPLES}
-        details = tuple(detail for _, detail in connection.execute(_LOST, query_values).fetchall() if detail)
-        found_slips.append(LostInputs(stage, status, reason, inputs, details))
-    return found_slips
+    lost_inputs: list[LostInputs] = []
+    for stage, outcome_status, outcome_reason, input_count in connection.execute(_REASONS, {"stages": stage_names}).fetchall()[
+        :REASONS
+    ]:
+        query_values = {"stage": stage, "status": outcome_status, "reason": outcome_reason, "most": EXAMPLES}
+        outcome_details = tuple(
+            outcome_detail for _, outcome_detail in connection.execute(_LOST, query_values).fetchall() if outcome_detail
+        )
+        lost_inputs.append(LostInputs(stage, outcome_status, outcome_reason, input_count, outcome_details))
+    return lost_inputs

@@ -47,9 +47,9 @@ def training(location: Path) -> TrainingCurves:
     """The curves of a training's folder, or of its log."""
     log_path = location / LOG if location.is_dir() else location
     if not log_path.is_file():
-        message = f"there is no {LOG} in it" if location.is_dir() else "there is no such folder or file"
+        log_fault = f"there is no {LOG} in it" if location.is_dir() else "there is no such folder or file"
         hint = "give the folder of a training, `out` of its settings; or its log.jsonl"
-        raise InputError(f"no training here: {message}", where=f"--training {location}", hint=hint)
+        raise InputError(f"no training here: {log_fault}", where=f"--training {location}", hint=hint)
     log_entries: list[Mapping[str, Any]] = []
     with disk_errors(log_path):
         log_texts = log_path.read_bytes().split(b"\n")
@@ -92,14 +92,14 @@ def _curve(metric_name: str, values_by_step: Sequence[tuple[int, float]]) -> Cur
     point_stride = -(-len(values_by_step) // MAX_POINTS)
     values_by_step = [*values_by_step[:-1:point_stride], values_by_step[-1]]
     (first_step, _), (last_step, _) = values_by_step[0], values_by_step[-1]
-    values = [metric_value for _, metric_value in values_by_step]
-    min_value, max_value = min(values), max(values)
+    metric_values = [metric_value for _, metric_value in values_by_step]
+    min_value, max_value = min(metric_values), max(metric_values)
     x_scale, y_scale = WIDTH / max(1, last_step - first_step), HEIGHT / ((max_value - min_value) or 1)
     point_text = " ".join(
         f"{(step - first_step) * x_scale:.1f},{HEIGHT - (metric_value - min_value) * y_scale:.1f}"
         for step, metric_value in values_by_step
     )
-    return Curve(metric_name, point_text, values[0], values[-1], min_value, max_value)
+    return Curve(metric_name, point_text, metric_values[0], metric_values[-1], min_value, max_value)
 
 
 def _is_number(value: object) -> bool:

@@ -77,12 +77,12 @@ class ReviewPool:
             hint = "select something first: dmforge audit funnel says what became of it"
             raise InputError(f"there is no sample of {corpus!r}", where="CORPUS", hint=hint)
 
-    def page(self, after: Id, max_lines: int) -> list[ReviewLine]:
+    def page(self, after_subject: Id, max_lines: int) -> list[ReviewLine]:
         """The samples after an id, in the order of ids: later pages cost no more than the first."""
         sql = f"{_LINES_SQL} WHERE subject > $after ORDER BY subject LIMIT $most"
         return [
             _line(*line_row)
-            for line_row in self._connection.cursor().execute(sql, {"after": after, "most": max_lines}).fetchall()
+            for line_row in self._connection.cursor().execute(sql, {"after": after_subject, "most": max_lines}).fetchall()
         ]
 
     def find(self, subject: Id) -> ReviewLine | None:
@@ -90,10 +90,10 @@ class ReviewPool:
         line_rows = self._connection.cursor().execute(f"{_LINES_SQL} WHERE subject = $subject", {"subject": subject}).fetchall()
         return _line(*line_rows[0]) if line_rows else None
 
-    def among(self, subjects: Collection[Id]) -> set[Id]:
-        """Those of `subjects` that are under review."""
+    def among(self, subject_ids: Collection[Id]) -> set[Id]:
+        """Those of `subject_ids` that are under review."""
         cursor = self._connection.cursor()
-        cursor.register("asked", pa.table({"id": pa.array(list(subjects), pa.binary(ID_BYTES))}))
+        cursor.register("asked", pa.table({"id": pa.array(list(subject_ids), pa.binary(ID_BYTES))}))
         return {
             subject_row[0]
             for subject_row in cursor.execute("SELECT subject FROM listed SEMI JOIN asked ON subject = id").fetchall()

@@ -113,20 +113,20 @@ class ReviewServer:
         if request.content_type != "application/json":
             raise web.HTTPUnsupportedMediaType(text="decisions are JSON")
         try:
-            submitted = DecisionBody.model_validate_json(await request.read())
+            submitted_decision = DecisionBody.model_validate_json(await request.read())
         except ValidationError as error:
             raise web.HTTPBadRequest(text=error.errors()[0]["msg"]) from None
-        if (submitted.decision == "reject") != bool(submitted.reason):
+        if (submitted_decision.decision == "reject") != bool(submitted_decision.reason):
             raise web.HTTPBadRequest(text="a rejection has a reason, and nothing else has one")
-        review_line = self._line(submitted.id)
+        review_line = self._line(submitted_decision.id)
         review = Review(
             review_line.video,
             review_line.subject,
             review_line.subject_kind,
             self._reviewer,
-            submitted.decision,
-            submitted.reason,
-            _utf8_text(submitted.note),
+            submitted_decision.decision,
+            submitted_decision.reason,
+            _utf8_text(submitted_decision.note),
         )
         async with self._writing:
             try:

@@ -35,11 +35,11 @@ class Corpus:
             hint = "train with the clips of the manifest, or pack this corpus from a workspace with yours"
             raise InputError("it was packed with other clips than are asked for", where=f"{place}: [clips]", hint=hint)
         self._names = [shard.name for shard in self.manifest.shards]
-        with self._store.open(INDEX) as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != self.manifest.files[INDEX]:  # pyright: ignore
+        with self._store.open(INDEX) as index_file:
+            if hashlib.file_digest(index_file, "sha256").hexdigest() != self.manifest.files[INDEX]:  # pyright: ignore
                 raise LakeError("a stale index: it is not the one of the manifest", where=f"{place}/{INDEX}", hint=REPACK)
-            file.seek(0)
-            self._places = SampleLocations(file, self._names, f"{place}/{INDEX}")
+            index_file.seek(0)
+            self._places = SampleLocations(index_file, self._names, f"{place}/{INDEX}")
         if len(self._places) != self.manifest.samples:
             raise LakeError("the index and the manifest disagree", where=f"{place}/{INDEX}", hint=REPACK)
 
@@ -51,8 +51,8 @@ class Corpus:
 
     def __iter__(self) -> Iterator[Example]:
         """Every sample in the order of the shards; each video is read once."""
-        for packed in self.videos():
-            yield from (Example(packed, sample_index, self.clips) for sample_index in range(len(packed.samples)))
+        for packed_video in self.videos():
+            yield from (Example(packed_video, sample_index, self.clips) for sample_index in range(len(packed_video.samples)))
 
     def __repr__(self) -> str:
         return f"Corpus({self.place!r}): {len(self)} samples of {self.manifest.videos} videos"
@@ -107,7 +107,8 @@ class Corpus:
         _, coarse_bytes, _, document_bytes, _, grid_bytes = byte_parts
         video_key = split_name(_name(byte_parts[0]))[0]
         expected_members = [
-            (f"{video_key}.{suffix}", member_size) for suffix, member_size in zip(SUFFIXES, video_place[4::2], strict=True)
+            (f"{video_key}.{member_suffix}", member_size)
+            for member_suffix, member_size in zip(SUFFIXES, video_place[4::2], strict=True)
         ]
         shard_path = f"{self.place}/{self._names[video_place.shard]}"
         if [(_name(byte_parts[part_index]), len(byte_parts[part_index + 1])) for part_index in (0, 2, 4)] != expected_members:

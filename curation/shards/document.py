@@ -141,9 +141,9 @@ def read_document(data: bytes, where: str) -> tuple[ShardVideo, list[ShardSample
 
 def _require_texts(*records: ShardVideo | ShardSample | Receipt) -> None:
     """Refuse records whose text fields hold anything else: a later reader would fail over them."""
-    for record in records:
-        for field_name in TEXT_FIELDS[type(record)]:
-            if not isinstance(getattr(record, field_name), str):
+    for checked_record in records:
+        for field_name in TEXT_FIELDS[type(checked_record)]:
+            if not isinstance(getattr(checked_record, field_name), str):
                 raise TypeError(f"{field_name} is no text")
 
 
@@ -170,14 +170,14 @@ def as_json(sample: ShardSample) -> dict[str, Any]:
 
 
 def _read_sample(sample_values: dict[str, Any]) -> ShardSample:
-    pieces = tuple(_read_piece(piece_values) for piece_values in sample_values.pop("pieces"))
+    transcript_pieces = tuple(_read_piece(piece_values) for piece_values in sample_values.pop("pieces"))
     target_look = _look(sample_values.pop("target_window"), sample_values.pop("target_fps"))
-    options, windows = tuple(map(str, json.loads(sample_values.pop("options")))), sample_values.pop("windows")
+    option_texts, window_pairs = tuple(map(str, json.loads(sample_values.pop("options")))), sample_values.pop("windows")
     return ShardSample(
-        options=options,
-        windows=tuple(_window(span_text) for span_text in windows.split(", ") if span_text),
+        options=option_texts,
+        windows=tuple(_window(span_text) for span_text in window_pairs.split(", ") if span_text),
         target=target_look,
-        transcript=Transcript(pieces),
+        transcript=Transcript(transcript_pieces),
         **sample_values,
     )
 

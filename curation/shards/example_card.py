@@ -22,7 +22,7 @@ MAX_TEXT_CHARS = 8_000
 """Characters of a text that a card shows."""
 
 
-def card_html(sample: ShardSample, video: ShardVideo, coarse: bytes, grid: bytes, clips: Clips) -> str:
+def card_html(sample: ShardSample, video: ShardVideo, coarse_bytes: bytes, grid_bytes: bytes, clips: Clips) -> str:
     """The card as HTML; nothing in foreign text is markup."""
     video_record = video.as_record()
 
@@ -30,13 +30,13 @@ def card_html(sample: ShardSample, video: ShardVideo, coarse: bytes, grid: bytes
         if piece.text is not None:
             return _text(piece.text) if piece.author != "prompt" else ""
         if piece.look is None:
-            return _clip(lambda indices: read_coarse(coarse, indices), clips.coarse(video_record), "overview")
+            return _clip(lambda indices: read_coarse(coarse_bytes, indices), clips.coarse(video_record), "overview")
         frame_plan = clips.look(video_record, piece.look)
-        return _clip(lambda indices: read_grid(grid, indices), frame_plan, f"look at {_look(piece.look)}")
+        return _clip(lambda indices: read_grid(grid_bytes, indices), frame_plan, f"look at {_look(piece.look)}")
 
     html_lines = [f"<b>{escape(escaped(sample.question))}</b>", *map(_text, lettered(sample.options))]
     html_lines += map(piece_html, sample.transcript.pieces)
-    html_lines.append(f"<small>{'<br>'.join(escape(escaped(fact)) for fact in _facts(sample, video))}</small>")
+    html_lines.append(f"<small>{'<br>'.join(escape(escaped(fact_line)) for fact_line in _facts(sample, video))}</small>")
     return f'<div style="max-width: 60em">{"".join(f"<div>{html_line}</div>" for html_line in html_lines if html_line)}</div>'
 
 
@@ -52,14 +52,14 @@ def _facts(sample: ShardSample, video: ShardVideo) -> Iterator[str]:
 def _clip(read_frames: Callable[[Sequence[int]], Frames], frame_plan: FramePlan, clip_name: str) -> str:
     """Some frames of a clip, in the order of their times."""
     frame_numbers = evenly(len(frame_plan.indices), MAX_PICTURES)
-    frames = read_frames([frame_plan.indices[frame_number] for frame_number in frame_numbers])
+    shown_frames = read_frames([frame_plan.indices[frame_number] for frame_number in frame_numbers])
     count_text = (
         f"{len(frame_numbers)} of {len(frame_plan.indices)} frames"
         if len(frame_numbers) < len(frame_plan.indices)
         else f"{len(frame_numbers)} frames"
     )
     times_s = [frame_plan.times_s[frame_number] for frame_number in frame_numbers]
-    return f"<small>{clip_name}: {count_text}</small><br>{strip_html(frames, times_s)}"
+    return f"<small>{clip_name}: {count_text}</small><br>{strip_html(shown_frames, times_s)}"
 
 
 def _look(look: Look) -> str:

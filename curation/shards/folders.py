@@ -103,25 +103,25 @@ def published(folder: Path) -> Generator[Path]:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest, last of all files: a folder with a manifest is complete."""
-    content = asdict(manifest) | FORMAT_NUMBERS | {"frames": formats.frames_format(manifest.clips)}
-    write_json(folder / MANIFEST, content | {"sha256": _content_sha256(content)})
+    manifest_content = asdict(manifest) | FORMAT_NUMBERS | {"frames": formats.frames_format(manifest.clips)}
+    write_json(folder / MANIFEST, manifest_content | {"sha256": _content_sha256(manifest_content)})
 
 
 def write_current(folder: Path) -> None:
     """Let the file beside a selection name it; whoever reads it sees this selection or the one before, never half a name."""
-    path = folder.parent / CURRENT
-    if not path.is_file() or path.read_text("utf-8", "replace").strip() != folder.name:
-        write_bytes(path, f"{folder.name}\n".encode())
+    current_path = folder.parent / CURRENT
+    if not current_path.is_file() or current_path.read_text("utf-8", "replace").strip() != folder.name:
+        write_bytes(current_path, f"{folder.name}\n".encode())
 
 
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a folder of the workspace."""
-    path = folder / MANIFEST
-    if not path.exists():
+    manifest_path = folder / MANIFEST
+    if not manifest_path.exists():
         hint = "remove the files in lake/commits/pack, and run again: it is packed anew"
         raise LakeError("the shards are gone", where=str(folder), hint=hint)
-    with disk_errors(path):
-        return parse_manifest(path.read_bytes(), str(path))
+    with disk_errors(manifest_path):
+        return parse_manifest(manifest_path.read_bytes(), str(manifest_path))
 
 
 def stored_manifest(store: Store) -> Manifest:
@@ -131,28 +131,30 @@ def stored_manifest(store: Store) -> Manifest:
 
 def manifest_bytes(store: Store) -> bytes:
     """The bytes of a folder's manifest; of one that is too long, enough for `parse_manifest` to see it."""
-    with store.open(MANIFEST) as file:
-        return file.read(MAX_MANIFEST + 1)
+    with store.open(MANIFEST) as manifest_file:
+        return manifest_file.read(MAX_MANIFEST + 1)
 
 
-def parse_manifest(data: bytes, where: str) -> Manifest:
+def parse_manifest(manifest_data: bytes, where: str) -> Manifest:
     """Parse a manifest; an error where a single bit of it was changed."""
     try:
-        if len(data) > MAX_MANIFEST:
+        if len(manifest_data) > MAX_MANIFEST:
             raise ValueError(f"more than {MAX_MANIFEST >> 20} MB")
-        content: dict[str, Any] = json.loads(data)
-        for name, supported in FORMAT_NUMBERS.items():
-            formats.refuse_newer(FORMAT_SUBJECTS[name], content.get(name, 1), supported, where)
-        if content.pop("sha256") != _content_sha256(content):
+        manifest_content: dict[str, Any] = json.loads(manifest_data)
+        for field_name, supported_format in FORMAT_NUMBERS.items():
+            formats.refuse_newer(FORMAT_SUBJECTS[field_name], manifest_content.get(field_name, 1), supported_format, where)
+        if manifest_content.pop("sha256") != _content_sha256(manifest_content):
             raise ValueError("it was changed after it was written")
-        content = {name: value for name, value in content.items() if name not in FORMAT_NUMBERS}
-        text = json.dumps(content)
-        manifest = MANIFEST_ADAPTER.validate_json(text, strict=True)
-        if json.dumps(asdict(manifest), sort_keys=True) != json.dumps(content, sort_keys=True):
+        manifest_content = {
+            field_name: field_value for field_name, field_value in manifest_content.items() if field_name not in FORMAT_NUMBERS
+        }
+        manifest_json = json.dumps(manifest_content)
+        manifest = MANIFEST_ADAPTER.validate_json(manifest_json, strict=True)
+        if json.dumps(asdict(manifest), sort_keys=True) != json.dumps(manifest_content, sort_keys=True):
             raise ValueError("it says what no manifest says")
-        for name in (*(shard.name for shard in manifest.shards), *manifest.files):
-            if not FILE_NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no name of a file beside it")
+        for field_name in (*(shard.name for shard in manifest.shards), *manifest.files):
+            if not FILE_NAME.fullmatch(field_name):
+                raise ValueError(f"{field_name!r} is no name of a file beside it")
         if INDEX not in manifest.files:
             raise ValueError(f"it names no {INDEX}")
         return manifest
@@ -161,15 +163,15 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
         raise LakeError(f"no manifest of shards: {error}", where=where, hint=hint) from None
 
 
-def _content_sha256(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+def _content_sha256(manifest_content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest_content, sort_keys=True).encode()).hexdigest()
 
 
 def sweep(workspace: WorkspaceFolder) -> None:
     """Remove half-written folders and files that killed processes left behind."""
-    for path in workspace.shards.glob(f"*/*{TEMPORARY}"):
-        with disk_errors(path):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for leftover_path in workspace.shards.glob(f"*/*{TEMPORARY}"):
+        with disk_errors(leftover_path):
+            shutil.rmtree(leftover_path) if leftover_path.is_dir() else leftover_path.unlink()
 
 
 def remove_with(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
@@ -177,31 +179,35 @@ def remove_with(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     sweep(workspace)
     folders_to_remove = folders_with(workspace, videos)
     for folder in folders_to_remove:
-        exported = workspace.root.glob(f"exports/*/{folder.parent.name}/{folder.name}")
-        for path in (folder, *exported):
-            with disk_errors(path):
-                shutil.rmtree(path)
+        exported_folders = workspace.root.glob(f"exports/*/{folder.parent.name}/{folder.name}")
+        for folder_path in (folder, *exported_folders):
+            with disk_errors(folder_path):
+                shutil.rmtree(folder_path)
         _remove_current(folder)
     return len(folders_to_remove)
 
 
 def _remove_current(folder: Path) -> None:
     """Remove the file that names a selection which is gone."""
-    path = folder.parent / CURRENT
-    with disk_errors(path):
-        if path.is_file() and path.read_text("utf-8", "replace").strip() == folder.name:
-            path.unlink()
+    current_path = folder.parent / CURRENT
+    with disk_errors(current_path):
+        if current_path.is_file() and current_path.read_text("utf-8", "replace").strip() == folder.name:
+            current_path.unlink()
 
 
 def folders_with(workspace: WorkspaceFolder, videos: Collection[Id]) -> list[Path]:
     """The folder of every selection that holds one of these videos."""
-    keys = {base32(video) for video in videos}
-    return [path.parent for path in sorted(workspace.shards.glob(f"*/*/{MANIFEST}")) if _may_hold(path.parent, keys)]
+    video_keys = {base32(video) for video in videos}
+    return [
+        manifest_path.parent
+        for manifest_path in sorted(workspace.shards.glob(f"*/*/{MANIFEST}"))
+        if _may_hold(manifest_path.parent, video_keys)
+    ]
 
 
-def _may_hold(folder: Path, keys: set[str]) -> bool:
+def _may_hold(folder: Path, video_keys: set[str]) -> bool:
     """Whether a selection holds one of these videos; one whose index can't be read may hold any, so a takedown removes it."""
     try:
-        return bool(keys_of(folder) & keys)
+        return bool(keys_of(folder) & video_keys)
     except DmforgeError:
         return True

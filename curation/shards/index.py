@@ -82,26 +82,32 @@ TEXT_BYTES_PER_TOKEN = 3
 
 def write_index(path: Path, rows: Iterable[VideoIndexRow]) -> str:
     """Write the index to a file and return its sha256."""
-    with writing(path) as file, pq.ParquetWriter(pa.PythonFile(file, "w"), SCHEMA, compression="zstd") as parquet:
+    with (
+        writing(path) as index_file,
+        pq.ParquetWriter(pa.PythonFile(index_file, "w"), SCHEMA, compression="zstd") as parquet_writer,
+    ):
         chunk_tables: list[pa.Table] = []  # as columns, which take a fifth of the memory of rows
         for row_chunk in batched(rows, ROWS_PER_BATCH):
-            values_by_column = {field.name: [getattr(row, field.name) for row in row_chunk] for field in fields(VideoIndexRow)}
+            values_by_column = {
+                column_field.name: [getattr(row, column_field.name) for row in row_chunk]
+                for column_field in fields(VideoIndexRow)
+            }
             chunk_tables.append(pa.table(values_by_column, schema=SCHEMA))
             if len(chunk_tables) == ROWS_PER_GROUP // ROWS_PER_BATCH:
-                parquet.write_table(pa.concat_tables(chunk_tables).combine_chunks())
+                parquet_writer.write_table(pa.concat_tables(chunk_tables).combine_chunks())
                 chunk_tables.clear()
         if chunk_tables:
-            parquet.write_table(pa.concat_tables(chunk_tables).combine_chunks())
-    return file.sha256
+            parquet_writer.write_table(pa.concat_tables(chunk_tables).combine_chunks())
+    return index_file.sha256
 
 
 def read_rows(file: IO[bytes], where: str) -> list[VideoIndexRow]:
     """All rows of an index, one shard after the other."""
-    rows: list[VideoIndexRow] = []
-    for batch in _batches(file, where):
-        for row_values in batch.to_pylist():
-            rows.append(_row_from(row_values))
-    return rows
+    index_rows: list[VideoIndexRow] = []
+    for record_batch in _batches(file, where):
+        for row_values in record_batch.to_pylist():
+            index_rows.append(_row_from(row_values))
+    return index_rows
 
 
 def _row_from(row_values: dict[str, Any]) -> VideoIndexRow:
@@ -112,22 +118,24 @@ def _row_from(row_values: dict[str, Any]) -> VideoIndexRow:
     return VideoIndexRow(**fields_by_name)
 
 
-def find_row(path: Path, key: str) -> VideoIndexRow | None:
+def find_row(path: Path, video_key: str) -> VideoIndexRow | None:
     """The row of one video, None where the index has none."""
-    with disk_errors(path), path.open("rb") as file:
-        for batch in _batches(file, str(path)):
-            batch_keys = _texts(batch, "key")
-            if key in batch_keys:
-                (row_values,) = batch.slice(batch_keys.index(key), 1).to_pylist()
+    with disk_errors(path), path.open("rb") as index_file:
+        for record_batch in _batches(index_file, str(path)):
+            batch_keys = _texts(record_batch, "key")
+            if video_key in batch_keys:
+                (row_values,) = record_batch.slice(batch_keys.index(video_key), 1).to_pylist()
                 return _row_from(row_values)
     return None
 
 
 def keys_of(folder: Path) -> set[str]:
     """The keys of all videos in a folder of shards."""
-    path = folder / INDEX
-    with disk_errors(path), path.open("rb") as file:
-        return {video_key for batch in _batches(file, str(path)) for video_key in _texts(batch, "key")}
+    index_path = folder / INDEX
+    with disk_errors(index_path), index_path.open("rb") as index_file:
+        return {
+            video_key for record_batch in _batches(index_file, str(index_path)) for video_key in _texts(record_batch, "key")
+        }
 
 
 class VideoLocation(NamedTuple):
@@ -147,15 +155,15 @@ class VideoLocation(NamedTuple):
 class SampleLocations:
     """Where all samples lie, as memory-mapped arrays: `videos`, and `samples` in the order of the shards."""
 
-    def __init__(self, file: IO[bytes], shards: Sequence[str], where: str) -> None:
-        shard_numbers = {shard_name: shard_number for shard_number, shard_name in enumerate(shards)}
+    def __init__(self, file: IO[bytes], shard_names: Sequence[str], where: str) -> None:
+        shard_numbers = {shard_name: shard_number for shard_number, shard_name in enumerate(shard_names)}
         with tempfile.TemporaryFile() as videos_file, tempfile.TemporaryFile() as samples_file:
             video_count = 0
-            column_names = [*(name for name in VIDEO_DTYPE.names or ()), "visual_tokens", "text_bytes"]
-            for batch in _batches(file, where, column_names):
-                _spool_videos(videos_file, batch, _shard_numbers(batch, shard_numbers, where))
-                _spool_samples(samples_file, batch, video_count)
-                video_count += batch.num_rows
+            column_names = [*(column_name for column_name in VIDEO_DTYPE.names or ()), "visual_tokens", "text_bytes"]
+            for record_batch in _batches(file, where, column_names):
+                _spool_videos(videos_file, record_batch, _shard_numbers(record_batch, shard_numbers, where))
+                _spool_samples(samples_file, record_batch, video_count)
+                video_count += record_batch.num_rows
             self.videos = _memory_map(videos_file, VIDEO_DTYPE)
             self.samples = _memory_map(samples_file, SAMPLE_DTYPE)
 
@@ -170,13 +178,13 @@ VIDEO_DTYPE = np.dtype([(name, "<u4" if name == "shard" else "<i8") for name in 
 HINT = "fetch the folder again, or pack it anew"
 
 
-def _batches(file: IO[bytes], where: str, columns: list[str] | None = None) -> Iterable[pa.RecordBatch]:
+def _batches(file: IO[bytes], where: str, column_names: list[str] | None = None) -> Iterable[pa.RecordBatch]:
     try:
         if not pq.ParquetFile(file).schema_arrow.equals(SCHEMA):
             raise InputError("this is no index of shards", where=where, hint=HINT)
-        for batch in pieces(open_parquet(file, where), ROWS_PER_BATCH, where, columns):
-            _require_plausible(batch, where)
-            yield batch
+        for record_batch in pieces(open_parquet(file, where), ROWS_PER_BATCH, where, column_names):
+            _require_plausible(record_batch, where)
+            yield record_batch
     except (pa.ArrowException, OSError, ValueError) as error:  # broken bytes raise now one, now another
         raise InputError(f"the index can't be read: {error}", where=where, hint=HINT) from None
 
@@ -184,23 +192,24 @@ def _batches(file: IO[bytes], where: str, columns: list[str] | None = None) -> I
 def _require_plausible(batch: pa.RecordBatch, where: str) -> None:
     """Refuse rows with missing or impossible values, and texts that are no UTF-8."""
     batch.validate(full=True)  # Parquet doesn't look whether a text is UTF-8
-    for column_name, column in zip(batch.schema.names, batch.columns, strict=True):
-        min_value, max_value = 0, 4 * MAX_MEMBER if column_name.endswith("size") else MAX_OFFSET  # a video has three members
-        untyped_column: Any = column
-        flat_values: Any = untyped_column.flatten() if pa.types.is_list(column.type) else untyped_column
-        if column.null_count or flat_values.null_count:
+    for column_name, column_array in zip(batch.schema.names, batch.columns, strict=True):
+        min_plausible = 0
+        max_plausible = 4 * MAX_MEMBER if column_name.endswith("size") else MAX_OFFSET  # a video has three members
+        untyped_column: Any = column_array
+        flat_values: Any = untyped_column.flatten() if pa.types.is_list(column_array.type) else untyped_column
+        if column_array.null_count or flat_values.null_count:
             raise InputError(f"the index says nothing of {column_name}", where=where, hint=HINT)
         if pa.types.is_integer(flat_values.type) and len(flat_values):
             min_and_max: Any = pc.min_max(flat_values).as_py()
-            if min_and_max["min"] < min_value or min_and_max["max"] > max_value:
+            if min_and_max["min"] < min_plausible or min_and_max["max"] > max_plausible:
                 raise InputError(
                     f"the index says that {column_name} is {min_and_max['min']} to {min_and_max['max']}", where=where, hint=HINT
                 )
 
 
-def _texts(batch: pa.RecordBatch, column: str) -> list[str]:
-    texts: list[Any] = batch.column(column).to_pylist()
-    return texts
+def _texts(batch: pa.RecordBatch, column_name: str) -> list[str]:
+    column_texts: list[Any] = batch.column(column_name).to_pylist()
+    return column_texts
 
 
 def _shard_numbers(batch: pa.RecordBatch, number_by_shard: dict[str, int], where: str) -> npt.NDArray[np.uint32]:

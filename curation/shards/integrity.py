@@ -64,28 +64,28 @@ def verify(location: str) -> ShardReport:
         manifest = parse_manifest(manifest_data, f"{location}/{MANIFEST}")
     except DmforgeError as error:
         return ShardReport(0, 0, 0, (ShardDefect(MANIFEST, "", 0, error.message),))
-    defects = tuple(_defects(shard_store, manifest))
-    return ShardReport(len(manifest.shards), manifest.samples, manifest.bytes, defects)
+    shard_defects = tuple(_defects(shard_store, manifest))
+    return ShardReport(len(manifest.shards), manifest.samples, manifest.bytes, shard_defects)
 
 
 def require_undamaged(location: str) -> None:
     """Refuse a folder of shards that has any defect."""
-    defects = verify(location).defects
-    if defects:
-        message = f"{len(defects)} defects; the first: {defects[0]}"
+    shard_defects = verify(location).defects
+    if shard_defects:
+        message = f"{len(shard_defects)} defects; the first: {shard_defects[0]}"
         raise LakeError(message, where=location, hint=f"{REFETCH_HINT}; dmforge verify names all")
 
 
 def _defects(shard_store: Store, manifest: Manifest) -> Iterator[ShardDefect]:
     index_rows: list[VideoIndexRow] | None = None
-    for file_name, sha256 in manifest.files.items():
+    for file_name, declared_sha256 in manifest.files.items():
         try:
-            with shard_store.open(file_name) as file:
-                if sha256_of_range(file) != sha256:
+            with shard_store.open(file_name) as stored_file:
+                if sha256_of_range(stored_file) != declared_sha256:
                     yield ShardDefect(file_name, "", 0, "not the file that was packed")
                 elif file_name == INDEX:
-                    file.seek(0)
-                    index_rows = read_rows(file, f"{shard_store.place}/{file_name}")
+                    stored_file.seek(0)
+                    index_rows = read_rows(stored_file, f"{shard_store.place}/{file_name}")
         except DmforgeError as error:
             yield ShardDefect(file_name, "", 0, error.message)
     rows_by_shard: defaultdict[str, list[VideoIndexRow]] = defaultdict(list)
@@ -93,13 +93,13 @@ def _defects(shard_store: Store, manifest: Manifest) -> Iterator[ShardDefect]:
         rows_by_shard[index_row.shard].append(index_row)
     for shard in manifest.shards:
         try:
-            with shard_store.open(shard.name) as file:
+            with shard_store.open(shard.name) as stored_file:
                 shard_rows = None if index_rows is None else rows_by_shard[shard.name]
-                member_defects = list(_check_members(file, shard, shard_rows))
+                member_defects = list(_check_members(stored_file, shard, shard_rows))
                 yield from member_defects
                 # between and behind members there are zeros only: the hash of the whole shard finds other changes
-                if not member_defects and sha256_of_range(file) != shard.sha256:
-                    yield ShardDefect(shard.name, "", _length(file), "bytes that belong to no member were changed")
+                if not member_defects and sha256_of_range(stored_file) != shard.sha256:
+                    yield ShardDefect(shard.name, "", _length(stored_file), "bytes that belong to no member were changed")
         except BadShard as error:
             yield ShardDefect(shard.name, error.key, error.offset, error.reason)
         except DmforgeError as error:
@@ -135,13 +135,13 @@ def _check_members(file: IO[bytes], shard: Shard, index_rows: list[VideoIndexRow
         document_bytes = read_range(file, index_row.json_offset, index_row.json_size)
         if hashlib.sha256(document_bytes).hexdigest() != index_row.json_sha256:
             continue  # already reported above
-        _, samples = read_document(document_bytes, f"{shard.name}: {index_row.key}")
-        if tuple(sample.id for sample in samples) != index_row.samples:
+        _, document_samples = read_document(document_bytes, f"{shard.name}: {index_row.key}")
+        if tuple(sample.id for sample in document_samples) != index_row.samples:
             yield ShardDefect(shard.name, index_row.key, index_row.json_offset, "its samples are others than the index says")
 
 
 def _expected_members(row: VideoIndexRow) -> dict[str, tuple[int, int, str]]:
-    coarse_name, json_name, grid_name = (f"{row.key}.{suffix}" for suffix in SUFFIXES)
+    coarse_name, json_name, grid_name = (f"{row.key}.{member_suffix}" for member_suffix in SUFFIXES)
     return {
         coarse_name: (row.coarse_offset, row.coarse_size, row.coarse_sha256),
         json_name: (row.json_offset, row.json_size, row.json_sha256),
@@ -149,7 +149,7 @@ def _expected_members(row: VideoIndexRow) -> dict[str, tuple[int, int, str]]:
     }
 
 
-def _check_layout(file: IO[bytes], shard: str, member: TarMember) -> Iterator[ShardDefect]:
+def _check_layout(file: IO[bytes], shard_name: str, member: TarMember) -> Iterator[ShardDefect]:
     """The defects of a member's header, which is written by dmforge to the last byte, and of its padding, which is zeros."""
     actual_header, expected_header = (
         read_range(file, member.header, member.offset - member.header),
@@ -157,7 +157,7 @@ def _check_layout(file: IO[bytes], shard: str, member: TarMember) -> Iterator[Sh
     )
     if actual_header != expected_header:
         yield ShardDefect(
-            shard,
+            shard_name,
             member.key,
             member.header + _first_difference(actual_header, expected_header),
             f"the header of {member.name!r} was changed",
@@ -165,12 +165,14 @@ def _check_layout(file: IO[bytes], shard: str, member: TarMember) -> Iterator[Sh
     padding_bytes = read_range(file, member.offset + member.size, member.end - member.offset - member.size)
     if any(padding_bytes):
         fault_offset = member.offset + member.size + _first_difference(padding_bytes, bytes(len(padding_bytes)))
-        yield ShardDefect(shard, member.key, fault_offset, f"something stands behind {member.name!r}")
+        yield ShardDefect(shard_name, member.key, fault_offset, f"something stands behind {member.name!r}")
 
 
 def _first_difference(data_a: bytes, data_b: bytes) -> int:
     byte_pairs = enumerate(zip(data_a, data_b, strict=False))
-    return next((offset for offset, (byte_a, byte_b) in byte_pairs if byte_a != byte_b), min(len(data_a), len(data_b)))
+    return next(
+        (byte_offset for byte_offset, (byte_a, byte_b) in byte_pairs if byte_a != byte_b), min(len(data_a), len(data_b))
+    )
 
 
 def _length(file: IO[bytes]) -> int:

@@ -146,13 +146,13 @@ class EpochPlan:
         """The positions at which batches begin, for about a chunk from `chunk_start` on, and where the next chunk starts."""
         chunk_positions = max(CHUNK_POSITIONS, 2 * self._max_samples)
         chunk_end = min(chunk_start + chunk_positions, len(self.mix))
-        costs = self._costs(self.mix.at(self.epoch, np.arange(chunk_start, chunk_end)))
-        cumulative_costs = np.concatenate([[0], np.cumsum(costs)])
+        chunk_costs = self._costs(self.mix.at(self.epoch, np.arange(chunk_start, chunk_end)))
+        cumulative_costs = np.concatenate([[0], np.cumsum(chunk_costs)])
         # for every position at once: where the batch ends that begins there. A sample beyond the budget is a batch alone
         last_fitting = np.searchsorted(cumulative_costs, cumulative_costs[:-1] + self._max_tokens, side="right") - 1
-        sample_positions = np.arange(len(costs))
+        sample_positions = np.arange(len(chunk_costs))
         batch_ends = np.clip(
-            last_fitting, sample_positions + 1, np.minimum(sample_positions + self._max_samples, len(costs))
+            last_fitting, sample_positions + 1, np.minimum(sample_positions + self._max_samples, len(chunk_costs))
         ).tolist()
         batch_bounds, batch_end = [chunk_start], 0
         while batch_end < len(batch_ends):
@@ -171,22 +171,22 @@ class TrainingTurn:
     weight: int = 1
 
 
-def deal(sample_numbers: Numbers, costs: Costs, ranks: int) -> list[list[TrainingTurn]]:
+def deal(sample_numbers: Numbers, costs: Costs, rank_count: int) -> list[list[TrainingTurn]]:
     """Distribute a global batch to ranks: equally many samples each, filled up where needed, and about equally many tokens."""
     # a sample may come twice in a batch, where a corpus weighs more than 1
     numbers_by_cost = sorted(
         zip(sample_numbers.tolist(), costs(sample_numbers).tolist(), strict=True),
         key=lambda number_and_cost: (-number_and_cost[1], number_and_cost[0]),
     )
-    samples_per_rank = -(-len(numbers_by_cost) // ranks)
-    turns_by_rank: list[list[TrainingTurn]] = [[] for _ in range(ranks)]
-    rank_costs = [0] * ranks
+    samples_per_rank = -(-len(numbers_by_cost) // rank_count)
+    turns_by_rank: list[list[TrainingTurn]] = [[] for _ in range(rank_count)]
+    rank_costs = [0] * rank_count
     for sample_number, token_cost in numbers_by_cost:
-        rank = min(
-            (rank for rank in range(ranks) if len(turns_by_rank[rank]) < samples_per_rank),
+        cheapest_rank = min(
+            (rank for rank in range(rank_count) if len(turns_by_rank[rank]) < samples_per_rank),
             key=lambda rank: (rank_costs[rank], rank),
         )
-        turns_by_rank[rank].append(TrainingTurn(sample_number))
-        rank_costs[rank] += token_cost
-    cheapest = TrainingTurn(numbers_by_cost[-1][0], weight=0)
-    return [rank_turns + [cheapest] * (samples_per_rank - len(rank_turns)) for rank_turns in turns_by_rank]
+        turns_by_rank[cheapest_rank].append(TrainingTurn(sample_number))
+        rank_costs[cheapest_rank] += token_cost
+    filler_turn = TrainingTurn(numbers_by_cost[-1][0], weight=0)
+    return [rank_turns + [filler_turn] * (samples_per_rank - len(rank_turns)) for rank_turns in turns_by_rank]

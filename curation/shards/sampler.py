@@ -56,7 +56,7 @@ class CorpusDataset:
 
     def __init__(self, corpora: Sequence[ExampleSource]) -> None:
         self.corpora = tuple(corpora)
-        self._ends = list(accumulate(len(corpus) for corpus in self.corpora))
+        self._ends = list(accumulate(len(source_corpus) for source_corpus in self.corpora))
 
     def __len__(self) -> int:
         return self._ends[-1]
@@ -68,8 +68,8 @@ class CorpusDataset:
         """Read a batch, as a DataLoader calls it: each corpus is read once."""
         example_by_number: dict[int, Example] = {}
         numbers_by_corpus: dict[int, list[int]] = {}
-        for global_number in dict.fromkeys(turn.number for turn in turns):
-            numbers_by_corpus.setdefault(bisect_right(self._ends, global_number), []).append(global_number)
+        for global_sample_number in dict.fromkeys(turn.number for turn in turns):
+            numbers_by_corpus.setdefault(bisect_right(self._ends, global_sample_number), []).append(global_sample_number)
         for corpus_index, global_numbers in numbers_by_corpus.items():
             corpus = self.corpora[corpus_index]
             first_global_number = self._ends[corpus_index] - len(corpus)
@@ -126,14 +126,14 @@ class BatchSampler:
 
     def resume(self, state_values: dict[str, Any]) -> None:
         """Continue from a saved state. The number of ranks may have changed; the corpora and the seed may not."""
-        state = ReaderState(
+        reader_state = ReaderState(
             state_values["seed"], state_values["epoch"], state_values["step"], tuple(state_values["selections"])
         )
-        if (state.seed, state.selections) != (self._mix.seed, self._selections):
+        if (reader_state.seed, reader_state.selections) != (self._mix.seed, self._selections):
             hint = "resume with the corpora and the seed that the training began with, or begin anew"
             raise InputError("the state belongs to another training", where="selections or seed", hint=hint)
-        self.set_epoch(state.epoch)
-        self._first_step = state.step
+        self.set_epoch(reader_state.epoch)
+        self._first_step = reader_state.step
 
     def _costs(self, global_numbers: Numbers) -> Numbers:
         token_costs = np.empty_like(global_numbers)

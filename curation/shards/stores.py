@@ -53,15 +53,15 @@ def open_store(place: str) -> Store:
 
 def selection_place(place: str) -> str:
     """The folder that a place means: the place itself or, where it is a file `current`, the folder beside it that it names."""
-    parent, _, name = place.rstrip("/").rpartition("/")
-    if name != CURRENT or (not is_remote(place) and not Path(place).is_file()):
+    parent_place, _, folder_name = place.rstrip("/").rpartition("/")
+    if folder_name != CURRENT or (not is_remote(place) and not Path(place).is_file()):
         return place
-    with (RemoteStore(parent) if is_remote(place) else LocalStore(parent or ".")).open(CURRENT) as file:
-        selection = file.read(MAX_NAME).decode("utf-8", "replace").strip()
-    if not SELECTION.fullmatch(selection):
+    with (RemoteStore(parent_place) if is_remote(place) else LocalStore(parent_place or ".")).open(CURRENT) as current_file:
+        selection_name = current_file.read(MAX_NAME).decode("utf-8", "replace").strip()
+    if not SELECTION.fullmatch(selection_name):
         hint = "give the folder of a selection; the next run that packs writes this file anew"
-        raise InputError(f"it names no folder beside it: {selection!r}", where=place, hint=hint)
-    return f"{parent}/{selection}" if parent else selection
+        raise InputError(f"it names no folder beside it: {selection_name!r}", where=place, hint=hint)
+    return f"{parent_place}/{selection_name}" if parent_place else selection_name
 
 
 class LocalStore:
@@ -128,6 +128,6 @@ class RemoteStore:
         ]
 
 
-def _missing(where: str, error: Exception) -> InputError:
+def _missing(store_place: str, error: Exception) -> InputError:
     hint = "give the folder of a selection, the one with manifest.json in it"
-    return InputError(f"can't be read: {type(error).__name__}", where=where, hint=hint)
+    return InputError(f"can't be read: {type(error).__name__}", where=store_place, hint=hint)

@@ -13,7 +13,7 @@ from dmforge.curation.shards.stores import Store, open_store
 from dmforge.curation.shards.tars import walk
 
 
-def stream(url: str) -> Any:
+def stream(place: str) -> Any:
     """A `webdataset.DataPipeline` over a folder of shards: dicts of `__key__`, `coarse.mp4`, `mp4`, `video` and `sample`.
 
     Members are read by dmforge's own walker, so nothing is executed, unpickled or trusted. Whole shards are divided among ranks
@@ -21,8 +21,8 @@ def stream(url: str) -> Any:
     """
     import webdataset
 
-    wds: Any = webdataset  # its names are made at run time
-    shard_store = open_store(url)
+    webdataset_module: Any = webdataset  # its names are made at run time
+    shard_store = open_store(place)
     shards = [shard.name for shard in stored_manifest(shard_store).shards]
 
     def members(sources: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -33,25 +33,25 @@ def stream(url: str) -> Any:
         for video_members in videos:
             yield from _samples(video_members)
 
-    return wds.DataPipeline(
-        wds.SimpleShardList(shards),
-        wds.split_by_node,
-        wds.split_by_worker,
+    return webdataset_module.DataPipeline(
+        webdataset_module.SimpleShardList(shards),
+        webdataset_module.split_by_node,
+        webdataset_module.split_by_worker,
         members,
-        wds.tariterators.group_by_keys,
+        webdataset_module.tariterators.group_by_keys,
         samples,
     )
 
 
-def _members(shard_store: Store, shard: str) -> Iterator[dict[str, Any]]:
-    with shard_store.open(shard) as file:
-        for member in walk(file, shard):
-            yield {"fname": member.name, "data": read_range(file, member.offset, member.size), "__url__": shard}
+def _members(shard_store: Store, shard_name: str) -> Iterator[dict[str, Any]]:
+    with shard_store.open(shard_name) as shard_file:
+        for member in walk(shard_file, shard_name):
+            yield {"fname": member.name, "data": read_range(shard_file, member.offset, member.size), "__url__": shard_name}
 
 
 def _samples(member_bytes: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    shard_video, samples = read_document(member_bytes["json"], f"{member_bytes['__url__']}: {member_bytes['__key__']}")
-    for sample in samples:
+    shard_video, document_samples = read_document(member_bytes["json"], f"{member_bytes['__url__']}: {member_bytes['__key__']}")
+    for sample in document_samples:
         yield {
             "__key__": member_bytes["__key__"],
             "__url__": member_bytes["__url__"],

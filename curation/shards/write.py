@@ -36,13 +36,15 @@ class ShardEntry:
 
 def write_shards(folder: Path, entries: Iterable[ShardEntry], shard_bytes: int) -> tuple[list[Shard], list[VideoIndexRow]]:
     """Write all entries as shards into a folder; the shards and their index rows."""
-    shards: list[Shard] = []
-    index_rows = list(fill_shards(folder, entries, shard_bytes, shards))
-    return shards, index_rows
+    written_shards: list[Shard] = []
+    index_rows = list(fill_shards(folder, entries, shard_bytes, written_shards))
+    return written_shards, index_rows
 
 
-def fill_shards(folder: Path, entries: Iterable[ShardEntry], shard_bytes: int, shards: list[Shard]) -> Generator[VideoIndexRow]:
-    """Write entries as shards, yielding the index row of each video; complete shards are added to `shards`. Holds one video."""
+def fill_shards(
+    folder: Path, entries: Iterable[ShardEntry], shard_bytes: int, written_shards: list[Shard]
+) -> Generator[VideoIndexRow]:
+    """Write entries as shards, yielding the index row of each video; `written_shards` gets complete shards. Holds one video."""
     entry_iterator = iter(entries)
     for shard_index in itertools.count():
         first_entry = next(entry_iterator, None)
@@ -50,21 +52,23 @@ def fill_shards(folder: Path, entries: Iterable[ShardEntry], shard_bytes: int, s
             return
         shard_name, video_count, sample_count = f"train-{shard_index:06d}.tar", 0, 0
         with (
-            writing(folder / shard_name) as file,
-            closing(_fill_shard(shard_name, file, itertools.chain([first_entry], entry_iterator), shard_bytes)) as index_rows,
+            writing(folder / shard_name) as shard_file,
+            closing(
+                _fill_shard(shard_name, shard_file, itertools.chain([first_entry], entry_iterator), shard_bytes)
+            ) as index_rows,
         ):
             for index_row in index_rows:
                 video_count, sample_count = video_count + 1, sample_count + len(index_row.samples)
                 yield index_row
-        shards.append(Shard(shard_name, file.sha256, file.size_bytes, video_count, sample_count))
+        written_shards.append(Shard(shard_name, shard_file.sha256, shard_file.size_bytes, video_count, sample_count))
 
 
-def _fill_shard(shard: str, file: Any, entries: Iterator[ShardEntry], shard_bytes: int) -> Generator[VideoIndexRow]:
+def _fill_shard(shard_name: str, shard_file: Any, entries: Iterator[ShardEntry], shard_bytes: int) -> Generator[VideoIndexRow]:
     """Write the next videos into one shard, until it is large enough."""
     from webdataset.writer import TarWriter
 
     shard_offset = 0
-    with TarWriter(file, user=USER, group=USER, mode=MODE, mtime=0) as tar:
+    with TarWriter(shard_file, user=USER, group=USER, mode=MODE, mtime=0) as tar_writer:
         for shard_entry in entries:
             # by name, which is how TarWriter sorts them
             bytes_by_suffix = {
@@ -72,15 +76,15 @@ def _fill_shard(shard: str, file: Any, entries: Iterator[ShardEntry], shard_byte
                 "json": write_document(shard_entry.video, shard_entry.samples),
                 "mp4": shard_entry.grid,
             }
-            tar.write({"__key__": shard_entry.key, **bytes_by_suffix})
-            index_row = _index_row(shard, shard_offset, shard_entry, bytes_by_suffix)
+            tar_writer.write({"__key__": shard_entry.key, **bytes_by_suffix})
+            index_row = _index_row(shard_name, shard_offset, shard_entry, bytes_by_suffix)
             yield index_row
             shard_offset += index_row.size
             if shard_offset >= shard_bytes:
                 return
 
 
-def _index_row(shard: str, entry_offset: int, shard_entry: ShardEntry, bytes_by_suffix: dict[str, bytes]) -> VideoIndexRow:
+def _index_row(shard_name: str, entry_offset: int, shard_entry: ShardEntry, bytes_by_suffix: dict[str, bytes]) -> VideoIndexRow:
     member_fields: dict[str, Any] = {}
     member_start = entry_offset
     for member_name, member_data in zip(("coarse", "json", "grid"), bytes_by_suffix.values(), strict=True):
@@ -88,7 +92,7 @@ def _index_row(shard: str, entry_offset: int, shard_entry: ShardEntry, bytes_by_
         member_fields[f"{member_name}_sha256"] = hashlib.sha256(member_data).hexdigest()
         member_start += BLOCK + padded(len(member_data))
     return VideoIndexRow(
-        shard=shard, key=shard_entry.key, offset=entry_offset, size=member_start - entry_offset, **member_fields,
+        shard=shard_name, key=shard_entry.key, offset=entry_offset, size=member_start - entry_offset, **member_fields,
         samples=tuple(sample.id for sample in shard_entry.samples),
         visual_tokens=tuple(visual_tokens for visual_tokens, _ in shard_entry.costs),
         text_bytes=tuple(text_bytes for _, text_bytes in shard_entry.costs),

@@ -41,18 +41,18 @@ def raw_records(file: Path, form: AnnotationFormat) -> Iterator[tuple[str, Any]]
 def open_as_utf8(file: Path) -> AbstractContextManager[IO[bytes]]:
     """A file of text as UTF-8, whichever Unicode its first bytes say that it is: spreadsheets on Windows save UTF-16."""
     raw_file = file.open("rb")
-    encoding = next(
+    detected_encoding = next(
         (encoding_name for byte_order_mark, encoding_name in MARKS if raw_file.peek(4).startswith(byte_order_mark)), ""
     )
-    if not encoding:
+    if not detected_encoding:
         return raw_file
     with raw_file:
         if file.stat().st_size > MAX_UTF16:
-            raise InputError(f"a file of more than {MAX_UTF16 >> 20} MB in {encoding}", where=str(file), hint=CONVERT)
+            raise InputError(f"a file of more than {MAX_UTF16 >> 20} MB in {detected_encoding}", where=str(file), hint=CONVERT)
         try:
-            return io.BytesIO(raw_file.read().decode(encoding).encode())
+            return io.BytesIO(raw_file.read().decode(detected_encoding).encode())
         except UnicodeDecodeError as error:
-            message = f"its first bytes say {encoding}, but the rest is not: {error.reason}"
+            message = f"its first bytes say {detected_encoding}, but the rest is not: {error.reason}"
             raise InputError(message, where=str(file), hint=CONVERT) from None
 
 
@@ -90,16 +90,16 @@ def _numbered_lines(file: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
     # at line feeds only: JSON strings may hold any of the other characters that end a line somewhere
     while line := file.readline(MAX_LINE + 1):
         line_number += 1
-        where = f"{path}:{line_number}"
+        line_location = f"{path}:{line_number}"
         if len(line) > MAX_LINE:
-            raise InputError(f"a line of more than {MAX_LINE >> 20} MB", where=where, hint=HINT)
+            raise InputError(f"a line of more than {MAX_LINE >> 20} MB", where=line_location, hint=HINT)
         if b"\0" in line:
             hint = f"give a text; if it is UTF-16 without a byte order mark, {CONVERT}"
-            raise InputError("NUL bytes, which no text in UTF-8 has", where=where, hint=hint)
+            raise InputError("NUL bytes, which no text in UTF-8 has", where=line_location, hint=hint)
         try:
             line_text = line.decode("utf-8-sig" if line_number == 1 else "utf-8").strip("\r\n")
         except UnicodeDecodeError as error:
-            raise InputError(f"not UTF-8: {error.reason}", where=where, hint="convert the file to UTF-8") from None
+            raise InputError(f"not UTF-8: {error.reason}", where=line_location, hint="convert the file to UTF-8") from None
         if line_text.strip():
             yield line_number, line_text
 
@@ -113,21 +113,21 @@ def read_json(file: Path) -> Any:
         with open_as_utf8(file) as text_file:
             json_text = text_file.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        location = f"{file}: byte {error.start}"
-        raise InputError(f"not UTF-8: {error.reason}", where=location, hint="convert the file to UTF-8") from None
+        error_location = f"{file}: byte {error.start}"
+        raise InputError(f"not UTF-8: {error.reason}", where=error_location, hint="convert the file to UTF-8") from None
     return _parse_json(json_text, str(file))
 
 
 def _read_document(file: Path, form: AnnotationFormat) -> Iterator[tuple[str, Any]]:
-    document = read_json(file)
+    json_document = read_json(file)
     try:
-        records = document if form.records is None else form.records(document)
-        if not isinstance(records, list):
-            records = list(records)
+        raw_records_iterable = json_document if form.records is None else form.records(json_document)
+        if not isinstance(raw_records_iterable, list):
+            raw_records_iterable = list(raw_records_iterable)
     except (KeyError, TypeError, AttributeError, ValueError):
         raise InputError(f"not a document of {form.name}", where=str(file), hint=HINT) from None
-    for record_number, record in enumerate(records, 1):
-        yield str(record_number), record
+    for record_number, raw_record in enumerate(raw_records_iterable, 1):
+        yield str(record_number), raw_record
 
 
 def _parse_json(text: str, where: str) -> Any:
@@ -137,43 +137,47 @@ def _parse_json(text: str, where: str) -> Any:
     def no_key_twice(key_value_pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         record = dict(key_value_pairs)
         if len(record) < len(key_value_pairs):
-            duplicate_keys.extend((twice_key, record) for twice_key, value in key_value_pairs if record[twice_key] != value)
+            duplicate_keys.extend(
+                (twice_key, record) for twice_key, key_value in key_value_pairs if record[twice_key] != key_value
+            )
         return record
 
     try:
-        document = json.loads(text, object_pairs_hook=no_key_twice)
+        json_document = json.loads(text, object_pairs_hook=no_key_twice)
     except json.JSONDecodeError as error:
-        location = where if error.lineno == 1 else f"{where}, line {error.lineno}"
-        raise InputError(f"not JSON: {error.msg.lower()} at column {error.colno}", where=location, hint=HINT) from None
+        error_location = where if error.lineno == 1 else f"{where}, line {error.lineno}"
+        raise InputError(f"not JSON: {error.msg.lower()} at column {error.colno}", where=error_location, hint=HINT) from None
     except (RecursionError, ValueError):
         raise InputError("JSON that is nested too deeply, or has a number without end", where=where, hint=HINT) from None
     if duplicate_keys:
-        twice_key, record = duplicate_keys[-1]  # the outermost: no other one can have been lost with what it stands in
+        twice_key, outermost_record = duplicate_keys[
+            -1
+        ]  # the outermost: no other one can have been lost with what it stands in
         message = f"the key {twice_key[:MAX_KEY]!r} stands twice in one object, with different values"
         hint = "keep the one that is right; an object of JSON has each key once"
-        raise InputError(message, where=where + _location_of(record, document, text, twice_key), hint=hint)
-    return document
+        raise InputError(message, where=where + _location_of(outermost_record, json_document, text, twice_key), hint=hint)
+    return json_document
 
 
-def _location_of(record: object, document: object, text: str, key: str) -> str:
+def _location_of(searched_record: object, document: object, text: str, duplicate_key: str) -> str:
     """Where an object stands in a document: its line where it is the whole document, else the path of keys down to it."""
-    if record is document:
-        return f", line {text.count(chr(10), 0, text.rfind(json.dumps(key))) + 1}" if "\n" in text else ""
+    if searched_record is document:
+        return f", line {text.count(chr(10), 0, text.rfind(json.dumps(duplicate_key))) + 1}" if "\n" in text else ""
     pending_values: list[tuple[str, Any]] = [("", document)]
     while pending_values:
-        location, value = pending_values.pop()
-        if value is record:
-            return location
-        location_separator = " > " if location else ": "
-        if isinstance(value, dict):
+        value_location, pending_value = pending_values.pop()
+        if pending_value is searched_record:
+            return value_location
+        location_separator = " > " if value_location else ": "
+        if isinstance(pending_value, dict):
             pending_values += [
-                (f"{location}{location_separator}{inner_key[:MAX_KEY]}", inner_value)
-                for inner_key, inner_value in value.items()
+                (f"{value_location}{location_separator}{inner_key[:MAX_KEY]}", inner_value)
+                for inner_key, inner_value in pending_value.items()
             ]
-        elif isinstance(value, list):
+        elif isinstance(pending_value, list):
             pending_values += [
-                (f"{location}{location_separator}record {record_number}", inner_value)
-                for record_number, inner_value in enumerate(value, 1)
+                (f"{value_location}{location_separator}record {record_number}", inner_value)
+                for record_number, inner_value in enumerate(pending_value, 1)
             ]
     return ""
 

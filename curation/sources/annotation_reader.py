@@ -34,54 +34,54 @@ class PlacedQuestion:
 
 def read_questions(form: AnnotationFormat, files: Sequence[Path]) -> Iterator[PlacedQuestion]:
     """All questions of files, in their order. Companion files are recognised by their content."""
-    companions, annotations = _split_companions(form, files)
-    for file in annotations:
-        yield from _read_file(form, file, companions)
+    companion_values, annotation_paths = _split_companions(form, files)
+    for annotation_path in annotation_paths:
+        yield from _read_file(form, annotation_path, companion_values)
 
 
 def _split_companions(form: AnnotationFormat, files: Sequence[Path]) -> tuple[Companions, list[Path]]:
     if form.companion is None:
         return {}, list(files)
-    companions: dict[str, Any] = {}
-    annotations: list[Path] = []
-    for file in files:
+    companion_values: dict[str, Any] = {}
+    annotation_paths: list[Path] = []
+    for annotation_path in files:
         try:
-            companion_entries = form.companion(file) if file.is_file() else None
+            companion_entries = form.companion(annotation_path) if annotation_path.is_file() else None
         except STRUCTURE as error:
             message = f"{form.name} can't read it beside its annotations: {_describe_error(error)}"
-            raise InputError(message, where=str(file), hint=HINT) from None
+            raise InputError(message, where=str(annotation_path), hint=HINT) from None
         except OSError as error:
-            raise InputError(f"can't be read: {error.strerror}", where=str(file), hint=HINT) from None
+            raise InputError(f"can't be read: {error.strerror}", where=str(annotation_path), hint=HINT) from None
         if companion_entries is None:
-            annotations.append(file)
+            annotation_paths.append(annotation_path)
         else:
-            companions |= companion_entries
-    if not annotations:
+            companion_values |= companion_entries
+    if not annotation_paths:
         raise InputError(f"no annotations of {form.name} among these files", where="FILE", hint=f"give {form.about}")
-    return companions, annotations
+    return companion_values, annotation_paths
 
 
 def _read_file(form: AnnotationFormat, file: Path, companions: Companions) -> Iterator[PlacedQuestion]:
     try:
-        records = raw_records(file, form)
-        first_record = next(records, None)
+        placed_records = raw_records(file, form)
+        first_record = next(placed_records, None)
         if first_record is None:
             raise InputError("there is nothing in this file", where=str(file), hint=HINT)
         _check_first_record(form, f"{file}:{first_record[0]}", first_record[1], companions)
     except InputError as error:
         raise _with_guess(error, form, file) from None
     if form.needs_companion and not companions:
-        problem = f"{form.needs_companion} is not among these files, and {form.name} has its windows there"
+        missing_companion = f"{form.needs_companion} is not among these files, and {form.name} has its windows there"
         hint = f"give it as well: dmforge import {form.name} {file} {form.needs_companion}"
-        raise InputError(problem, where=str(file), hint=hint)
-    for row_place, record in itertools.chain([first_record], records):
-        origin = f"{file.name}:{row_place}"
+        raise InputError(missing_companion, where=str(file), hint=hint)
+    for row_place, record in itertools.chain([first_record], placed_records):
+        row_origin = f"{file.name}:{row_place}"
         try:
             record_questions = list(_checked_types(form.questions(record, companions))) if form.keys <= record.keys() else None
         except STRUCTURE:
             record_questions = None
         for question in record_questions if record_questions is not None else [RefusedQuestion("", "malformed row")]:
-            yield PlacedQuestion(origin, _within_limits(question))
+            yield PlacedQuestion(row_origin, _within_limits(question))
 
 
 def _checked_types(questions: Iterable[Question | RefusedQuestion]) -> Iterator[Question | RefusedQuestion]:
@@ -96,7 +96,7 @@ def _checked_types(questions: Iterable[Question | RefusedQuestion]) -> Iterator[
             question_texts += question.options
             question_numbers: list[Any] = [time_s for window in question.windows for time_s in window]
             question_numbers += [
-                question_number for question_number in (question.duration_s, question.fps) if question_number is not None
+                duration_or_fps for duration_or_fps in (question.duration_s, question.fps) if duration_or_fps is not None
             ]
             if (
                 not all(isinstance(question_number, int | float) for question_number in question_numbers)
@@ -114,17 +114,17 @@ def _within_limits(question: Question | RefusedQuestion) -> Question | RefusedQu
     return RefusedQuestion(question.video[:MAX_NAME_CHARS], length_fault) if length_fault else question
 
 
-def _check_first_record(form: AnnotationFormat, where: str, record: Any, companions: Companions) -> None:
+def _check_first_record(form: AnnotationFormat, where: str, first_record: Any, companions: Companions) -> None:
     """Raise an error if the first record shows that a file is not of this format."""
-    if not isinstance(record, dict):
-        json_kind = JSON_KINDS.get(type(record), "no object")
+    if not isinstance(first_record, dict):
+        json_kind = JSON_KINDS.get(type(first_record), "no object")
         message = f"not {form.name}: the first record is {json_kind}, and an object is wanted, {form.about}"
         raise InputError(message, where=where, hint=HINT)
     try:
-        missing_keys = sorted(form.keys - record.keys())
+        missing_keys = sorted(form.keys - first_record.keys())
         if missing_keys:
             raise InputError(f"not {form.name}: no {missing_keys[0]!r} in the first record", where=where, hint=HINT)
-        list(_checked_types(form.questions(record, companions)))
+        list(_checked_types(form.questions(first_record, companions)))
     except STRUCTURE as error:
         message = f"not {form.name}: the first record is not like {form.about}: {_describe_error(error)}"
         raise InputError(message, where=where, hint=HINT) from None
@@ -153,13 +153,17 @@ def _with_guess(error: InputError, form: AnnotationFormat, file: Path) -> InputE
 def guess_format(file: Path, other_than: str) -> str | None:
     """The format that a file looks like: the one with the most keys that its first record has."""
     fitting_formats: list[tuple[int, str]] = []
-    for form in FORMATS.values():
-        if form.name in (other_than, "ids"):
+    for other_format in FORMATS.values():
+        if other_format.name in (other_than, "ids"):
             continue
         try:
-            record: Raw | None = next((record for _, record in raw_records(file, form)), None)
-            if record is not None and form.keys <= record.keys() and any(True for _ in form.questions(record, {})):
-                fitting_formats.append((len(form.keys), form.name))
+            first_record: Raw | None = next((record for _, record in raw_records(file, other_format)), None)
+            if (
+                first_record is not None
+                and other_format.keys <= first_record.keys()
+                and any(True for _ in other_format.questions(first_record, {}))
+            ):
+                fitting_formats.append((len(other_format.keys), other_format.name))
         except (InputError, OSError, *STRUCTURE):
             continue
     return max(fitting_formats)[1] if fitting_formats else None

@@ -65,7 +65,7 @@ class ImportedFiles:
 
     def path(self, workspace: WorkspaceFolder) -> Path:
         """The file for their questions, named by a digest of their contents."""
-        file_name = digest("brought", [self.form.name, [sha256_of(file) for file in self.files]]).hex()
+        file_name = digest("brought", [self.form.name, [sha256_of(annotation_file) for annotation_file in self.files]]).hex()
         return workspace.inputs / self.folder / f"{file_name}.jsonl"
 
 
@@ -77,52 +77,54 @@ def store_questions(
     source_info: SourceInfo,
 ) -> None:
     """Write the questions of files into the workspace, all or none. Without `find`, no video is looked for."""
-    path = annotation_files.path(workspace)
-    with writing(path) as file:
+    stored_path = annotation_files.path(workspace)
+    with writing(stored_path) as stored_file:
         header_fields = {claim_name: getattr(source_info, claim_name) for claim_name in CLAIMED}
-        file.write((json.dumps(header_fields) + "\n").encode())
+        stored_file.write((json.dumps(header_fields) + "\n").encode())
         for question_chunk in batched(questions, QUESTIONS_AT_ONCE):
-            file.write("".join(_to_line(question, find) for question in question_chunk).encode("ascii"))
-    sync_folder(path.parent)
+            stored_file.write("".join(_to_line(placed_question, find) for placed_question in question_chunk).encode("ascii"))
+    sync_folder(stored_path.parent)
 
 
 def all_rows(workspace: WorkspaceFolder, folder: str = ANNOTATIONS) -> Iterator[AnnotationRow]:
     """Every question that was imported."""
-    for path in _annotation_paths(workspace, folder):
-        with disk_errors(path), path.open("rb") as annotation_lines:
-            header_claims = _parse_header(next(annotation_lines, b"{}"), f"{path}:1")
+    for stored_path in _annotation_paths(workspace, folder):
+        with disk_errors(stored_path), stored_path.open("rb") as annotation_lines:
+            header_claims = _parse_header(next(annotation_lines, b"{}"), f"{stored_path}:1")
             for line_number, annotation_line in enumerate(annotation_lines, 2):
-                video_id, origin, question_json = _parse_line(annotation_line, f"{path}:{line_number}")
-                yield AnnotationRow(video_id, question_json, origin=origin, **header_claims)
+                video_id, row_origin, question_json = _parse_line(annotation_line, f"{stored_path}:{line_number}")
+                yield AnnotationRow(video_id, question_json, origin=row_origin, **header_claims)
 
 
 def row_ids_of(workspace: WorkspaceFolder, annotation_files: ImportedFiles) -> list[Id]:
     """The ids of the rows that some files gave when they were imported."""
-    path = annotation_files.path(workspace)
-    with disk_errors(path), path.open("rb") as annotation_lines:
-        header_claims = _parse_header(next(annotation_lines, b"{}"), f"{path}:1")
+    stored_path = annotation_files.path(workspace)
+    with disk_errors(stored_path), stored_path.open("rb") as annotation_lines:
+        header_claims = _parse_header(next(annotation_lines, b"{}"), f"{stored_path}:1")
         parsed_lines = (
-            _parse_line(annotation_line, f"{path}:{line_number}")
+            _parse_line(annotation_line, f"{stored_path}:{line_number}")
             for line_number, annotation_line in enumerate(annotation_lines, 2)
         )
         return [
-            AnnotationRow(video_id, question_json, origin=origin, **header_claims).id
-            for video_id, origin, question_json in parsed_lines
+            AnnotationRow(video_id, question_json, origin=row_origin, **header_claims).id
+            for video_id, row_origin, question_json in parsed_lines
         ]
 
 
 def source_version(workspace: WorkspaceFolder, folder: str = ANNOTATIONS) -> str:
     """A digest of the contents of the files."""
-    return digest(folder, [[path.name, sha256_of(path)] for path in _annotation_paths(workspace, folder)]).hex()
+    return digest(
+        folder, [[stored_path.name, sha256_of(stored_path)] for stored_path in _annotation_paths(workspace, folder)]
+    ).hex()
 
 
 def forget_lines(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     """Remove the questions about some videos; how many there were."""
     removed_count = 0
-    for path, all_lines, kept_lines in _without_lines_about(workspace, videos):
+    for stored_path, all_lines, kept_lines in _without_lines_about(workspace, videos):
         if len(kept_lines) < len(all_lines):
             removed_count += len(all_lines) - len(kept_lines)
-            write_bytes(path, b"".join(kept_lines))
+            write_bytes(stored_path, b"".join(kept_lines))
     return removed_count
 
 
@@ -134,10 +136,14 @@ def count_lines(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
 def _without_lines_about(workspace: WorkspaceFolder, videos: Collection[Id]) -> Iterator[tuple[Path, list[bytes], list[bytes]]]:
     """Each file with all of its lines, and with those that are not about these videos."""
     line_starts = tuple(f'["{show("video", video)}", '.encode() for video in videos)
-    for path in _annotation_paths(workspace, ANNOTATIONS):
-        with disk_errors(path):
-            all_lines = path.read_bytes().splitlines(keepends=True)
-        yield path, all_lines, [annotation_line for annotation_line in all_lines if not annotation_line.startswith(line_starts)]
+    for stored_path in _annotation_paths(workspace, ANNOTATIONS):
+        with disk_errors(stored_path):
+            all_lines = stored_path.read_bytes().splitlines(keepends=True)
+        yield (
+            stored_path,
+            all_lines,
+            [annotation_line for annotation_line in all_lines if not annotation_line.startswith(line_starts)],
+        )
 
 
 def take_over_files(workspace: WorkspaceFolder, other_workspace: WorkspaceFolder) -> int:
@@ -168,18 +174,21 @@ def take_over_files(workspace: WorkspaceFolder, other_workspace: WorkspaceFolder
 def _with_found_videos(own_content: bytes, other_content: bytes, where: str) -> bytes:
     """The own lines, with the other ones in place of those whose video is missing."""
     header_line, *own_lines = own_content.splitlines(keepends=True)
-    other_lines = {_parse_line(line, where)[1]: line for line in other_content.splitlines(keepends=True)[1:]}
+    other_lines = {
+        _parse_line(annotation_line, where)[1]: annotation_line
+        for annotation_line in other_content.splitlines(keepends=True)[1:]
+    }
 
-    def preferred(line: bytes) -> bytes:
-        _, origin, question_json = _parse_line(line, where)
-        return other_lines.get(origin, line) if json.loads(question_json).get("reason") == MISSING else line
+    def preferred(own_line: bytes) -> bytes:
+        _, row_origin, question_json = _parse_line(own_line, where)
+        return other_lines.get(row_origin, own_line) if json.loads(question_json).get("reason") == MISSING else own_line
 
     return b"".join([header_line, *map(preferred, own_lines)])
 
 
-def read_question(content: str) -> Question | RefusedQuestion:
+def read_question(question_json: str) -> Question | RefusedQuestion:
     """The question in a row, or why there is none."""
-    question_values: dict[str, Any] = json.loads(content)
+    question_values: dict[str, Any] = json.loads(question_json)
     if "reason" in question_values:
         return RefusedQuestion(question_values["video"], question_values["reason"])
     windows = tuple((start_s, end_s) for start_s, end_s in question_values.pop("windows", ()))
@@ -220,10 +229,10 @@ def _payload_of(question: Question) -> dict[str, Any]:
 
 def _parse_line(line: bytes, where: str) -> tuple[Id, str, str]:
     try:
-        video, origin, content = json.loads(line)
-        if not isinstance(origin, str) or not isinstance(content, str):
+        printed_video, row_origin, question_json = json.loads(line)
+        if not isinstance(row_origin, str) or not isinstance(question_json, str):
             raise TypeError("a line must hold three texts")
-        return _parse_id(video), origin, content
+        return _parse_id(printed_video), row_origin, question_json
     except (ValueError, TypeError, AttributeError, RecursionError, InputError) as error:
         hint = "delete the file, and import the annotations again"
         raise InputError(f"no annotation: {error}", where=where, hint=hint) from None
@@ -235,13 +244,13 @@ def _printed_id(video: Id) -> str:
 
 
 @lru_cache(1 << 16)
-def _parse_id(video: str) -> Id:
-    return read(video)[1]
+def _parse_id(printed_video: str) -> Id:
+    return read(printed_video)[1]
 
 
-def _parse_header(line: bytes, where: str) -> dict[str, Any]:
+def _parse_header(header_line: bytes, where: str) -> dict[str, Any]:
     try:
-        header_values = json.loads(line)
+        header_values = json.loads(header_line)
         return {claim_name: str(header_values[claim_name]) for claim_name in CLAIMED}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         hint = "delete the file, and import the annotations again"

@@ -30,9 +30,9 @@ class FurtherRound:
     """What it was rejected for."""
 
 
-def mark(rounds: int) -> str:
+def mark(round_count: int) -> str:
     """The end of a rejection's detail, by which one that has used so many further rounds is known."""
-    return f"; further rounds of attempts: {rounds}" if rounds else ""
+    return f"; further rounds of attempts: {round_count}" if round_count else ""
 
 
 def further_rounds(workspace: WorkspaceFolder) -> list[FurtherRound]:
@@ -47,29 +47,29 @@ def rounds_by_input(workspace: WorkspaceFolder, stage: str) -> Counter[Id]:
 
 def grant(workspace: WorkspaceFolder, rounds: Sequence[FurtherRound]) -> None:
     """Add rounds. Once this returns, they are on the disk."""
-    lines = [line for line, _ in _lines(workspace)]
-    _write(workspace, [*lines, *map(_to_line, rounds)])
+    old_lines = [old_line for old_line, _ in _lines(workspace)]
+    _write(workspace, [*old_lines, *map(_to_line, rounds)])
 
 
-def take_over_rounds(workspace: WorkspaceFolder, other: WorkspaceFolder) -> None:
+def take_over_rounds(workspace: WorkspaceFolder, source_workspace: WorkspaceFolder) -> None:
     """Add the rounds of another workspace by which it has granted an input more than this one has."""
-    counts, new_rounds = Counter(_key(own_round) for own_round in further_rounds(workspace)), list[FurtherRound]()
-    other_counts = Counter[tuple[str, Id]]()
-    for other_round in further_rounds(other):
-        other_counts[_key(other_round)] += 1
-        if other_counts[_key(other_round)] > counts[_key(other_round)]:
-            new_rounds.append(other_round)
+    own_counts, new_rounds = Counter(_key(own_round) for own_round in further_rounds(workspace)), list[FurtherRound]()
+    source_counts = Counter[tuple[str, Id]]()
+    for source_round in further_rounds(source_workspace):
+        source_counts[_key(source_round)] += 1
+        if source_counts[_key(source_round)] > own_counts[_key(source_round)]:
+            new_rounds.append(source_round)
     if new_rounds:
         grant(workspace, new_rounds)
 
 
 def forget_rounds(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     """Remove the rounds of inputs about some videos; how many there were."""
-    lines = _lines(workspace)
-    kept_lines = [line for line, further_round in lines if further_round.video not in videos]
-    if len(kept_lines) < len(lines):
+    lines_and_rounds = _lines(workspace)
+    kept_lines = [round_line for round_line, further_round in lines_and_rounds if further_round.video not in videos]
+    if len(kept_lines) < len(lines_and_rounds):
         _write(workspace, kept_lines)
-    return len(lines) - len(kept_lines)
+    return len(lines_and_rounds) - len(kept_lines)
 
 
 def count_rounds(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
@@ -81,37 +81,41 @@ def _key(further_round: FurtherRound) -> tuple[str, Id]:
     return further_round.stage, further_round.input
 
 
-def _write(workspace: WorkspaceFolder, lines: Sequence[bytes]) -> None:
-    write_bytes(workspace.further_attempts, b"".join(line + b"\n" for line in lines))
+def _write(workspace: WorkspaceFolder, round_lines: Sequence[bytes]) -> None:
+    write_bytes(workspace.further_attempts, b"".join(round_line + b"\n" for round_line in round_lines))
 
 
 def _lines(workspace: WorkspaceFolder) -> list[tuple[bytes, FurtherRound]]:
     """Each line beside what it says. They end at line feeds only, as those of takedowns."""
-    path = workspace.further_attempts
-    if not path.exists():
+    rounds_path = workspace.further_attempts
+    if not rounds_path.exists():
         return []
-    with disk_errors(path):
-        numbered_lines = enumerate(path.read_bytes().split(b"\n"), 1)
-    return [(line, _parsed(line, f"{path}:{number}")) for number, line in numbered_lines if line.strip()]
+    with disk_errors(rounds_path):
+        numbered_lines = enumerate(rounds_path.read_bytes().split(b"\n"), 1)
+    return [
+        (round_line, _parsed(round_line, f"{rounds_path}:{line_number}"))
+        for line_number, round_line in numbered_lines
+        if round_line.strip()
+    ]
 
 
 def _to_line(further_round: FurtherRound) -> bytes:
-    values = {
+    round_values = {
         "stage": further_round.stage, "input": show(further_round.input_kind, further_round.input),
         "video": show("video", further_round.video), "reason": further_round.reason,
     }  # fmt: skip
-    return json.dumps(values).encode("ascii")
+    return json.dumps(round_values).encode("ascii")
 
 
-def _parsed(line: bytes, where: str) -> FurtherRound:
+def _parsed(round_line: bytes, where: str) -> FurtherRound:
     try:
-        values = json.loads(line)
-        stage, reason = values["stage"], values["reason"]
-        if not isinstance(stage, str) or not isinstance(reason, str):
+        round_values = json.loads(round_line)
+        stage_name, grant_reason = round_values["stage"], round_values["reason"]
+        if not isinstance(stage_name, str) or not isinstance(grant_reason, str):
             raise TypeError("stage and reason are texts")
-        (input_kind, input_id), (video_kind, video) = read(values["input"]), read(values["video"])
+        (input_kind, input_id), (video_kind, video_id) = read(round_values["input"]), read(round_values["video"])
         if video_kind != "video":
-            raise ValueError(f"{values['video']!r} is the id of no video")
-        return FurtherRound(stage, input_id, input_kind, video, reason)
+            raise ValueError(f"{round_values['video']!r} is the id of no video")
+        return FurtherRound(stage_name, input_id, input_kind, video_id, grant_reason)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError) as error:
         raise InputError(f"no further attempts: {error}", where=where, hint=f"write {EXAMPLE}, or delete the line") from None

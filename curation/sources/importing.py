@@ -49,7 +49,7 @@ class Import(Root, Batch[RowWithVideo, Task | Candidate]):
         return all_rows(workspace)
 
     def process(self, items: Iterator[RowWithVideo]) -> Iterator[Result]:
-        return (_import_row(item.row, item.video) for item in items)
+        return (_import_row(row_with_video.row, row_with_video.video) for row_with_video in items)
 
 
 def _import_row(row: AnnotationRow, video: Video | None) -> Result:
@@ -63,18 +63,18 @@ def _import_row(row: AnnotationRow, video: Video | None) -> Result:
         return Quarantined("its video can't be used", f"{row.origin}: {question.video}")
     if video.role == "benchmark":
         return Rejected("its video is a benchmark's", f"{row.origin}: {question.video}")
-    task = _task(row, question, checked_task)
-    candidate_of_reply = _candidate(task, question.reply) if question.reply else None
-    return Made((task,) if candidate_of_reply is None else (task, candidate_of_reply))
+    imported_task = _task(row, question, checked_task)
+    candidate_of_reply = _candidate(imported_task, question.reply) if question.reply else None
+    return Made((imported_task,) if candidate_of_reply is None else (imported_task, candidate_of_reply))
 
 
 def _task(row: AnnotationRow, question: Question, checked_task: CheckedTask) -> Task:
-    extra_values = dict(question.extras) | ({} if question.fps is None else {"fps": question.fps})
+    task_extras = dict(question.extras) | ({} if question.fps is None else {"fps": question.fps})
     return Task(
         row.video, checked_task.kind, checked_task.question, checked_task.options, checked_task.answer,
         checked_task.windows, checked_task.needs,
         source=row.source, licence=row.licence, terms=row.terms, split=row.split, origin=row.origin,
-        flags=", ".join(checked_task.flags), extras=json.dumps(extra_values) if extra_values else "",
+        flags=", ".join(checked_task.flags), extras=json.dumps(task_extras) if task_extras else "",
     )  # fmt: skip
 
 
@@ -82,17 +82,19 @@ def _candidate(task: Task, reply: str) -> Candidate:
     """A trajectory as its file words it: what is wrong with it, the rules will say."""
     text_before, video_tag, text_after = reply.partition(VIDEO)
     parsed_trajectory = parse(text_before + text_after)
-    looks = parsed_trajectory.looks if isinstance(parsed_trajectory, Trajectory) else ()
-    pieces = [*prompt(task), Piece("policy", text_before)]
-    if video_tag and looks:
-        pieces += [Piece("runtime", None, looks[0]), Piece("policy", text_after)]
+    parsed_looks = parsed_trajectory.looks if isinstance(parsed_trajectory, Trajectory) else ()
+    transcript_pieces = [*prompt(task), Piece("policy", text_before)]
+    if video_tag and parsed_looks:
+        transcript_pieces += [Piece("runtime", None, parsed_looks[0]), Piece("policy", text_after)]
     elif video_tag:
-        pieces[-1] = Piece("policy", reply)
+        transcript_pieces[-1] = Piece("policy", reply)
     final_answer = parsed_trajectory.answer if isinstance(parsed_trajectory, Trajectory) else ""
-    return Candidate(task.video, task.id, 0, task.source, Transcript(tuple(pieces)), looks, final_answer, "gold", ())
+    return Candidate(
+        task.video, task.id, 0, task.source, Transcript(tuple(transcript_pieces)), parsed_looks, final_answer, "gold", ()
+    )
 
 
 def target_of(task: Task) -> Look | None:
     """The look that a file gives as a target."""
-    fps = json.loads(task.extras).get("fps") if task.extras else None
-    return Look(task.windows[0], Fraction(fps).limit_denominator(1000)) if fps and task.windows else None
+    declared_fps = json.loads(task.extras).get("fps") if task.extras else None
+    return Look(task.windows[0], Fraction(declared_fps).limit_denominator(1000)) if declared_fps and task.windows else None

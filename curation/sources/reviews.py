@@ -63,8 +63,8 @@ def checked_name(name: str, where: str) -> str:
 
 def all_reviews(workspace: WorkspaceFolder) -> Iterator[Review]:
     """The reviews that count: of each reviewer's decisions on a subject the last."""
-    for path in _review_paths(workspace):
-        yield from reviews_of(path).values()
+    for reviews_path in _review_paths(workspace):
+        yield from reviews_of(reviews_path).values()
 
 
 def reviews_of(path: Path) -> dict[Id, Review]:
@@ -79,7 +79,7 @@ def reviews_of(path: Path) -> dict[Id, Review]:
 
 def source_version(workspace: WorkspaceFolder) -> str:
     """A digest of the contents of the files."""
-    return digest(FOLDER, [[path.name, sha256_of(path)] for path in _review_paths(workspace)]).hex()
+    return digest(FOLDER, [[reviews_path.name, sha256_of(reviews_path)] for reviews_path in _review_paths(workspace)]).hex()
 
 
 def review_path(workspace: WorkspaceFolder, reviewer: str) -> Path:
@@ -89,42 +89,45 @@ def review_path(workspace: WorkspaceFolder, reviewer: str) -> Path:
 
 def append(workspace: WorkspaceFolder, review: Review) -> None:
     """Append a review to its reviewer's file. Once this returns, it is on the disk."""
-    path = review_path(workspace, review.reviewer)
+    reviews_path = review_path(workspace, review.reviewer)
     review_values = {
         "subject": show(review.subject_kind, review.subject), "video": show("video", review.video),
         "decision": review.decision, "reason": review.reason, "note": review.note,
     }  # fmt: skip
     review_line = (json.dumps(review_values) + "\n").encode("ascii")
-    with _locked_file(path) as descriptor:
+    with _locked_file(reviews_path) as file_descriptor:
         if review.video in forgotten_videos(workspace):  # a takedown writes it there first and comes for this file then
             raise InputError("its video was taken down", where=show("video", review.video), hint="review another one")
-        append_lines(descriptor, cut_torn_line(descriptor), review_line)
+        append_lines(file_descriptor, cut_torn_line(file_descriptor), review_line)
 
 
 def forget_reviews(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     """Remove the decisions about some videos; how many there were."""
     removed_count = 0
-    for path in _review_paths(workspace):
-        with _locked_file(path) as descriptor:
-            cut_torn_line(descriptor)  # half a line may be about one of them
-            all_lines = _lines(path)
-            kept_lines = _not_about(videos, path, all_lines)
+    for reviews_path in _review_paths(workspace):
+        with _locked_file(reviews_path) as file_descriptor:
+            cut_torn_line(file_descriptor)  # half a line may be about one of them
+            all_lines = _lines(reviews_path)
+            kept_lines = _not_about(videos, reviews_path, all_lines)
             if len(kept_lines) < len(all_lines):
                 removed_count += len(all_lines) - len(kept_lines)
-                write_bytes(path, b"".join(kept_line + b"\n" for kept_line in kept_lines))
+                write_bytes(reviews_path, b"".join(kept_line + b"\n" for kept_line in kept_lines))
     return removed_count
 
 
 def count_reviews(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     """How many decisions are about some videos."""
-    lines_by_path = {path: _lines(path) for path in _review_paths(workspace)}
-    return sum(len(review_lines) - len(_not_about(videos, path, review_lines)) for path, review_lines in lines_by_path.items())
+    lines_by_path = {reviews_path: _lines(reviews_path) for reviews_path in _review_paths(workspace)}
+    return sum(
+        len(review_lines) - len(_not_about(videos, reviews_path, review_lines))
+        for reviews_path, review_lines in lines_by_path.items()
+    )
 
 
-def _not_about(videos: Collection[Id], path: Path, review_lines: list[bytes]) -> list[bytes]:
+def _not_about(videos: Collection[Id], reviews_path: Path, review_lines: list[bytes]) -> list[bytes]:
     """The lines of a file whose decision is not about one of these videos."""
     reviews = [
-        _parse_review(review_line, "forgotten", f"{path}:{line_number}")
+        _parse_review(review_line, "forgotten", f"{reviews_path}:{line_number}")
         for line_number, review_line in enumerate(review_lines, 1)
     ]
     return [review_line for review_line, review in zip(review_lines, reviews, strict=True) if review.video not in videos]
@@ -143,7 +146,7 @@ def _lines(path: Path) -> list[bytes]:
 def _parse_review(review_line: bytes, reviewer: str, where: str) -> Review:
     try:
         review_values: dict[str, Any] = json.loads(review_line)
-        subject_kind, subject = read(review_values["subject"])
+        subject_kind, subject_id = read(review_values["subject"])
         decision, reason, review_note = (
             review_values["decision"],
             review_values.get("reason", ""),
@@ -154,8 +157,8 @@ def _parse_review(review_line: bytes, reviewer: str, where: str) -> Review:
         if not isinstance(reason, str) or not isinstance(review_note, str):
             raise TypeError("reason and note are texts")
         (reason + review_note).encode()  # JSON can hold halves of letters, and a row can't
-        video = read(review_values["video"])[1]
-        return Review(video, subject, cast("SubjectKind", subject_kind), reviewer, decision, reason, review_note)
+        video_id = read(review_values["video"])[1]
+        return Review(video_id, subject_id, cast("SubjectKind", subject_kind), reviewer, decision, reason, review_note)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError) as error:
         raise InputError(f"not a review: {error}", where=where, hint=HINT) from None
 
@@ -166,9 +169,9 @@ def _locked_file(path: Path) -> Generator[int]:
     with disk_errors(path):
         make_folder(path.parent)
         while True:
-            with lock_file(path) as descriptor:
-                lock(descriptor, fcntl.LOCK_EX, path)
-                if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
+            with lock_file(path) as file_descriptor:
+                lock(file_descriptor, fcntl.LOCK_EX, path)
+                if path.exists() and os.fstat(file_descriptor).st_ino == path.stat().st_ino:
                     sync_folder(path.parent)
-                    yield descriptor
+                    yield file_descriptor
                     return

@@ -12,33 +12,33 @@ from dmforge.schemas.ids import Id, read
 
 def forgotten_videos(workspace: WorkspaceFolder) -> frozenset[Id]:
     """The videos that people asked to forget."""
-    return frozenset(video for video, _ in takedowns(workspace))
+    return frozenset(video_id for video_id, _ in takedowns(workspace))
 
 
 def reasons_by_video(workspace: WorkspaceFolder) -> dict[Id, str]:
     """Why each video was to be forgotten, by the first line about it."""
     reason_by_video: dict[Id, str] = {}
-    for video, reason in takedowns(workspace):
-        reason_by_video.setdefault(video, reason)
+    for video_id, reason in takedowns(workspace):
+        reason_by_video.setdefault(video_id, reason)
     return reason_by_video
 
 
 def takedowns(workspace: WorkspaceFolder) -> Iterator[tuple[Id, str]]:
     """Each video that people asked to forget, with the reason: a line `{"video": id, "reason": text}`."""
-    path = workspace.forgotten
-    if not path.exists():
+    takedowns_path = workspace.forgotten
+    if not takedowns_path.exists():
         return
     # cut at line feeds only: a reason may hold any of the other characters that end a line somewhere
-    for line_number, line in enumerate(path.read_bytes().split(b"\n"), 1):
-        if not line.strip():
+    for line_number, takedown_line in enumerate(takedowns_path.read_bytes().split(b"\n"), 1):
+        if not takedown_line.strip():
             continue
         try:
-            takedown_entry = json.loads(line)
-            video, reason = read(takedown_entry["video"])[1], str(takedown_entry.get("reason", ""))
+            takedown_entry = json.loads(takedown_line)
+            video_id, reason = read(takedown_entry["video"])[1], str(takedown_entry.get("reason", ""))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError) as error:
             raise InputError(
                 f"not a takedown: {error}",
-                where=f"{path}:{line_number}",
+                where=f"{takedowns_path}:{line_number}",
                 hint='write {"video": "video_...", "reason": "..."}',
             ) from None
-        yield video, reason
+        yield video_id, reason

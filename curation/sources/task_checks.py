@@ -38,8 +38,8 @@ class CheckedTask:
 
     def content(self) -> list[object]:
         """What two questions have in common that are one: for comparing them."""
-        windows = [[window.start_cs, window.end_cs] for window in self.windows]
-        return [self.kind, self.question, list(self.options), self.answer, windows, self.needs]
+        window_bounds_cs = [[window.start_cs, window.end_cs] for window in self.windows]
+        return [self.kind, self.question, list(self.options), self.answer, window_bounds_cs, self.needs]
 
 
 def check(question: Question, duration_cs: int | None = None) -> CheckedTask | RefusedQuestion:
@@ -48,25 +48,27 @@ def check(question: Question, duration_cs: int | None = None) -> CheckedTask | R
     if first_fault:
         return RefusedQuestion(question.video[:MAX_NAME_CHARS], first_fault)
     flags_in_order = dict.fromkeys(question.flags)
-    question_text, options, answer = _stripped(question, flags_in_order)
+    question_text, option_texts, answer_text = _stripped(question, flags_in_order)
     if not question_text:
         return RefusedQuestion(question.video, "no question")
     if duration_cs is None and question.duration_s is not None:
         duration_cs = round(question.duration_s * 100)
-    windows = _windows(question, duration_cs, flags_in_order)
-    if isinstance(windows, RefusedQuestion):
-        return windows
+    windows_or_refusal = _windows(question, duration_cs, flags_in_order)
+    if isinstance(windows_or_refusal, RefusedQuestion):
+        return windows_or_refusal
     if "mcq" in question.kind:
-        first_fault = _fault_of_options(answer, options)
+        first_fault = _fault_of_options(answer_text, option_texts)
         if first_fault:
             return RefusedQuestion(question.video, first_fault)
     if question.kind == "grounding":
-        if not windows:
+        if not windows_or_refusal:
             return RefusedQuestion(question.video, "no window")
-        answer = ", ".join(map(print_span, windows))
-    if not answer:
+        answer_text = ", ".join(map(print_span, windows_or_refusal))
+    if not answer_text:
         return RefusedQuestion(question.video, "no answer")
-    return CheckedTask(question.kind, question_text, options, answer, windows, question.needs, tuple(flags_in_order))
+    return CheckedTask(
+        question.kind, question_text, option_texts, answer_text, windows_or_refusal, question.needs, tuple(flags_in_order)
+    )
 
 
 def fault_of_length(question: Question) -> str:
@@ -88,16 +90,16 @@ def _lengths(question: Question) -> Iterator[tuple[str, int, int]]:
 
 def _stripped(question: Question, flags_in_order: dict[str, None]) -> tuple[str, tuple[str, ...], str]:
     question_text = " ".join(question.question.split()) if question.kind == "grounding" else question.question.strip()
-    options, answer = tuple(option.strip() for option in question.options), question.answer.strip()
-    if (question_text, options, answer) != (question.question, question.options, question.answer):
+    option_texts, answer_text = tuple(option.strip() for option in question.options), question.answer.strip()
+    if (question_text, option_texts, answer_text) != (question.question, question.options, question.answer):
         flags_in_order["stripped"] = None
-    return question_text, options, answer
+    return question_text, option_texts, answer_text
 
 
 def _windows(
     question: Question, duration_cs: int | None, flags_in_order: dict[str, None]
 ) -> tuple[Window, ...] | RefusedQuestion:
-    windows: list[Window] = []
+    task_windows: list[Window] = []
     for start_s, end_s in question.windows:
         if not (abs(start_s) < MAX_CS and abs(end_s) < MAX_CS):  # NaN, too
             return RefusedQuestion(question.video, "window outside the video")
@@ -113,21 +115,21 @@ def _windows(
         if end_cs > max_end_cs:
             end_cs = max_end_cs
             flags_in_order["clamped end"] = None
-        windows.append(Window(start_cs, end_cs))
-    sorted_windows = sorted(windows, key=lambda window: (window.start_cs, window.end_cs))
-    if sorted_windows != windows:
+        task_windows.append(Window(start_cs, end_cs))
+    sorted_windows = sorted(task_windows, key=lambda window: (window.start_cs, window.end_cs))
+    if sorted_windows != task_windows:
         flags_in_order["sorted"] = None
     return tuple(dict.fromkeys(sorted_windows))
 
 
-def _fault_of_options(answer: str, options: Sequence[str]) -> str:
-    if len(options) > MAX_OPTIONS:
+def _fault_of_options(answer: str, option_texts: Sequence[str]) -> str:
+    if len(option_texts) > MAX_OPTIONS:
         return f"more than {MAX_OPTIONS} options"
-    right_index = choice(answer, tuple(options))
-    if right_index is None:
+    answer_index = choice(answer, tuple(option_texts))
+    if answer_index is None:
         # two options with the same text are named by none of them
-        return "two options are the right one" if list(options).count(answer) > 1 else "answer not among the options"
-    return "two options are the right one" if list(options).count(options[right_index]) > 1 else ""
+        return "two options are the right one" if list(option_texts).count(answer) > 1 else "answer not among the options"
+    return "two options are the right one" if list(option_texts).count(option_texts[answer_index]) > 1 else ""
 
 
 def right_option(question: Question, option_index: int) -> Question:

@@ -25,14 +25,14 @@ class VideoName:
     part: tuple[float, float] | None = None
 
 
-def parse(name: str) -> VideoName:
+def parse(file_name: str) -> VideoName:
     """The name in a path, a file name or an id."""
-    stem = SUFFIX.sub("", PurePosixPath(name.strip()).name)
-    part_match = PART.fullmatch(stem)
+    name_stem = SUFFIX.sub("", PurePosixPath(file_name.strip()).name)
+    part_match = PART.fullmatch(name_stem)
     part_bounds_s = (_seconds(part_match["start"]), _seconds(part_match["end"])) if part_match else None
     if part_match is not None and part_bounds_s is not None and part_bounds_s[0] < part_bounds_s[1]:
         return VideoName(_bare(part_match["id"]), part_bounds_s)
-    return VideoName(_bare(stem))
+    return VideoName(_bare(name_stem))
 
 
 class VideoFinder(Generic[T]):
@@ -55,11 +55,11 @@ class VideoFinder(Generic[T]):
         return list(self._by_parsed_name.get(parse(name), ()))
 
 
-def _bare(stem: str) -> str:
+def _bare(name_stem: str) -> str:
     for name_prefix in PREFIXES:
-        if stem.startswith(name_prefix) and len(stem) > len(name_prefix):
-            return stem[len(name_prefix) :]
-    return stem
+        if name_stem.startswith(name_prefix) and len(name_stem) > len(name_prefix):
+            return name_stem[len(name_prefix) :]
+    return name_stem
 
 
 def _seconds(clock: str) -> float:

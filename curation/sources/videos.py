@@ -61,21 +61,21 @@ class RegisteredFiles:
 
 def listed(workspace: WorkspaceFolder) -> dict[str, ListedVideo]:
     """Every video of the workspace by its sha256."""
-    path = _list_path(workspace)
-    if not path.exists():
+    list_path = _list_path(workspace)
+    if not list_path.exists():
         return {}
     video_by_sha256: dict[str, ListedVideo] = {}
-    with disk_errors(path):
-        list_lines = path.read_bytes().split(b"\n")
+    with disk_errors(list_path):
+        list_lines = list_path.read_bytes().split(b"\n")
     for line_number, list_line in enumerate(list_lines, 1):
         try:
             if list_line.strip():
-                video = ListedVideo(**json.loads(list_line))
-                video_by_sha256[video.sha256] = video
-                _check_texts(video)
+                listed_video = ListedVideo(**json.loads(list_line))
+                video_by_sha256[listed_video.sha256] = listed_video
+                _check_texts(listed_video)
         except (ValueError, TypeError, RecursionError) as error:
             hint = "correct the line, or delete it and ingest the file again"
-            raise InputError(f"not a video: {error}", where=f"{path}:{line_number}", hint=hint) from None
+            raise InputError(f"not a video: {error}", where=f"{list_path}:{line_number}", hint=hint) from None
     return video_by_sha256
 
 
@@ -85,21 +85,23 @@ def register(workspace: WorkspaceFolder, locations: Sequence[str], source_info: 
     listed_videos = dict(known_videos)
     file_counts, error_by_location = Counter[str](), dict[str, str]()
     try:
-        for location in files(locations, SUFFIXES):
+        for file_location in files(locations, SUFFIXES):
             try:
-                sha256 = sha256_of(location)
+                file_sha256 = sha256_of(file_location)
             except LakeError as error:
-                error_by_location[location] = error.message
+                error_by_location[file_location] = error.message
                 continue
-            file_counts[sha256] += 1
+            file_counts[file_sha256] += 1
             new_video = ListedVideo(
-                sha256,
-                location,
+                file_sha256,
+                file_location,
                 **{claim_name: getattr(source_info, claim_name) for claim_name in CLAIMED},
-                source_id=_name_of(location),
+                source_id=_name_of(file_location),
                 also=[],
             )
-            listed_videos[sha256] = _merged(listed_videos[sha256], new_video) if sha256 in listed_videos else new_video
+            listed_videos[file_sha256] = (
+                _merged(listed_videos[file_sha256], new_video) if file_sha256 in listed_videos else new_video
+            )
     finally:  # what was read so far needn't be read again, however this ends
         if listed_videos != known_videos:
             _write(workspace, listed_videos.values())
@@ -114,8 +116,8 @@ def take_over_list(workspace: WorkspaceFolder, other_workspace: WorkspaceFolder)
     """The videos of another workspace's list; how many were not on this one. Of a known one, only other names are added."""
     known_videos, other_videos = listed(workspace), listed(other_workspace)
     merged_videos = dict(known_videos)
-    for sha256, other_video in other_videos.items():
-        own_video = merged_videos.get(sha256)
+    for video_sha256, other_video in other_videos.items():
+        own_video = merged_videos.get(video_sha256)
         if own_video is not None:
             known_names = [own_video.source_id, *own_video.also]
             other_video = replace(
@@ -125,14 +127,16 @@ def take_over_list(workspace: WorkspaceFolder, other_workspace: WorkspaceFolder)
                     *(other_name for other_name in (other_video.source_id, *other_video.also) if other_name not in known_names),
                 ],
             )
-        merged_videos[sha256] = other_video
+        merged_videos[video_sha256] = other_video
     if merged_videos != known_videos:
         _write(workspace, merged_videos.values())
     return len(merged_videos) - len(known_videos)
 
 
 def _write(workspace: WorkspaceFolder, videos: Iterable[ListedVideo]) -> None:
-    write_bytes(_list_path(workspace), "".join(json.dumps(asdict(video)) + "\n" for video in videos).encode("ascii"))
+    write_bytes(
+        _list_path(workspace), "".join(json.dumps(asdict(listed_video)) + "\n" for listed_video in videos).encode("ascii")
+    )
 
 
 def names(videos: Iterable[ListedVideo]) -> Iterator[tuple[str, Id]]:
@@ -145,7 +149,10 @@ def names(videos: Iterable[ListedVideo]) -> Iterator[tuple[str, Id]]:
 def source_version(videos: Iterable[ListedVideo]) -> str:
     """A digest of a list of videos, without where they lie."""
     return digest(
-        "videos", sorted([asdict(video) | {"path": ""} for video in videos], key=lambda video_values: video_values["sha256"])
+        "videos",
+        sorted(
+            [asdict(listed_video) | {"path": ""} for listed_video in videos], key=lambda video_values: video_values["sha256"]
+        ),
     ).hex()
 
 

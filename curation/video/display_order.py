@@ -70,21 +70,23 @@ def display_times(path: Path, codec: str, tick_s: Fraction, heartbeat: Callable[
     packet_indices: list[int] = []  # for each frame, the packet on which the decoder handed it out
     first_frame: VideoFrame | None = None
     delayed_frames = 0
-    for tick_pts, frames in in_display_order(path):
+    for tick_pts, packet_frames in in_display_order(path):
         heartbeat()
         if tick_pts is None:
-            delayed_frames = len(frames)
+            delayed_frames = len(packet_frames)
             packet_indices.extend(range(len(packet_ticks), len(packet_ticks) + delayed_frames))
         else:
-            packet_indices.extend(len(packet_ticks) for _ in frames)
+            packet_indices.extend(len(packet_ticks) for _ in packet_frames)
             packet_ticks.append(tick_pts)
-        first_frame = first_frame or next(iter(frames), None)
+        first_frame = first_frame or next(iter(packet_frames), None)
     if first_frame is None:
         raise UnusableVideo("no frames", where=str(path))
     if codec in REORDERED_BY_GUESS:
         if len(packet_indices) != len(packet_ticks):
-            detail = f"{len(packet_ticks)} packets give {len(packet_indices)} frames, and nothing says which are shown when"
-            raise UnusableVideo("no times", detail, where=str(path))
+            count_mismatch = (
+                f"{len(packet_ticks)} packets give {len(packet_indices)} frames, and nothing says which are shown when"
+            )
+            raise UnusableVideo("no times", count_mismatch, where=str(path))
         packet_indices = [*range(delayed_frames, delayed_frames + len(packet_indices))]
     gap_ticks = usual_gap(packet_ticks, tick_s)
     packet_ticks += [packet_ticks[-1] + gap_number * gap_ticks for gap_number in range(1, delayed_frames + 1)]

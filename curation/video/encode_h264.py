@@ -25,10 +25,10 @@ def encoding_h264(
     muxer_options: Mapping[str, str] = BITEXACT,
 ) -> Generator[Callable[[VideoFrame], None]]:
     """Give a function that encodes the next frame; the file is complete when the block ends well."""
-    with av.open(target, "w", format="mp4", options=dict(muxer_options)) as container:
-        stream = container.add_stream("libx264", rate=rate_fps, options=dict(encoder_options))
-        stream.width, stream.height, stream.pix_fmt = size.width, size.height, "yuv420p"
+    with av.open(target, "w", format="mp4", options=dict(muxer_options)) as mp4_container:
+        video_stream = mp4_container.add_stream("libx264", rate=rate_fps, options=dict(encoder_options))
+        video_stream.width, video_stream.height, video_stream.pix_fmt = size.width, size.height, "yuv420p"
         # PyAV's own default would win over the option, and more threads give other bytes from run to run
-        stream.codec_context.thread_count = 1
-        yield lambda frame: container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+        video_stream.codec_context.thread_count = 1
+        yield lambda frame: mp4_container.mux(video_stream.encode(frame))
+        mp4_container.mux(video_stream.encode(None))

@@ -42,12 +42,12 @@ class FrameRun:
 def splice(frame_runs: Sequence[FrameRun], path: Path, size: Size, heartbeat: Callable[[], None] = lambda: None) -> None:
     """Write the pieces one after the other, each fitted to the size. The same pieces give the same bytes."""
     to_yuv = VideoReformatter()
-    with encoding_h264(f"file:{path}", size, GRID_FPS, ENCODER_OPTIONS, MUXER) as encode:
-        for frame_index, picture in enumerate(_pictures(frame_runs)):
-            frame = av.VideoFrame.from_ndarray(_crop_to_aspect(picture, size), format="rgb24")
-            frame = to_yuv.reformat(frame, size.width, size.height, "yuv420p", interpolation=Interpolation.BICUBIC)
-            frame.pts, frame.time_base = frame_index, Fraction(1, GRID_FPS)
-            encode(frame)
+    with encoding_h264(f"file:{path}", size, GRID_FPS, ENCODER_OPTIONS, MUXER) as encode_frame:
+        for frame_index, frame_pixels in enumerate(_pictures(frame_runs)):
+            av_frame = av.VideoFrame.from_ndarray(_crop_to_aspect(frame_pixels, size), format="rgb24")
+            av_frame = to_yuv.reformat(av_frame, size.width, size.height, "yuv420p", interpolation=Interpolation.BICUBIC)
+            av_frame.pts, av_frame.time_base = frame_index, Fraction(1, GRID_FPS)
+            encode_frame(av_frame)
             heartbeat()
 
 
@@ -56,10 +56,10 @@ def _pictures(frame_runs: Sequence[FrameRun]) -> Iterator[Frames]:
         yield from stream_grid(frame_run.media.grid, range(frame_run.first, frame_run.stop))
 
 
-def _crop_to_aspect(picture: Frames, size: Size) -> Frames:
+def _crop_to_aspect(frame_pixels: Frames, size: Size) -> Frames:
     """The middle of a picture, in the aspect ratio of `size`: black bars would show that a part is from elsewhere."""
-    height, width = picture.shape[:2]
-    crop_height = min(height, width * size.height // size.width)
-    crop_width = min(width, height * size.width // size.height)
-    top_row, left_column = (height - crop_height) // 2, (width - crop_width) // 2
-    return np.ascontiguousarray(picture[top_row : top_row + crop_height, left_column : left_column + crop_width])
+    frame_height, frame_width = frame_pixels.shape[:2]
+    crop_height = min(frame_height, frame_width * size.height // size.width)
+    crop_width = min(frame_width, frame_height * size.width // size.height)
+    top_row, left_column = (frame_height - crop_height) // 2, (frame_width - crop_width) // 2
+    return np.ascontiguousarray(frame_pixels[top_row : top_row + crop_height, left_column : left_column + crop_width])

@@ -18,9 +18,9 @@ NEAR_LOSSLESS = {"preset": "veryfast", "crf": "14", "threads": "1", "flags": "+b
 
 def cut_look(clips: Clips, video: Video, look: Look, grid_bytes: bytes) -> bytes:
     """The clip of a look as mp4: exactly the frames that it shows, at its density."""
-    mp4_buffer, frames = io.BytesIO(), read_look(clips, video, look, grid_bytes)
-    height, width = frames.shape[1:3]
-    with encoding_h264(mp4_buffer, Size(width, height), clips.look(video, look).actual_fps, NEAR_LOSSLESS) as encode:
-        for picture in frames:
-            encode(VideoFrame.from_ndarray(picture, format="rgb24"))
+    mp4_buffer, look_frames = io.BytesIO(), read_look(clips, video, look, grid_bytes)
+    height, width = look_frames.shape[1:3]
+    with encoding_h264(mp4_buffer, Size(width, height), clips.look(video, look).actual_fps, NEAR_LOSSLESS) as encode_frame:
+        for frame_pixels in look_frames:
+            encode_frame(VideoFrame.from_ndarray(frame_pixels, format="rgb24"))
     return mp4_buffer.getvalue()

@@ -77,9 +77,9 @@ def are_copies(hashes_a: Sequence[int], hashes_b: Sequence[int]) -> bool:
 def copies(hashes_by_video: Mapping[Id, Sequence[int]]) -> Iterator[tuple[Id, Id]]:
     """All pairs of videos that are copies. Only videos that share one half of a frame's hash exactly are compared: of a copy
     many frames do, of other videos hardly any."""
-    hashed_videos = sorted(video for video, video_hashes in hashes_by_video.items() if video_hashes)
+    hashed_videos = sorted(video_id for video_id, video_hashes in hashes_by_video.items() if video_hashes)
     for first_index, second_index in sorted(
-        _candidate_pairs([np.unique(_as_uint64(hashes_by_video[video])) for video in hashed_videos])
+        _candidate_pairs([np.unique(_as_uint64(hashes_by_video[video_id])) for video_id in hashed_videos])
     ):
         if are_copies(hashes_by_video[hashed_videos[first_index]], hashes_by_video[hashed_videos[second_index]]):
             yield hashed_videos[first_index], hashed_videos[second_index]
@@ -102,9 +102,9 @@ def _candidate_pairs(hash_sets: Sequence[NDArray[np.uint64]]) -> set[tuple[int, 
 
 
 def _frame_hash(frame: Frames) -> int | None:
-    red, green, blue = np.moveaxis(frame.astype(np.float32), 2, 0)
+    red_channel, green_channel, blue_channel = np.moveaxis(frame.astype(np.float32), 2, 0)
     # no matrix product: it would start a pool of threads in each worker
-    luma_values = 0.299 * red + 0.587 * green + 0.114 * blue
+    luma_values = 0.299 * red_channel + 0.587 * green_channel + 0.114 * blue_channel
     if float(luma_values.std()) < MIN_CONTRAST:
         return None
     area_means = _area_means(luma_values, SIDE, SIDE + 1)
@@ -112,15 +112,15 @@ def _frame_hash(frame: Frames) -> int | None:
     return int(np.packbits(brighter_bits).view(">i8")[0])
 
 
-def _area_means(luma_values: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
-    """Shrink a picture of any size to `rows` x `columns` area means, by differences of cumulative sums."""
+def _area_means(luma_values: NDArray[np.float32], row_count: int, column_count: int) -> NDArray[np.float32]:
+    """Shrink a picture of any size to `row_count` x `column_count` area means, by differences of cumulative sums."""
     cumulative_sums = np.pad(luma_values.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    row_edges = np.linspace(0, luma_values.shape[0], rows + 1).round().astype(int)
-    column_edges = np.linspace(0, luma_values.shape[1], columns + 1).round().astype(int)
+    row_edges = np.linspace(0, luma_values.shape[0], row_count + 1).round().astype(int)
+    column_edges = np.linspace(0, luma_values.shape[1], column_count + 1).round().astype(int)
     corner_sums = cumulative_sums[row_edges][:, column_edges]
     area_sizes = np.diff(row_edges)[:, None] * np.diff(column_edges)[None, :]
     return np.diff(np.diff(corner_sums, axis=0), axis=1) / np.maximum(area_sizes, 1)
 
 
-def _as_uint64(values: Sequence[int]) -> NDArray[np.uint64]:
-    return np.array(values, np.int64).view(np.uint64)
+def _as_uint64(signed_hashes: Sequence[int]) -> NDArray[np.uint64]:
+    return np.array(signed_hashes, np.int64).view(np.uint64)

@@ -63,8 +63,11 @@ class FramePreview(CommandResult):
         }
 
     def blocks(self) -> Iterator[Block]:
-        frame_values = zip(self.times_s, self.clip.shown_s, self.sha256, strict=True)
-        table_rows = [[f"{float(time_s):.3f}", f"{float(shown_s):.3f}", sha256] for time_s, shown_s, sha256 in frame_values]
+        times_and_sha256 = zip(self.times_s, self.clip.shown_s, self.sha256, strict=True)
+        table_rows = [
+            [f"{float(time_s):.3f}", f"{float(shown_s):.3f}", frame_sha256]
+            for time_s, shown_s, frame_sha256 in times_and_sha256
+        ]
         yield TextTable(["time s", "shown since s", "sha256"], table_rows)
         yield self._summary()
 
@@ -91,18 +94,18 @@ def coarse_shot(path: Path, backend: str) -> FramePreview:
 def look_shot(path: Path, backend: str, look: Look) -> FramePreview:
     """The frames of a look at a file, V1, snapped to the grid."""
     video = probe(read_timeline(path)).as_video(PLACEHOLDER_SHA256, 0)
-    plan, size = CLIPS.shown(video, look)
-    return _decode_shot(path, backend, plan.times_s, size)
+    frame_plan, frame_size = CLIPS.shown(video, look)
+    return _decode_shot(path, backend, frame_plan.times_s, frame_size)
 
 
 def exact_shot(path: Path, backend: str, look: Look) -> FramePreview:
     """The frames of a look at the exact times that its numbers say, without snapping to the grid."""
-    probed = probe(read_timeline(path))
-    end_s = min(look.window.end_s, probed.duration_s)
+    probed_video = probe(read_timeline(path))
+    end_s = min(look.window.end_s, probed_video.duration_s)
     frame_count = max(1, int((end_s - look.window.start_s) * look.fps))
-    times_s = tuple(look.window.start_s + frame_number / look.fps for frame_number in range(frame_count))
-    size = CLIPS.size_of_look(probed.as_video(PLACEHOLDER_SHA256, 0), min(frame_count, CLIPS.look_frames))
-    return _decode_shot(path, backend, times_s, size)
+    times_s = tuple(look.window.start_s + frame_index / look.fps for frame_index in range(frame_count))
+    frame_size = CLIPS.size_of_look(probed_video.as_video(PLACEHOLDER_SHA256, 0), min(frame_count, CLIPS.look_frames))
+    return _decode_shot(path, backend, times_s, frame_size)
 
 
 def _decode_shot(path: Path, backend: str, times_s: tuple[Fraction, ...], size: Size) -> FramePreview:

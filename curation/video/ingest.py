@@ -88,36 +88,36 @@ class Ingest(Root, Each[IngestedFile, Video | Fingerprint | Provenance]):
     def begin(self, workspace: WorkspaceFolder) -> None:
         require_clips(workspace, self.config.clips)
         with workspace.unread() as is_unread, disk_errors(workspace.media):
-            leftovers = (*workspace.runs.glob(f"{COPIES}/*"), *workspace.media.glob(f"*/*{TEMPORARY}"))
+            leftover_paths = (*workspace.runs.glob(f"{COPIES}/*"), *workspace.media.glob(f"*/*{TEMPORARY}"))
             # what killed processes left; not what other ranks are at
-            for path in leftovers if is_unread else ():
-                path.unlink()
+            for leftover_path in leftover_paths if is_unread else ():
+                leftover_path.unlink()
 
     def source_version(self, workspace: WorkspaceFolder) -> str:
         return source_version(listed(workspace).values())
 
     def scan(self, workspace: WorkspaceFolder) -> Iterator[IngestedFile]:
-        for video in listed(workspace).values():
-            yield _file_record(video)
+        for listed_video in listed(workspace).values():
+            yield _file_record(listed_video)
 
     def open(self, workspace: WorkspaceFolder) -> None:
         self._workspace, self._listed = workspace, listed(workspace)
 
     def process(self, item: IngestedFile) -> Result:
-        path = self._listed[item.sha256].path
-        if not is_utf8(path):
-            return Quarantined("its name is not UTF-8", f"{path}: rename it, and ingest it again")
-        with local_copy(path, self._workspace.runs / COPIES / (item.sha256 + self._workspace.writer_suffix)) as source:
-            return self._ingest_file(item, source)
+        location = self._listed[item.sha256].path
+        if not is_utf8(location):
+            return Quarantined("its name is not UTF-8", f"{location}: rename it, and ingest it again")
+        with local_copy(location, self._workspace.runs / COPIES / (item.sha256 + self._workspace.writer_suffix)) as local_path:
+            return self._ingest_file(item, local_path)
 
-    def _ingest_file(self, item: IngestedFile, source: Path) -> Result:
-        if sha256_of(source) != item.sha256:
-            raise Transient(f"{source} holds other bytes now: ingest an intact copy, from wherever it is")
+    def _ingest_file(self, item: IngestedFile, local_path: Path) -> Result:
+        if sha256_of(local_path) != item.sha256:
+            raise Transient(f"{local_path} holds other bytes now: ingest an intact copy, from wherever it is")
         try:
-            timeline = read_timeline(source, self.heartbeat)
+            timeline = read_timeline(local_path, self.heartbeat)
             provenance = _provenance(item)
-            declared = {name: getattr(provenance, name) for name in DECLARED_FIELDS}
-            video = replace(probe(timeline).as_video(item.sha256, source.stat().st_size), **declared)
+            declared_fields = {field_name: getattr(provenance, field_name) for field_name in DECLARED_FIELDS}
+            video = replace(probe(timeline).as_video(item.sha256, local_path.stat().st_size), **declared_fields)
             if video.duration_cs > self.config.longest_s * 100:
                 raise UnusableVideo("too long", f"more than {self.config.longest_s:g} s")
             if not video.duration_cs:
@@ -141,19 +141,20 @@ def ensure_renditions(
     if not _are_up_to_date(media, video, clips):
         coarse_times_s, grid_times_s = clips.coarse(video).times_s, clips.grid_times_s(video)
         writer_suffix = media.workspace.writer_suffix
-        renditions = [
+        rendition_plans = [
             RenditionPlan(media.coarse, coarse_times_s, clips.coarse_size(video), COARSE_RATE, COARSE, writer_suffix),
             RenditionPlan(
                 media.grid, grid_times_s, clips.grid_size(video), Fraction(GRID_FPS), grid_options(video, clips), writer_suffix
             ),
         ]
-        make_renditions(timeline, renditions, heartbeat)
-        digests = sha256_of(media.grid), sha256_of(media.coarse)
+        make_renditions(timeline, rendition_plans, heartbeat)
+        rendition_digests = sha256_of(media.grid), sha256_of(media.coarse)
         write_receipt(
-            media, Receipt(video.sha256, *digests, clips.digest_for(video).hex(), encoder_name(grid_options(video, clips)))
+            media,
+            Receipt(video.sha256, *rendition_digests, clips.digest_for(video).hex(), encoder_name(grid_options(video, clips))),
         )
-    indices = sampled_indices(len(clips.grid_times_s(video)))
-    return Fingerprint(video.id, frame_hashes(stream_grid(media.grid, indices)))
+    sampled_frames = sampled_indices(len(clips.grid_times_s(video)))
+    return Fingerprint(video.id, frame_hashes(stream_grid(media.grid, sampled_frames)))
 
 
 def grid_options(video: Video, clips: Clips) -> dict[str, str]:
@@ -163,19 +164,22 @@ def grid_options(video: Video, clips: Clips) -> dict[str, str]:
 
 def _are_up_to_date(media: Media, video: Video, clips: Clips) -> bool:
     """Whether the renditions are there already, just as they would be made now."""
-    if not all(path.is_file() for path in (media.receipt, media.grid, media.coarse)):
+    if not all(media_path.is_file() for media_path in (media.receipt, media.grid, media.coarse)):
         return False
     receipt = read_receipt(media)
-    expected = video.sha256, clips.digest_for(video).hex(), encoder_name(grid_options(video, clips))
-    is_same_recipe = (receipt.source_sha256, receipt.clips, receipt.encoder) == expected
+    expected_receipt = video.sha256, clips.digest_for(video).hex(), encoder_name(grid_options(video, clips))
+    is_same_recipe = (receipt.source_sha256, receipt.clips, receipt.encoder) == expected_receipt
     return is_same_recipe and (receipt.grid_sha256, receipt.coarse_sha256) == (sha256_of(media.grid), sha256_of(media.coarse))
 
 
 def _file_record(video: ListedVideo) -> IngestedFile:
     return IngestedFile(
-        video.video, video.sha256, also=tuple(video.also), **{name: getattr(video, name) for name in DECLARED_FIELDS}
+        video.video,
+        video.sha256,
+        also=tuple(video.also),
+        **{field_name: getattr(video, field_name) for field_name in DECLARED_FIELDS},
     )
 
 
 def _provenance(item: IngestedFile) -> Provenance:
-    return Provenance(item.video, also=item.also, **{name: getattr(item, name) for name in DECLARED_FIELDS})
+    return Provenance(item.video, also=item.also, **{field_name: getattr(item, field_name) for field_name in DECLARED_FIELDS})

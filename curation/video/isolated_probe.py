@@ -47,10 +47,10 @@ class FileReport(CommandResult):
 def inspect_file(path: Path) -> FileReport:
     """The properties of a file, or why it can't be used."""
     # -P: nothing in the folder where one happens to stand is imported
-    command = [sys.executable, "-P", "-m", "dmforge.curation.video.isolated_probe", str(path)]
+    probe_command = [sys.executable, "-P", "-m", "dmforge.curation.video.isolated_probe", str(path)]
     try:
-        completed = subprocess.run(command, capture_output=True, timeout=DEADLINE_S, check=True)
-        report_values: dict[str, Any] = json.loads(completed.stdout)
+        completed_process = subprocess.run(probe_command, capture_output=True, timeout=DEADLINE_S, check=True)
+        report_values: dict[str, Any] = json.loads(completed_process.stdout)
     except subprocess.TimeoutExpired:
         report_values = _unusable(f"it is not read within {DEADLINE_S} s")
     except (subprocess.CalledProcessError, ValueError):

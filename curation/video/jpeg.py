@@ -61,9 +61,9 @@ def _decode_jpeg(jpeg: bytes, jpeg_index: int) -> av.VideoFrame:
     decoder = av.CodecContext.create("mjpeg", "r")
     decoder.thread_count = 1
     try:
-        frames = [*decoder.decode(av.Packet(jpeg)), *decoder.decode(None)]
+        decoded_frames = [*decoder.decode(av.Packet(jpeg)), *decoder.decode(None)]
     except FFmpegError:
-        frames = []
-    if len(frames) != 1:
+        decoded_frames = []
+    if len(decoded_frames) != 1:
         raise NoImage(jpeg_index)
-    return frames[0]
+    return decoded_frames[0]

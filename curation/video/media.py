@@ -38,9 +38,9 @@ class Media:
     def receipt(self) -> Path:
         return self._path(".json")
 
-    def _path(self, suffix: str) -> Path:
+    def _path(self, file_suffix: str) -> Path:
         video_key = base32(self.video)
-        return self.workspace.media / video_key[:2] / f"{video_key}{suffix}"
+        return self.workspace.media / video_key[:2] / f"{video_key}{file_suffix}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,28 +72,30 @@ def read_renditions(media: Media) -> dict[str, bytes]:
     """The bytes of both renditions, by their suffix in shards, checked against the receipt."""
     receipt = read_receipt(media)
     data_by_suffix: dict[str, bytes] = {}
-    for suffix, path, sha256 in (
+    for suffix, rendition_path, expected_sha256 in (
         ("coarse.mp4", media.coarse, receipt.coarse_sha256),
         ("mp4", media.grid, receipt.grid_sha256),
     ):
-        with disk_errors(path):
-            data_by_suffix[suffix] = path.read_bytes()
-        if hashlib.sha256(data_by_suffix[suffix]).hexdigest() != sha256:
-            raise LakeError("the rendition is not what its receipt says", where=str(path), hint=HINT)
+        with disk_errors(rendition_path):
+            data_by_suffix[suffix] = rendition_path.read_bytes()
+        if hashlib.sha256(data_by_suffix[suffix]).hexdigest() != expected_sha256:
+            raise LakeError("the rendition is not what its receipt says", where=str(rendition_path), hint=HINT)
     return data_by_suffix
 
 
 def kept_clips(workspace: WorkspaceFolder) -> Clips | None:
     """The clip settings that the renditions in media/ were made with; None where there are none yet."""
-    path = _clips_file(workspace)
-    if not path.exists():
+    clips_path = _clips_file(workspace)
+    if not clips_path.exists():
         return None
     try:
-        with disk_errors(path):
-            clip_settings = dict[str, Any](json.loads(path.read_bytes()))
+        with disk_errors(clips_path):
+            clip_settings = dict[str, Any](json.loads(clips_path.read_bytes()))
     except (ValueError, TypeError, RecursionError) as error:
-        raise LakeError(f"no settings of clips: {error}", where=str(path), hint="restore the file from a backup") from None
-    return Clips.from_semantic(clip_settings, where=str(path))
+        raise LakeError(
+            f"no settings of clips: {error}", where=str(clips_path), hint="restore the file from a backup"
+        ) from None
+    return Clips.from_semantic(clip_settings, where=str(clips_path))
 
 
 def keep_clips(workspace: WorkspaceFolder, clips: Clips) -> None:
@@ -110,22 +112,24 @@ def require_clips(workspace: WorkspaceFolder, clips: Clips) -> None:
 
 def refuse_other_clips(workspace: WorkspaceFolder, clips: Clips) -> None:
     """Refuse clip settings that differ from those of the existing renditions: these would hold other frames than needed."""
-    kept = kept_clips(workspace)
-    if kept is not None and kept != clips:
-        where = f"{workspace.recipe}: [clips]"
-        if only_looks_grow(kept, clips):
+    stored_clips = kept_clips(workspace)
+    if stored_clips is not None and stored_clips != clips:
+        clips_location = f"{workspace.recipe}: [clips]"
+        if only_looks_grow(stored_clips, clips):
             raise InputError(
                 "look_size is 'floor' now, and the renditions in media/ were made with 'fixed'",
-                where=where,
+                where=clips_location,
                 hint=f"`dmforge upgrade -w {workspace.root} --dry-run` says what would be made anew, and without --dry-run "
                 "it takes the change on, for good; or put 'fixed' back",
             )
         differing_settings = ", ".join(
-            setting_name for setting_name in Clips.model_fields if getattr(kept, setting_name) != getattr(clips, setting_name)
+            setting_name
+            for setting_name in Clips.model_fields
+            if getattr(stored_clips, setting_name) != getattr(clips, setting_name)
         )
         raise InputError(
             f"the renditions in media/ were made with other clips: {differing_settings}",
-            where=where,
+            where=clips_location,
             hint="put the old values back, or make another workspace for the new ones",
         )
 

@@ -37,24 +37,24 @@ def open_video(
         raise UnusableVideo("not a video", "neither a file nor a link to one", where=str(path))
     with ffmpeg_errors(path, "not a video"), disk_errors(path), path.open("rb") as video_file:
         # by its descriptor, so that its name has no say in what it is; strict, so that damage is an error and no guess
-        url, format_option = f"file:/proc/self/fd/{video_file.fileno()}", {"format_whitelist": ",".join(CONTAINERS)}
+        file_url, format_option = f"file:/proc/self/fd/{video_file.fileno()}", {"format_whitelist": ",".join(CONTAINERS)}
         with av.open(
-            url, "r", container_options={**format_option, **container_options}, metadata_errors="replace"
+            file_url, "r", container_options={**format_option, **container_options}, metadata_errors="replace"
         ) as container:
             if not moving_streams(container):
                 raise UnusableVideo("no video stream", where=str(path))
             best_stream = container.streams.best("video")
-            stream = (
+            video_stream = (
                 best_stream
                 if isinstance(best_stream, VideoStream) and not _is_cover(best_stream)
                 else moving_streams(container)[0]
             )
-            codec_context: Any = stream.codec_context  # None where there is no decoder
+            codec_context: Any = video_stream.codec_context  # None where there is no decoder
             if codec_context is None:
                 raise UnusableVideo("no decoder", where=str(path))
             codec_context.options = {"err_detect": "explode"}
             codec_context.thread_count = 1
-            yield container, stream
+            yield container, video_stream
 
 
 @contextmanager

@@ -33,8 +33,10 @@ class Probe:
 def probe(timeline: Timeline) -> Probe:
     """The properties of a file whose timeline was read."""
     with open_video(timeline.path) as (_, stream):
-        width, height = displayed_size(stream.width, stream.height, timeline.pixel_aspect, timeline.rotation_deg)
+        displayed_width, displayed_height = displayed_size(
+            stream.width, stream.height, timeline.pixel_aspect, timeline.rotation_deg
+        )
         codec_name = stream.codec_context.codec.canonical_name
     rate_fps = len(timeline.pts) / timeline.duration_s
     rate_fps = rate_fps.limit_denominator(1001) if rate_fps > 1 else rate_fps
-    return Probe(timeline.duration_s, width, height, rate_fps, codec_name, timeline.rotation_deg)
+    return Probe(timeline.duration_s, displayed_width, displayed_height, rate_fps, codec_name, timeline.rotation_deg)

@@ -36,30 +36,32 @@ SCALER = int(Interpolation.AREA) | SWS_ACCURATE_RND | SWS_BITEXACT
 
 def read_look(clips: Clips, video: Video, look: Look, grid_source: Path | bytes) -> Frames:
     """The frames of a look at the size at which they are shown: where all looks have one, they are stored so."""
-    frame_plan, size = clips.shown(video, look)
-    shown_size = None if clips.look_size == "fixed" else size
-    return _read(grid_source, frame_plan.indices, Fraction(GRID_FPS), gop_frames=GRID_FPS, size=shown_size)
+    frame_plan, frame_size = clips.shown(video, look)
+    target_size = None if clips.look_size == "fixed" else frame_size
+    return _read(grid_source, frame_plan.indices, Fraction(GRID_FPS), gop_frames=GRID_FPS, size=target_size)
 
 
-def read_coarse(source: Path | bytes, indices: Sequence[int]) -> Frames:
+def read_coarse(source: Path | bytes, frame_indices: Sequence[int]) -> Frames:
     """Frames of a coarse rendition."""
-    return _read(source, indices, COARSE_RATE, gop_frames=None)
+    return _read(source, frame_indices, COARSE_RATE, gop_frames=None)
 
 
-def read_grid(source: Path | bytes, indices: Sequence[int]) -> Frames:
+def read_grid(source: Path | bytes, frame_indices: Sequence[int]) -> Frames:
     """Frames of the grid, as large as they are stored."""
-    return _read(source, indices, Fraction(GRID_FPS), gop_frames=GRID_FPS)
+    return _read(source, frame_indices, Fraction(GRID_FPS), gop_frames=GRID_FPS)
 
 
-def stream_grid(source: Path | bytes, indices: Sequence[int]) -> Iterator[Frames]:
+def stream_grid(source: Path | bytes, frame_indices: Sequence[int]) -> Iterator[Frames]:
     """Frames of the grid one by one, ascending, so that a whole video can be read, however long."""
-    return (frame_pixels for _, frame_pixels in _decode_rgb(source, indices, Fraction(GRID_FPS), GRID_FPS))
+    return (frame_pixels for _, frame_pixels in _decode_rgb(source, frame_indices, Fraction(GRID_FPS), GRID_FPS))
 
 
 def _read(
-    source: Path | bytes, indices: Sequence[int], rate_fps: Fraction, gop_frames: int | None, size: Size | None = None
+    source: Path | bytes, frame_indices: Sequence[int], rate_fps: Fraction, gop_frames: int | None, size: Size | None = None
 ) -> Frames:
-    return in_request_order(indices, lambda ascending: _decode_rgb(source, ascending, rate_fps, gop_frames, size))
+    return in_request_order(
+        frame_indices, lambda ascending_indices: _decode_rgb(source, ascending_indices, rate_fps, gop_frames, size)
+    )
 
 
 def _decode_rgb(
@@ -86,15 +88,15 @@ def _decode(
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         tick_s = stream.time_base or 1 / rate_fps
-        frame_index, frames = -1, container.decode(stream)
+        frame_index, decoded_frames = -1, container.decode(stream)
         for wanted_index in wanted_indices:
             if gop_frames is not None and wanted_index // gop_frames > (frame_index + 1) // gop_frames:
                 container.seek(int(wanted_index // gop_frames * gop_frames / rate_fps / tick_s), stream=stream)
-                frames = container.decode(stream)
+                decoded_frames = container.decode(stream)
             frame = next(
                 (
                     decoded_frame
-                    for decoded_frame in frames
+                    for decoded_frame in decoded_frames
                     if (frame_index := round((decoded_frame.pts or 0) * tick_s * rate_fps)) >= wanted_index
                 ),
                 None,

@@ -71,17 +71,17 @@ def make_renditions(
 ) -> None:
     """Decode a file once, and write all of its renditions. `heartbeat` is called for every decoded frame that is needed."""
     targets_by_pts: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
-    for rendition_index, rendition in enumerate(renditions):
-        for frame_index, time_s in enumerate(rendition.times_s):
+    for rendition_index, rendition_plan in enumerate(renditions):
+        for frame_index, time_s in enumerate(rendition_plan.times_s):
             targets_by_pts[timeline.shown_at(time_s)].append((rendition_index, frame_index))
-    with ExitStack() as stack:
-        writers = [stack.enter_context(_writer(rendition)) for rendition in renditions]
+    with ExitStack() as exit_stack:
+        rendition_writers = [exit_stack.enter_context(_writer(rendition)) for rendition in renditions]
         for frame_pts, frame in decode_frames(timeline, sorted(targets_by_pts)):
             heartbeat()
             for rendition_index, frame_targets in groupby(targets_by_pts[frame_pts], key=itemgetter(0)):
-                writers[rendition_index].write(frame, timeline, [frame_index for _, frame_index in frame_targets])
-    for rendition in renditions:
-        sync_folder(rendition.path.parent)
+                rendition_writers[rendition_index].write(frame, timeline, [frame_index for _, frame_index in frame_targets])
+    for rendition_plan in renditions:
+        sync_folder(rendition_plan.path.parent)
 
 
 class _Writer:
@@ -90,11 +90,11 @@ class _Writer:
     def __init__(self, encode: Callable[[VideoFrame], None], rendition: RenditionPlan) -> None:
         self._encode, self._rendition, self._scaler = encode, rendition, VideoReformatter()
 
-    def write(self, frame: VideoFrame, timeline: Timeline, indices: list[int]) -> None:
-        """Encode one frame of the source, once for each of `indices`."""
+    def write(self, frame: VideoFrame, timeline: Timeline, output_indices: list[int]) -> None:
+        """Encode one frame of the source, once for each of `output_indices`."""
         encoded_frame = self._fit(frame, timeline)
-        for index in indices:
-            encoded_frame.pts, encoded_frame.time_base = index, 1 / self._rendition.rate_fps
+        for output_index in output_indices:
+            encoded_frame.pts, encoded_frame.time_base = output_index, 1 / self._rendition.rate_fps
             encoded_frame.pict_type = PictureType.NONE  # the encoder decides, not the source
             self._encode(encoded_frame)
 
@@ -115,6 +115,6 @@ class _Writer:
 def _writer(rendition: RenditionPlan) -> Generator[_Writer]:
     with (
         placing(rendition.path, rendition.writer_suffix) as temporary_path,
-        encoding_h264(f"file:{temporary_path}", rendition.size, rendition.rate_fps, rendition.options, MUXER) as encode,
+        encoding_h264(f"file:{temporary_path}", rendition.size, rendition.rate_fps, rendition.options, MUXER) as encode_frame,
     ):
-        yield _Writer(encode, rendition)
+        yield _Writer(encode_frame, rendition)

@@ -58,16 +58,16 @@ def _sampled_cells(media: Media, video: Video, clips: Clips, last_frame: int) ->
     coarse_plan = clips.coarse(video)
     if coarse_plan.times_s[1] - coarse_plan.times_s[0] <= MAX_COARSE_GAP_S:
         return [int(time_s * GRID_FPS) for time_s in coarse_plan.times_s], np.stack(
-            [cells(picture) for picture in read_coarse(media.coarse, coarse_plan.indices)]
+            [cells(frame_pixels) for frame_pixels in read_coarse(media.coarse, coarse_plan.indices)]
         )
     sampled_indices = sorted({*range(0, last_frame, STEP_FRAMES), last_frame})
-    return sampled_indices, np.stack([cells(picture) for picture in stream_grid(media.grid, sampled_indices)])
+    return sampled_indices, np.stack([cells(frame_pixels) for frame_pixels in stream_grid(media.grid, sampled_indices)])
 
 
 def jumps(distances: NDArray[np.float32]) -> list[int]:
     """The indices of the distances that stand out."""
     jump_indices: list[int] = []
-    for distance_index, distance in enumerate(distances):
+    for distance_index, frame_distance in enumerate(distances):
         neighbour_distances = np.concatenate(
             [
                 distances[max(0, distance_index - NEIGHBOURS) : distance_index],
@@ -75,7 +75,7 @@ def jumps(distances: NDArray[np.float32]) -> list[int]:
             ]
         )
         usual_distance = float(np.median(neighbour_distances)) if neighbour_distances.size else 0.0
-        if distance > MIN_DISTANCE and distance > NEIGHBOUR_RATIO * usual_distance:
+        if frame_distance > MIN_DISTANCE and frame_distance > NEIGHBOUR_RATIO * usual_distance:
             jump_indices.append(distance_index)
     return jump_indices
 
@@ -88,13 +88,13 @@ def cell_distances(cells_a: Cells, cells_b: Cells) -> NDArray[np.float32]:
 def cells(picture: NDArray[np.uint8]) -> Cells:
     """The means of `CELLS` x `CELLS` parts of a picture; sizes are multiples of 32."""
     cell_height, cell_width = picture.shape[0] // CELLS, picture.shape[1] // CELLS
-    picture_parts = picture[: cell_height * CELLS, : cell_width * CELLS].reshape(CELLS, cell_height, CELLS, cell_width, 3)
-    return picture_parts.mean(axis=(1, 3), dtype=np.float32)
+    cell_pixels = picture[: cell_height * CELLS, : cell_width * CELLS].reshape(CELLS, cell_height, CELLS, cell_width, 3)
+    return cell_pixels.mean(axis=(1, 3), dtype=np.float32)
 
 
 def _locate_cut(media: Media, first_frame: int, last_frame: int) -> int | None:
     """The frame from `first_frame` to `last_frame` with which the picture changes abruptly, if there is one."""
-    frame_cells = [cells(picture) for picture in stream_grid(media.grid, range(first_frame, last_frame + 1))]
+    frame_cells = [cells(frame_pixels) for frame_pixels in stream_grid(media.grid, range(first_frame, last_frame + 1))]
     step_distances = [
         float(cell_distances(earlier_cells, later_cells)) for earlier_cells, later_cells in itertools.pairwise(frame_cells)
     ]

@@ -60,8 +60,8 @@ class Timeline:
     def shown_at(self, time_s: Fraction) -> int:
         """The pts of the frame on screen at a time that counts from the first frame."""
         if not 0 <= time_s < self.duration_s:
-            detail = f"{float(time_s):g} s in a video of {float(self.duration_s):g} s"
-            raise UnusableVideo("beyond the end", detail, where=str(self.path))
+            time_past_end = f"{float(time_s):g} s in a video of {float(self.duration_s):g} s"
+            raise UnusableVideo("beyond the end", time_past_end, where=str(self.path))
         time_pts = self.pts[0] + time_s / self.tick_s
         return self.pts[bisect_right(self.pts, time_pts) - 1]
 
@@ -139,7 +139,7 @@ def _stored_times(path: Path, container: InputContainer, stream: VideoStream, ti
         else:
             duration_by_pts[packet.pts] = packet.duration or 0
     # a recording that was cut begins with frames that depend on what was cut off: they can't be decoded
-    sorted_pts = sorted(pts for pts in duration_by_pts if not key_pts or pts >= key_pts[0])
+    sorted_pts = sorted(packet_pts for packet_pts in duration_by_pts if not key_pts or packet_pts >= key_pts[0])
     if not sorted_pts or first_frame is None:
         raise UnusableVideo("no frames", where=str(path))
     end_pts = sorted_pts[-1] + (duration_by_pts[sorted_pts[-1]] or usual_gap(sorted_pts, tick_s))

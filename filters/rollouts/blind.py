@@ -43,13 +43,13 @@ class Blind(RolloutStage[TaskWithVideo, Rollout | Verdict]):
 
     def posed_task(self, item: TaskWithVideo | CandidateWithTask, index: int) -> Task:
         task = item.task
-        right_index = choice(task.answer, task.options)
-        if right_index is None:
+        answer_index = choice(task.answer, task.options)
+        if answer_index is None:
             return task
         option_order = [*range(len(task.options))]
         Random(task.id + index.to_bytes(4)).shuffle(option_order)
         return replace(
-            task, options=tuple(task.options[option_index] for option_index in option_order), answer=task.options[right_index]
+            task, options=tuple(task.options[option_index] for option_index in option_order), answer=task.options[answer_index]
         )
 
     def arms_to_continue(self, trial: Experiment) -> Collection[str]:
@@ -57,7 +57,16 @@ class Blind(RolloutStage[TaskWithVideo, Rollout | Verdict]):
         return ("text",) if interval_position == "not clear" else ()
 
     def conclude(self, trial: Experiment) -> Sequence[Verdict]:
-        tries = self.tries(trial, "text")
-        interval = wilson(tries, self.confidence)
+        text_tries = self.tries(trial, "text")
+        interval = wilson(text_tries, self.confidence)
         reason = {"above": "answered blind", "below": ""}.get(interval.against(*self.config.clear_of), "not clear")
-        return [task_verdict(trial, "blind", 1 - tries.rate, tries.n, reason, f"{tries} right, interval {interval}")]
+        return [
+            task_verdict(
+                trial,
+                "blind",
+                1 - text_tries.rate,
+                text_tries.n,
+                reason,
+                f"{text_tries} right, interval {interval}",
+            )
+        ]

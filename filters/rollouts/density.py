@@ -54,16 +54,18 @@ class Density(RolloutStage[TaskWithVideo, Rollout | Verdict | Target]):
 
     def arms_to_continue(self, trial: Experiment) -> Collection[str]:
         """All arms not clearly worse than the best, until the choice has stayed the same for a round."""
-        sizes = self.config.rounds.sizes
+        round_sizes = self.config.rounds.sizes
         if trial.rounds_done > 1 and self.lowest_sufficient(trial) == self.lowest_sufficient(
-            trial, sizes[trial.rounds_done - 2]
+            trial, round_sizes[trial.rounds_done - 2]
         ):
             return ()
-        best_tries = max((self.tries(trial, arm_name) for arm_name in trial.arms), key=lambda tries: tries.rate)
-        tolerance = self.config.tolerance
+        best_tries = max((self.tries(trial, arm_name) for arm_name in trial.arms), key=lambda arm_tries: arm_tries.rate)
+        rate_tolerance = self.config.tolerance
         gap_by_arm = {arm_name: difference(best_tries, self.tries(trial, arm_name), self.confidence) for arm_name in trial.arms}
         return [
-            arm_name for arm_name, gap_to_best in gap_by_arm.items() if gap_to_best.against(tolerance, tolerance) != "above"
+            arm_name
+            for arm_name, gap_to_best in gap_by_arm.items()
+            if gap_to_best.against(rate_tolerance, rate_tolerance) != "above"
         ]
 
     def lowest_sufficient(self, trial: Experiment, max_tries: int | None = None) -> str | None:
@@ -71,22 +73,27 @@ class Density(RolloutStage[TaskWithVideo, Rollout | Verdict | Target]):
         rate_by_arm = {arm_name: self.tries(trial, arm_name, max_tries).rate for arm_name in trial.arms}
         best_rate = max(rate_by_arm.values())
         return (
-            next(arm_name for arm_name, rate in rate_by_arm.items() if rate >= best_rate - self.config.tolerance)
+            next(arm_name for arm_name, arm_rate in rate_by_arm.items() if arm_rate >= best_rate - self.config.tolerance)
             if best_rate
             else None
         )
 
     def conclude(self, trial: Experiment) -> Sequence[Verdict | Target]:
         chosen_arm = self.lowest_sufficient(trial)
-        detail = ", ".join(f"{self.tries(trial, arm_name)} at {arm_name}" for arm_name in trial.arms)
+        tries_detail = ", ".join(f"{self.tries(trial, arm_name)} at {arm_name}" for arm_name in trial.arms)
         if chosen_arm is None:
             max_rollouts = max(len(arm_rollouts) for arm_rollouts in trial.rollouts.values())
-            return [task_verdict(trial, "density_pass", 0.0, max_rollouts, "right at no density", detail)]
+            return [task_verdict(trial, "density_pass", 0.0, max_rollouts, "right at no density", tries_detail)]
         is_stable = trial.rounds_done > 1 and chosen_arm == self.lowest_sufficient(
             trial, self.config.rounds.sizes[trial.rounds_done - 2]
         )
         chosen_tries, chosen_look = self.tries(trial, chosen_arm), trial.arms[chosen_arm].look
         verdict = task_verdict(
-            trial, "density_pass", chosen_tries.rate, chosen_tries.n, "stood for a round" if is_stable else "not clear", detail
+            trial,
+            "density_pass",
+            chosen_tries.rate,
+            chosen_tries.n,
+            "stood for a round" if is_stable else "not clear",
+            tries_detail,
         )
         return [verdict] if chosen_look is None else [verdict, Target(trial.video.id, trial.task.id, chosen_look, "replay")]

@@ -29,10 +29,10 @@ class Thrift(Collective[Candidate, Verdict]):
         sufficient_fps_by_task = {target.task: target.look.fps for target in view.all_rows(Target)}
         candidates = view.all_rows(Candidate)
         candidates.sort(key=lambda candidate: (candidate.video, candidate.id))
-        keys = [Key(candidate.id, candidate.video) for candidate in candidates]
+        candidate_keys = [Key(candidate.id, candidate.video) for candidate in candidates]
         yield settle(
             origin,
-            keys,
+            candidate_keys,
             [Made((_verdict(candidate, sufficient_fps_by_task.get(candidate.task)),)) for candidate in candidates],
             self.makes,
         )
@@ -40,11 +40,11 @@ class Thrift(Collective[Candidate, Verdict]):
 
 def _verdict(candidate: Candidate, sufficient_fps: Fraction | None) -> Verdict:
     if sufficient_fps is None or not candidate.looks:
-        reason = "nobody knows what is enough" if sufficient_fps is None else "no look"
-        return Verdict(candidate.video, candidate.id, "candidate", "thrift", 1.0, 0, reason)
+        verdict_reason = "nobody knows what is enough" if sufficient_fps is None else "no look"
+        return Verdict(candidate.video, candidate.id, "candidate", "thrift", 1.0, 0, verdict_reason)
     look_fps = candidate.looks[0].fps
-    reason = "too dense" if look_fps > sufficient_fps else "too sparse" if look_fps < sufficient_fps else ""
-    detail = f"{print_density(look_fps)} fps, {print_density(sufficient_fps)} is enough" if reason else ""
+    verdict_reason = "too dense" if look_fps > sufficient_fps else "too sparse" if look_fps < sufficient_fps else ""
+    excess_detail = f"{print_density(look_fps)} fps, {print_density(sufficient_fps)} is enough" if verdict_reason else ""
     return Verdict(
         candidate.video,
         candidate.id,
@@ -52,6 +52,6 @@ def _verdict(candidate: Candidate, sufficient_fps: Fraction | None) -> Verdict:
         "thrift",
         float(min(look_fps / sufficient_fps, sufficient_fps / look_fps)),
         1,
-        reason,
-        detail,
+        verdict_reason,
+        excess_detail,
     )

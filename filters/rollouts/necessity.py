@@ -51,10 +51,10 @@ class Necessity(RolloutStage[TaskWithVideo, Rollout | Verdict]):
     def arms(self, item: TaskWithVideo, task: Task, video: Video) -> tuple[Sequence[Arm], str] | Result:
         task_window = right_window(task)
         if task_window is None:
-            verdicts = [
+            unmeasurable_verdicts = [
                 Verdict(video.id, task.id, "task", measure_name, 1.0, 0, "no window is known") for measure_name in self.measures
             ]
-            return Made(tuple(verdicts))
+            return Made(tuple(unmeasurable_verdicts))
         arms = [Arm("right", Look(task_window, self.config.fps), own_density=True), NONE]
         window_off_gold = wrong_window(task, task_window, video.duration_cs)
         if window_off_gold is None:
@@ -84,9 +84,9 @@ class Necessity(RolloutStage[TaskWithVideo, Rollout | Verdict]):
             ("necessity_coarse", "none"),
         ):
             baseline_tries = self.tries(trial, baseline_arm)
-            interval = difference(right_tries, baseline_tries, self.confidence)
-            interval_position = interval.against(self.config.clear_of, self.config.clear_of)
-            reason = trial.note if trial.note and measure_name == "necessity" else interval_position
+            difference_interval = difference(right_tries, baseline_tries, self.confidence)
+            interval_position = difference_interval.against(self.config.clear_of, self.config.clear_of)
+            verdict_reason = trial.note if trial.note and measure_name == "necessity" else interval_position
             baseline_look = trial.arms[baseline_arm].look
             baseline_text = (
                 f"{baseline_tries} at {print_span(baseline_look.window)}"
@@ -98,8 +98,8 @@ class Necessity(RolloutStage[TaskWithVideo, Rollout | Verdict]):
                 measure_name,
                 right_tries.rate - baseline_tries.rate,
                 right_tries.n,
-                reason,
-                f"{right_tries} less {baseline_text}, interval {interval}",
+                verdict_reason,
+                f"{right_tries} less {baseline_text}, interval {difference_interval}",
             )
 
 

@@ -45,10 +45,15 @@ class Replay(RolloutStage[TaskWithVideo, Rollout | Verdict]):
 
     def _verdicts(self, trial: Experiment) -> Iterator[Verdict]:
         free_tries, free_rollouts = self.tries(trial, "free"), trial.rollouts["free"]
-        interval = wilson(free_tries, self.confidence)
-        interval_position = interval.against(*self.config.clear_of)
+        success_interval = wilson(free_tries, self.confidence)
+        interval_position = success_interval.against(*self.config.clear_of)
         yield task_verdict(
-            trial, "replay", free_tries.rate, free_tries.n, interval_position, f"{free_tries} right, interval {interval}"
+            trial,
+            "replay",
+            free_tries.rate,
+            free_tries.n,
+            interval_position,
+            f"{free_tries} right, interval {success_interval}",
         )
         task = trial.task
         if task.windows:

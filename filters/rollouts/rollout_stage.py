@@ -146,9 +146,9 @@ class RolloutStage(Batch[In, Out]):
     def settings_id(self, video: Video) -> Id:
         """An id of all that decides a rollout besides its task, student, arm and index."""
         config = self.config
-        shown_settings = [config.clips.for_video(video).semantic(), config.max_visual_tokens, self.shows_coarse_clip]
+        hashed_settings = [config.clips.for_video(video).semantic(), config.max_visual_tokens, self.shows_coarse_clip]
         return digest(
-            "settings", [ROLLOUT_VERSION, config.student.semantic(), config.temperature, config.max_tokens, *shown_settings]
+            "settings", [ROLLOUT_VERSION, config.student.semantic(), config.temperature, config.max_tokens, *hashed_settings]
         )
 
     def check(self, workspace: WorkspaceFolder) -> None:
@@ -201,7 +201,7 @@ class RolloutStage(Batch[In, Out]):
             return arms_or_result
         arm_by_name, arms_note = {arm.name: arm for arm in arms_or_result[0]}, arms_or_result[1]
         return Experiment(
-            item, item.task, item.video, arm_by_name, arms_note, {name: [] for name in arm_by_name}, list(arm_by_name)
+            item, item.task, item.video, arm_by_name, arms_note, {arm_name: [] for arm_name in arm_by_name}, list(arm_by_name)
         )
 
     def _process_video(self, trials: Sequence[Experiment | Result]) -> Iterator[Result]:
@@ -249,9 +249,9 @@ class RolloutStage(Batch[In, Out]):
             for index in range(len(trial.rollouts[arm_name]), per_arm)
         ]
         self._roll_out_missing(requested, rollouts_by_key, footage)
-        for trial, arm, index in requested:
-            scored_rollout = rollouts_by_key[self._rollout_key(trial, arm, index)]
-            trial_score = answer_score(scored_rollout.answer, self.posed_task(trial.subject, index))
+        for trial, arm, rollout_index in requested:
+            scored_rollout = rollouts_by_key[self._rollout_key(trial, arm, rollout_index)]
+            trial_score = answer_score(scored_rollout.answer, self.posed_task(trial.subject, rollout_index))
             trial.rollouts[arm.name].append(replace(scored_rollout, filter=self.name, arm=arm.name, score=trial_score, id=b""))
         for trial in trials:
             trial.rounds_done += 1
@@ -278,13 +278,15 @@ class RolloutStage(Batch[In, Out]):
         posed_text = question_text(self.posed_task(trial.subject, index))
         thought = _thought_before_look(trial, arm, index)
         rollout_settings = self.settings_id(trial.video)
-        content = [trial.task.id, self.student_id, rollout_settings, posed_text, printed_look, thought, arm.opening, index]
-        return digest("rollout", content)
+        key_content = [trial.task.id, self.student_id, rollout_settings, posed_text, printed_look, thought, arm.opening, index]
+        return digest("rollout", key_content)
 
     def _request(self, trial: Experiment, arm: Arm, index: int, footage: Footage) -> RolloutRequest:
         # the seed is the same in all arms: they differ by what is shown, and not by luck
-        seed = int.from_bytes(digest("seed", [trial.task.id, self.student_id, self.settings_id(trial.video), index])[:8])
-        sampling = Sampling(self.config.temperature, seed, self.config.max_tokens)
+        rollout_seed = int.from_bytes(
+            digest("seed", [trial.task.id, self.student_id, self.settings_id(trial.video), index])[:8]
+        )
+        sampling = Sampling(self.config.temperature, rollout_seed, self.config.max_tokens)
         prompt_pieces = self._prompt_with_clips(self.posed_task(trial.subject, index), footage)
         return RolloutRequest(
             prompt_pieces,
@@ -304,9 +306,9 @@ class RolloutStage(Batch[In, Out]):
             result.transcript, result.looks, result.answer, result.ending, self.name, arm.name, 0.0, key,
         )  # fmt: skip
 
-    def tries(self, trial: Experiment, arm: str, max_tries: int | None = None) -> TryCount:
+    def tries(self, trial: Experiment, arm_name: str, max_tries: int | None = None) -> TryCount:
         """How many of an arm's rollouts, or of the first `max_tries` of them, were right."""
-        tried_rollouts = trial.rollouts[arm][:max_tries]
+        tried_rollouts = trial.rollouts[arm_name][:max_tries]
         min_score = self.config.right_iou if trial.task.task_kind == "grounding" else 1.0
         return TryCount(sum(tried_rollout.score >= min_score for tried_rollout in tried_rollouts), len(tried_rollouts))
 

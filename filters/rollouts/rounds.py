@@ -67,17 +67,19 @@ class Interval:
 def wilson(tries: TryCount, confidence: float) -> Interval:
     """Wilson's interval of a rate: (p + z2/2n -+ z sqrt(p(1-p)/n + z2/4n2)) / (1 + z2/n). It is sound for few tries, and for
     rates of 0 and 1, where the usual one has no width."""
-    normal_quantile, rate, try_count = NormalDist().inv_cdf((1 + confidence) / 2), tries.rate, tries.n
+    normal_quantile, success_rate, try_count = NormalDist().inv_cdf((1 + confidence) / 2), tries.rate, tries.n
     if not try_count:
         return Interval(0.0, 1.0)
-    center, half_width = (
-        rate + normal_quantile * normal_quantile / (2 * try_count),
-        normal_quantile * sqrt(rate * (1 - rate) / try_count + normal_quantile * normal_quantile / (4 * try_count * try_count)),
+    interval_center, half_width = (
+        success_rate + normal_quantile * normal_quantile / (2 * try_count),
+        normal_quantile
+        * sqrt(success_rate * (1 - success_rate) / try_count + normal_quantile * normal_quantile / (4 * try_count * try_count)),
     )
     shrink_divisor = 1 + normal_quantile * normal_quantile / try_count
     # it holds the rate itself, whatever floats make of an end that is exactly 0 or 1
     return Interval(
-        max(0.0, min(rate, (center - half_width) / shrink_divisor)), min(1.0, max(rate, (center + half_width) / shrink_divisor))
+        max(0.0, min(success_rate, (interval_center - half_width) / shrink_divisor)),
+        min(1.0, max(success_rate, (interval_center + half_width) / shrink_divisor)),
     )
 
 

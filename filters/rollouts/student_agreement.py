@@ -43,11 +43,12 @@ class Vouch(RolloutStage[CandidateWithTask, Rollout | Verdict]):
         if not candidate.answer.strip():
             return Rejected("no answer")
         if not candidate.looks or candidate.looks[0].window.start_cs >= video.duration_cs:
-            reason = "its look shows no frame" if candidate.looks else "no look"
-            verdicts = (
-                Verdict(video.id, candidate.id, "candidate", measure_name, 0.0, 0, reason) for measure_name in self.measures
+            no_arms_reason = "its look shows no frame" if candidate.looks else "no look"
+            zero_verdicts = (
+                Verdict(video.id, candidate.id, "candidate", measure_name, 0.0, 0, no_arms_reason)
+                for measure_name in self.measures
             )
-            return Made(tuple(verdicts))
+            return Made(tuple(zero_verdicts))
         return (Arm("look", candidate.looks[0]), NONE), ""
 
     def posed_task(self, item: TaskWithVideo | CandidateWithTask, index: int) -> Task:
@@ -58,8 +59,8 @@ class Vouch(RolloutStage[CandidateWithTask, Rollout | Verdict]):
         if item.task.task_kind != "grounding":
             return replace(item.task, answer=candidate_answer)
         span_cs = read_span(candidate_answer.strip())
-        windows = (Window(*span_cs),) if span_cs and span_cs[0] < span_cs[1] else ()
-        return replace(item.task, answer=candidate_answer, windows=windows, needs="any")
+        answer_windows = (Window(*span_cs),) if span_cs and span_cs[0] < span_cs[1] else ()
+        return replace(item.task, answer=candidate_answer, windows=answer_windows, needs="any")
 
     def arms_to_continue(self, trial: Experiment) -> Collection[str]:
         look_tries, coarse_tries = self.tries(trial, "look"), self.tries(trial, "none")
@@ -75,34 +76,40 @@ class Vouch(RolloutStage[CandidateWithTask, Rollout | Verdict]):
 
     def _verdicts(self, trial: Experiment) -> Iterator[Verdict]:
         look_tries, coarse_tries = self.tries(trial, "look"), self.tries(trial, "none")
-        subject = trial.subject.candidate.id if isinstance(trial.subject, CandidateWithTask) else trial.task.id
+        subject_id = trial.subject.candidate.id if isinstance(trial.subject, CandidateWithTask) else trial.task.id
         look_interval = wilson(look_tries, self.confidence)
         agreement_threshold, gap_threshold = self.config.clear_of, self.config.gap_clear_of
-        reason = {"above": "", "below": "the student answers otherwise"}.get(
+        verdict_reason = {"above": "", "below": "the student answers otherwise"}.get(
             look_interval.against(agreement_threshold, agreement_threshold), "not clear"
         )
-        detail = f"{look_tries} answer so, interval {look_interval}"
-        yield Verdict(trial.video.id, subject, "candidate", "vouch", look_tries.rate, look_tries.n, reason, detail)
+        verdict_detail = f"{look_tries} answer so, interval {look_interval}"
+        yield Verdict(
+            trial.video.id, subject_id, "candidate", "vouch", look_tries.rate, look_tries.n, verdict_reason, verdict_detail
+        )
         gain_interval = difference(look_tries, coarse_tries, self.confidence)
-        reason = {"above": "", "below": "its look adds nothing"}.get(
+        verdict_reason = {"above": "", "below": "its look adds nothing"}.get(
             gain_interval.against(gap_threshold, gap_threshold), "not clear"
         )
-        score, look_try_count = look_tries.rate - coarse_tries.rate, look_tries.n
+        look_gain, look_try_count = look_tries.rate - coarse_tries.rate, look_tries.n
         if self._is_known_without_look(trial):
-            score, look_try_count, reason = 1.0, 0, "the coarse clip shows as much"
-        detail = f"{look_tries} with its look, {coarse_tries} without, interval {gain_interval}"
-        yield Verdict(trial.video.id, subject, "candidate", "vouch_window", score, look_try_count, reason, detail)
-        yield self._overlap(trial, subject)
+            look_gain, look_try_count, verdict_reason = 1.0, 0, "the coarse clip shows as much"
+        verdict_detail = f"{look_tries} with its look, {coarse_tries} without, interval {gain_interval}"
+        yield Verdict(
+            trial.video.id, subject_id, "candidate", "vouch_window", look_gain, look_try_count, verdict_reason, verdict_detail
+        )
+        yield self._overlap(trial, subject_id)
 
     def _overlap(self, trial: Experiment, subject: Id) -> Verdict:
         free_windows = [free_rollout.looks[0].window for free_rollout in trial.free_rollouts if free_rollout.looks]
         forced_look = trial.arms["look"].look
         if not free_windows or forced_look is None:
             return Verdict(trial.video.id, subject, "candidate", "vouch_overlap", 1.0, 0, "it never looks by itself")
-        mean_iou_with_forced = float(sum(iou((window,), (forced_look.window,)) for window in free_windows) / len(free_windows))
-        detail = f"{print_span(forced_look.window)} against its own, {print_span(free_windows[0])} the first of them"
+        mean_iou_with_forced = float(
+            sum(iou((free_window,), (forced_look.window,)) for free_window in free_windows) / len(free_windows)
+        )
+        windows_detail = f"{print_span(forced_look.window)} against its own, {print_span(free_windows[0])} the first of them"
         return Verdict(
-            trial.video.id, subject, "candidate", "vouch_overlap", mean_iou_with_forced, len(free_windows), "", detail
+            trial.video.id, subject, "candidate", "vouch_overlap", mean_iou_with_forced, len(free_windows), "", windows_detail
         )
 
     def _is_known_without_look(self, trial: Experiment) -> bool:

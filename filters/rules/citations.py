@@ -56,7 +56,7 @@ class Citations(Batch[CandidateWithTask, Verdict]):
 
 def cited_stamps(rule_input: RuleInput) -> RuleScore:
     """Are the times that thoughts cite those of patches that were shown, give or take half a patch?"""
-    faults: list[Finding] = []
+    stamp_faults: list[Finding] = []
     citation_count = 0
     for thought_index, thought in enumerate(rule_input.thoughts):
         stamps_cs, max_distance_cs = _visible_stamps(rule_input, thought_index)
@@ -65,30 +65,34 @@ def cited_stamps(rule_input: RuleInput) -> RuleScore:
             distance_cs = _distance_cs(cited_time, stamps_cs)
             is_concluded = thought_index > 0 and cited_time.time_cs in _answered_bounds_cs(rule_input)
             if not is_concluded and distance_cs > max_distance_cs + max(STAMP_ROUNDING_CS, cited_time.slack_cs):
-                message = (
+                fault_message = (
                     f"T{thought_index + 1} cites {cited_time.text}; the nearest stamp is {float(distance_cs) / 100:.2f} s away"
                 )
-                faults.append(Finding(message, cited_time.start, cited_time.end))
-    return measure_share(faults, citation_count, "off the stamps")
+                stamp_faults.append(Finding(fault_message, cited_time.start, cited_time.end))
+    return measure_share(stamp_faults, citation_count, "off the stamps")
 
 
 def cited_inside(rule_input: RuleInput) -> RuleScore:
     """Do the times that T1 cites lie inside the video, and those that T2 cites inside the window that it was shown?"""
-    faults: list[Finding] = []
+    window_faults: list[Finding] = []
     citation_count = 0
     for thought_index, thought in enumerate(rule_input.thoughts):
         for cited_time in _citations(rule_input, thought):
             citation_count += 1
             if not _is_inside(rule_input, thought_index, cited_time):
-                bounds = (
+                window_bounds_text = (
                     ", ".join(print_span(look.window) for look in rule_input.looks[:thought_index])
                     if thought_index
                     else _duration_text(rule_input)
                 )
-                faults.append(
-                    Finding(f"T{thought_index + 1} cites {cited_time.text}, outside {bounds}", cited_time.start, cited_time.end)
+                window_faults.append(
+                    Finding(
+                        f"T{thought_index + 1} cites {cited_time.text}, outside {window_bounds_text}",
+                        cited_time.start,
+                        cited_time.end,
+                    )
                 )
-    return measure_share(faults, citation_count, "outside what was shown")
+    return measure_share(window_faults, citation_count, "outside what was shown")
 
 
 def own_span(rule_input: RuleInput) -> RuleScore:
@@ -100,9 +104,9 @@ def own_span(rule_input: RuleInput) -> RuleScore:
     if not best_iou:
         return RuleScore(1.0)
     look_span = rule_input.place_of_look(0)
-    message = f"it looks at {look_span.text[:40]} and answers {rule_input.answer.strip()[:40]}"
-    reason = "span is the answer" if best_iou == 1 else "span is near the answer"
-    return RuleScore(1 - best_iou, 1, reason, (Finding(message, look_span.start, look_span.end),))
+    overlap_message = f"it looks at {look_span.text[:40]} and answers {rule_input.answer.strip()[:40]}"
+    overlap_reason = "span is the answer" if best_iou == 1 else "span is near the answer"
+    return RuleScore(1 - best_iou, 1, overlap_reason, (Finding(overlap_message, look_span.start, look_span.end),))
 
 
 def _citations(rule_input: RuleInput, thought: TextSpan) -> Iterator[CitedTime]:
@@ -128,7 +132,7 @@ def _visible_stamps(rule_input: RuleInput, thought_index: int) -> tuple[list[Fra
     first_clip = min(thought_index, 1)
     for clip_index, (times_s, clip_length_s) in enumerate(_patch_times_of_clips(rule_input, thought_index), first_clip):
         sent_patches = _sent_patches(rule_input, clip_index, len(times_s))
-        stamps_cs += [100 * times_s[patch] for patch in sent_patches if patch < len(times_s)]
+        stamps_cs += [100 * times_s[patch_index] for patch_index in sent_patches if patch_index < len(times_s)]
         gaps_s = [time_after_s - time_before_s for time_before_s, time_after_s in pairwise(times_s)]
         max_distance_cs = max(max_distance_cs, 50 * max(gaps_s, default=clip_length_s))
     return sorted(stamps_cs), max_distance_cs
@@ -151,16 +155,19 @@ def _sent_patches(rule_input: RuleInput, clip_index: int, patch_count: int) -> I
 
 def _patch_times_of_clips(rule_input: RuleInput, thought_index: int) -> Iterator[tuple[tuple[Fraction, ...], Fraction]]:
     """The patch times and the length in seconds of each clip before a thought: V0 before T1, the looks before later ones."""
-    clips, duration_cs = rule_input.clips, rule_input.duration_cs
+    clips_settings, duration_cs = rule_input.clips, rule_input.duration_cs
     try:
         if thought_index == 0:
             if duration_cs:
                 duration_s = Fraction(duration_cs, 100)
-                yield patch_times(plan_coarse(duration_s, clips.coarse_fps, clips.coarse_frames).times_s), duration_s
+                yield (
+                    patch_times(plan_coarse(duration_s, clips_settings.coarse_fps, clips_settings.coarse_frames).times_s),
+                    duration_s,
+                )
             return
         for look in rule_input.looks[:thought_index]:
             video_end_s = look.window.end_s if duration_cs is None else Fraction(duration_cs, 100)
-            look_plan = plan_look(look, video_end_s, max_frames=clips.look_frames)
+            look_plan = plan_look(look, video_end_s, max_frames=clips_settings.look_frames)
             yield patch_times(look_plan.times_s), _look_length_s(look)
     except NoFrames:
         return
@@ -171,8 +178,8 @@ def _is_inside(rule_input: RuleInput, thought_index: int, cited_time: CitedTime)
         return not rule_input.duration_cs or cited_time.time_cs <= rule_input.duration_cs + cited_time.slack_cs
     shown_windows = [look.window for look in rule_input.looks[:thought_index]]
     contains_cited = (
-        window.start_cs - cited_time.slack_cs <= cited_time.time_cs <= window.end_cs + cited_time.slack_cs
-        for window in shown_windows
+        shown_window.start_cs - cited_time.slack_cs <= cited_time.time_cs <= shown_window.end_cs + cited_time.slack_cs
+        for shown_window in shown_windows
     )
     return not shown_windows or any(contains_cited)
 

@@ -74,7 +74,7 @@ def cited_times(thought: TextSpan) -> tuple[CitedTime, ...]:
                 citation_start,
                 CitedTime(_clock_cs(time_match[1]), 50, time_match[1], citation_start, citation_start + len(time_match[1])),
             )
-    return tuple(sorted(citation_by_start.values(), key=lambda cited: cited.start))
+    return tuple(sorted(citation_by_start.values(), key=lambda citation: citation.start))
 
 
 def _is_point(text: str, match: re.Match[str]) -> bool:
@@ -88,17 +88,23 @@ def _is_point(text: str, match: re.Match[str]) -> bool:
 def _add_citation(
     citation_by_start: dict[int, CitedTime], time_match: re.Match[str], match_group: int, thought: TextSpan
 ) -> None:
-    citation_start, digits = thought.start + time_match.start(match_group), time_match[match_group]
-    decimals = len(digits.partition(".")[2])
-    time_cs = int((Decimal(digits) * 100).to_integral_value())
+    citation_start, number_text = thought.start + time_match.start(match_group), time_match[match_group]
+    decimal_count = len(number_text.partition(".")[2])
+    time_cs = int((Decimal(number_text) * 100).to_integral_value())
     citation_by_start.setdefault(
         citation_start,
-        CitedTime(time_cs, (50, 5)[decimals] if decimals < 2 else 0, digits, citation_start, citation_start + len(digits)),
+        CitedTime(
+            time_cs,
+            (50, 5)[decimal_count] if decimal_count < 2 else 0,
+            number_text,
+            citation_start,
+            citation_start + len(number_text),
+        ),
     )
 
 
-def _clock_cs(text: str) -> int:
+def _clock_cs(clock_text: str) -> int:
     total_s = Decimal(0)
-    for clock_part in text.split(":"):
+    for clock_part in clock_text.split(":"):
         total_s = total_s * 60 + Decimal(clock_part)
     return int((total_s * 100).to_integral_value())

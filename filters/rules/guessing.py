@@ -24,9 +24,13 @@ def unguessed(rule_input: RuleInput) -> RuleScore:
     """Does the last thought draw its answer from what was seen, by its own words?"""
     if len(rule_input.thoughts) < 2:
         return RuleScore(1.0)
-    thought = rule_input.thoughts[-1]
-    faults = tuple(
-        Finding(f"guesses: {match.group()!r}", thought.start + match.start(), thought.start + match.end())
-        for match in GUESSES.finditer(thought.text)
+    last_thought = rule_input.thoughts[-1]
+    guess_findings = tuple(
+        Finding(
+            f"guesses: {guess_match.group()!r}",
+            last_thought.start + guess_match.start(),
+            last_thought.start + guess_match.end(),
+        )
+        for guess_match in GUESSES.finditer(last_thought.text)
     )
-    return RuleScore(0.0, 1, "guesses", faults) if faults else RuleScore(1.0)
+    return RuleScore(0.0, 1, "guesses", guess_findings) if guess_findings else RuleScore(1.0)

@@ -60,14 +60,17 @@ class TaskBlanks:
     rivals: re.Pattern[str] | None
     bounds: frozenset[float]
 
-    def plain(self, thought: str) -> str:
+    def plain(self, thought_text: str) -> str:
         """A thought with all but the words of the question blanked."""
-        return _blanked(thought, self.answer, self.rivals, self.bounds)
+        return _blanked(thought_text, self.answer, self.rivals, self.bounds)
 
-    def without_question(self, plain: str) -> str:
+    def without_question(self, plain_text: str) -> str:
         """And with these blanked, too."""
         return WORD.sub(
-            lambda word: SCENE * len(word.group()) if _stem(word.group()) in self.question_stems else word.group(), plain
+            lambda word_match: (
+                SCENE * len(word_match.group()) if _stem(word_match.group()) in self.question_stems else word_match.group()
+            ),
+            plain_text,
         )
 
 
@@ -77,17 +80,19 @@ def blanks_of(rule_input: RuleInput) -> TaskBlanks:
     return TaskBlanks(question_stems, _answer(rule_input), _rivals(rule_input), _bounds(rule_input))
 
 
-def _blanked(text: str, answer: re.Pattern[str] | None, rivals: re.Pattern[str] | None, bounds: frozenset[float]) -> str:
+def _blanked(
+    text: str, answer_pattern: re.Pattern[str] | None, rivals_pattern: re.Pattern[str] | None, bounds_s: frozenset[float]
+) -> str:
     """As long as the text: what gives the answer and what is quoted is blanked, and no number ends a sentence."""
     text = text.replace("\u2019", "'")
-    if answer:
-        text = answer.sub(
+    if answer_pattern:
+        text = answer_pattern.sub(
             lambda answer_match: (LETTER if answer_match.group("letter") else GOLD) * len(answer_match.group()), text
         )
-    if rivals:
-        text = rivals.sub(lambda rival_match: RIVAL * len(rival_match.group()), text)
-    text = SPELT.sub(lambda number_match: _spelt(number_match.group(), bounds), text)
-    text = NUMBER.sub(lambda number_match: _number(number_match.group(), bounds), text)
+    if rivals_pattern:
+        text = rivals_pattern.sub(lambda rival_match: RIVAL * len(rival_match.group()), text)
+    text = SPELT.sub(lambda number_match: _spelt(number_match.group(), bounds_s), text)
+    text = NUMBER.sub(lambda number_match: _number(number_match.group(), bounds_s), text)
     text = BOUNDS.sub(lambda bounds_match: PAIR * len(bounds_match.group()), text)
     text = QUOTED.sub(
         lambda quote_match: (
@@ -107,12 +112,12 @@ def _number(number_text: str, bounds_s: frozenset[float]) -> str:
 def _spelt(number_words: str, bounds_s: frozenset[float]) -> str:
     """A bound in words."""
     tens_word, _, units_word = number_words.casefold().replace("-", " ").partition(" ")
-    seconds = (
+    spelt_seconds = (
         10 * TENS.index(tens_word) + (UNITS.index(units_word) if units_word else 0)
         if tens_word in TENS
         else UNITS.index(tens_word)
     )
-    return BOUND * len(number_words) if seconds in bounds_s else number_words
+    return BOUND * len(number_words) if spelt_seconds in bounds_s else number_words
 
 
 def _rivals(rule_input: RuleInput) -> re.Pattern[str] | None:
@@ -127,10 +132,10 @@ def _rivals(rule_input: RuleInput) -> re.Pattern[str] | None:
         )
     )
     rival_patterns = [
-        text
+        option_text
         for option_index, option in enumerate(rule_input.options)
         if option_index not in answer_indices
-        for text in _texts(option, named_stems)
+        for option_text in _texts(option, named_stems)
     ]
     return re.compile(rf"{_ALONE}(?:{'|'.join(rival_patterns)}){_ENDED}", re.IGNORECASE) if rival_patterns else None
 
@@ -145,8 +150,8 @@ def _answer(rule_input: RuleInput) -> re.Pattern[str] | None:
         if option_index is not None:
             letter_patterns += _letters(option_index, question_text)
             answer_text = rule_input.options[option_index]
-        other_texts = " ".join((rule_input.question, *(option for option in rule_input.options if option != answer_text)))
-        text_patterns += _texts(answer_text, _stems(other_texts)) if rule_input.kind != "grounding" else []
+        other_task_texts = " ".join((rule_input.question, *(option for option in rule_input.options if option != answer_text)))
+        text_patterns += _texts(answer_text, _stems(other_task_texts)) if rule_input.kind != "grounding" else []
     if not letter_patterns and not text_patterns:
         return None
     letter_class, text_class = words(" | ".join(letter_patterns or ["(?!)"])), words(" | ".join(text_patterns or ["(?!)"]))
@@ -161,8 +166,8 @@ def _letters(option_index: int, question_text: str) -> Iterator[str]:
         for ordinal_word in ORDINALS[option_index : option_index + 1]
     )
     if option_letter.isalpha() and not re.search(rf"\b{option_letter}\b", question_text):
-        article = r"(?=\s*(?:[).,;:!?]|$|is\b|was\b|as\b))" if option_letter == "A" else ""
-        yield f"(?-i:{option_letter}){article}"
+        not_an_article = r"(?=\s*(?:[).,;:!?]|$|is\b|was\b|as\b))" if option_letter == "A" else ""
+        yield f"(?-i:{option_letter}){not_an_article}"
 
 
 def _texts(text: str, stems_of_others: frozenset[str]) -> Iterator[str]:
@@ -173,29 +178,29 @@ def _texts(text: str, stems_of_others: frozenset[str]) -> Iterator[str]:
         content_words = text_words[: len(text_words) == 1]
     if not content_words:
         return
-    pattern = r"\W+".join(map(re.escape, text_words))
-    yield pattern + (r"(?=\s*(?:['\".,;:!?)]|$))" if pattern.casefold() in ("no", "none") else "")
-    for word in content_words if 1 < len(content_words) < 3 else []:
-        if _stem(word) not in stems_of_others:
-            yield f"{re.escape(word)}s?"
+    words_pattern = r"\W+".join(map(re.escape, text_words))
+    yield words_pattern + (r"(?=\s*(?:['\".,;:!?)]|$))" if words_pattern.casefold() in ("no", "none") else "")
+    for text_word in content_words if 1 < len(content_words) < 3 else []:
+        if _stem(text_word) not in stems_of_others:
+            yield f"{re.escape(text_word)}s?"
     if len(content_words) == 1 and len(content_words[0]) > 2:
         yield f"{re.escape(content_words[0])}s?"
-    for word in map(str.casefold, content_words):
-        if word in NUMERALS:
-            yield str(NUMERALS.index(word))
-        elif word in map(str, range(len(NUMERALS))):
-            yield NUMERALS[int(word)]
+    for text_word in map(str.casefold, content_words):
+        if text_word in NUMERALS:
+            yield str(NUMERALS.index(text_word))
+        elif text_word in map(str, range(len(NUMERALS))):
+            yield NUMERALS[int(text_word)]
 
 
 def _bounds(rule_input: RuleInput) -> frozenset[float]:
     """In seconds, of the windows where the answer shows and of the answer itself."""
-    answer_spans_cs = (read_span(text.strip()) for text in (rule_input.gold, rule_input.answers[0].text))
-    gold_bounds_cs = ((window.start_cs, window.end_cs) for window in rule_input.windows)
+    answer_spans_cs = (read_span(answer_text.strip()) for answer_text in (rule_input.gold, rule_input.answers[0].text))
+    gold_bounds_cs = ((gold_window.start_cs, gold_window.end_cs) for gold_window in rule_input.windows)
     return frozenset(time_cs / 100 for bounds_cs in (*answer_spans_cs, *gold_bounds_cs) if bounds_cs for time_cs in bounds_cs)
 
 
 def _stems(text: str) -> frozenset[str]:
-    return frozenset(_stem(word) for word in WORD.findall(text) if word.casefold() not in SMALL)
+    return frozenset(_stem(text_word) for text_word in WORD.findall(text) if text_word.casefold() not in SMALL)
 
 
 def _stem(word: str) -> str:

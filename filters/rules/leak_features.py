@@ -47,7 +47,7 @@ BEGINNING, END = ("^",), ("$",)
 
 def features(text: str, signs: Iterable[LeakSign], known_names: Set[str] | None = None) -> frozenset[str]:
     """The features of a blanked text with these signs; if there are `known_names`, these alone, which saves making others."""
-    token_names = [(_base(token), *_classes(token)) for token in _tokens(text)]
+    token_names = [(_base(text_token), *_classes(text_token)) for text_token in _tokens(text)]
     if known_names is not None:
         token_names = [
             tuple(feature_name for feature_name in feature_names if feature_name in known_names)
@@ -64,9 +64,9 @@ def features(text: str, signs: Iterable[LeakSign], known_names: Set[str] | None 
     )
 
 
-def signs_in(text: str, plain: str, among: Iterable[LeakSign] = SIGNS) -> list[LeakSign]:
-    """The signs that a blanked text has; `plain` is the same text with the words of the question."""
-    return [sign for sign in among if sign.pattern.search(plain if sign.any_words else text)]
+def signs_in(text: str, plain_text: str, among: Iterable[LeakSign] = SIGNS) -> list[LeakSign]:
+    """The signs that a blanked text has; `plain_text` is the same text with the words of the question."""
+    return [sign for sign in among if sign.pattern.search(plain_text if sign.any_words else text)]
 
 
 def _neighbours(token_names: list[tuple[str, ...]]) -> Iterator[str]:
@@ -86,13 +86,13 @@ def _distant(token_names: list[tuple[str, ...]]) -> Iterator[str]:
                 )
 
 
-def _bears(name: str) -> bool:
-    return name in FUNCTION_WORDS or _is_meaning(name)
+def _bears(feature_name: str) -> bool:
+    return feature_name in FUNCTION_WORDS or _is_meaning(feature_name)
 
 
-def _is_meaning(name: str) -> bool:
+def _is_meaning(feature_name: str) -> bool:
     """A class or a symbol."""
-    return name[0] == "{" or name.isupper()
+    return feature_name[0] == "{" or feature_name.isupper()
 
 
 def _tokens(text: str) -> Iterator[str]:
@@ -110,18 +110,18 @@ def _class_words() -> dict[str, tuple[str, ...]]:
     """The classes of each word, and of each stem."""
     classes_by_word: dict[str, set[str]] = {}
     for class_line in files("dmforge.filters.rules").joinpath("leak_classes.tsv").read_text("utf-8").splitlines():
-        class_name, _, words = class_line.partition("\t")
-        for word in words.split():
-            classes_by_word.setdefault(word, set()).add(class_name)
-            classes_by_word.setdefault(stem(word), set()).add(class_name)
+        class_name, _, class_words = class_line.partition("\t")
+        for class_word in class_words.split():
+            classes_by_word.setdefault(class_word, set()).add(class_name)
+            classes_by_word.setdefault(stem(class_word), set()).add(class_name)
     return {word: tuple(sorted(class_names)) for word, class_names in classes_by_word.items()}
 
 
 def _classes(token: str) -> tuple[str, ...]:
     if token[0] == "{":
         return (SYMBOL_CLASSES[token],) if token in SYMBOL_CLASSES else ()
-    classes = _class_words()
-    return classes.get(token) or (() if token in FUNCTION_WORDS else classes.get(stem(token), ()))
+    classes_by_word = _class_words()
+    return classes_by_word.get(token) or (() if token in FUNCTION_WORDS else classes_by_word.get(stem(token), ()))
 
 
 def stem(word: str) -> str:
@@ -131,6 +131,6 @@ def stem(word: str) -> str:
     if len(word) <= 4:
         return word
     if not word.endswith("ss"):
-        ending = next((ending for ending in ENDINGS if word.endswith(ending) and len(word) - len(ending) >= 3), "")
-        word = word.removesuffix(ending)
+        word_ending = next((ending for ending in ENDINGS if word.endswith(ending) and len(word) - len(ending) >= 3), "")
+        word = word.removesuffix(word_ending)
     return word[:-1] if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "ls" else word

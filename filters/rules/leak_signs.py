@@ -22,12 +22,12 @@ class LeakSign:
     """The writer speaks of himself or of the video: that the question has such words is no excuse."""
 
 
-def _sign(name: str, text: str, any_words: bool = False) -> LeakSign:
+def _sign(name: str, pattern_text: str, any_words: bool = False) -> LeakSign:
     """`~` stands for up to three words between, `~~` for up to eight, none of which ends a sentence."""
-    between = r"(?:[^\w.!?;\n]+\w+(?:'\w+)?){0,%d}?[^\w.!?;\n]+"
-    text = text.replace("~~", between % 8).replace("~", between % 3)
-    text = text.replace("[- ]", r"[-\s]").replace(" ?", r"\s?").replace(" ", r"\s+")
-    return LeakSign(name, re.compile(rf"\b(?:{text.lower()})\b"), any_words)
+    words_between = r"(?:[^\w.!?;\n]+\w+(?:'\w+)?){0,%d}?[^\w.!?;\n]+"
+    pattern_text = pattern_text.replace("~~", words_between % 8).replace("~", words_between % 3)
+    pattern_text = pattern_text.replace("[- ]", r"[-\s]").replace(" ?", r"\s?").replace(" ", r"\s+")
+    return LeakSign(name, re.compile(rf"\b(?:{pattern_text.lower()})\b"), any_words)
 
 
 _WAS = "(?:is|was|were|are|has been|had been|have been|being|comes?|came|arrives?|stands?)"

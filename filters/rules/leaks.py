@@ -60,19 +60,21 @@ class SentencePart:
 
 def unleaked(rule_input: RuleInput) -> RuleScore:
     """Does no thought speak of an answer, a window or an annotation that it was given?"""
-    blanks = blanks_of(rule_input)
-    faults: list[Finding] = []
+    task_blanks = blanks_of(rule_input)
+    leak_findings: list[Finding] = []
     for thought_index, thought in enumerate(rule_input.thoughts):
         is_early = thought_index == 0 and len(rule_input.thoughts) > 1
-        worst_parts = [_worst_part(sentence) for sentence in sentences(thought, blanks, is_early)]
+        worst_parts = [_worst_part(sentence) for sentence in sentences(thought, task_blanks, is_early)]
         sentence_totals = with_neighbours([sentence_weight for sentence_weight, _ in worst_parts])
-        faults += [
+        leak_findings += [
             _fault(thought, worst_part)
             for sentence_total, (_, worst_part) in zip(sentence_totals, worst_parts, strict=True)
             if sentence_total >= threshold()
         ]
     thought_count = len(rule_input.thoughts)
-    return RuleScore(0.0, thought_count, "leaked gold", tuple(faults)) if faults else RuleScore(1.0, thought_count)
+    return (
+        RuleScore(0.0, thought_count, "leaked gold", tuple(leak_findings)) if leak_findings else RuleScore(1.0, thought_count)
+    )
 
 
 def sentences(thought: TextSpan, blanks: TaskBlanks, is_early: bool) -> Iterator[LeakSentence]:
@@ -99,10 +101,12 @@ def parts_of(sentence: LeakSentence, known_words: Set[str] | None = None) -> Ite
 
 def with_neighbours(sentence_weights: Sequence[int]) -> list[int]:
     """The weight of each sentence of a thought, and its share in those beside it."""
-    shared_weights = [0, *(max(0, own_weight - SHARED_ABOVE) // 3 for own_weight in sentence_weights), 0]
+    shared_weights = [0, *(max(0, sentence_weight - SHARED_ABOVE) // 3 for sentence_weight in sentence_weights), 0]
     return [
-        share_before + own_weight + share_after
-        for share_before, own_weight, share_after in zip(shared_weights, sentence_weights, shared_weights[2:], strict=False)
+        share_before + sentence_weight + share_after
+        for share_before, sentence_weight, share_after in zip(
+            shared_weights, sentence_weights, shared_weights[2:], strict=False
+        )
     ]
 
 
@@ -129,7 +133,7 @@ def threshold() -> int:
 @cache
 def _known_words() -> Set[str]:
     """Words and classes that some weight speaks of: others needn't be paired."""
-    return frozenset(name for feature in weights() for name in feature.split(" "))
+    return frozenset(feature_part for feature in weights() for feature_part in feature.split(" "))
 
 
 def _worst_part(sentence: LeakSentence) -> tuple[int, SentencePart]:
@@ -138,7 +142,7 @@ def _worst_part(sentence: LeakSentence) -> tuple[int, SentencePart]:
         (weight_of(sentence_part.features, weights(), sentence.is_early), sentence_part)
         for sentence_part in parts_of(sentence, _known_words())
     ]
-    return max(weighed_parts, key=lambda item: item[0])
+    return max(weighed_parts, key=lambda weighed_part: weighed_part[0])
 
 
 def _fault(thought: TextSpan, leaking_part: SentencePart) -> Finding:

@@ -67,14 +67,14 @@ class RuleInput:
         """T1, T2: the text before, between and after looks, without tags; in a broken text the most likely reading."""
         think_start = _end_of_tag(self.text, OPEN["think"], 0)
         think_end = _start_of_first_tag(self.text, (CLOSE["think"], OPEN["answer"]), think_start)
-        thoughts: list[TextSpan] = []
+        thought_spans: list[TextSpan] = []
         thought_start, close_start = think_start, think_start
         while (look_start := self.text.find(OPEN["span"], thought_start, think_end)) >= 0:
-            thoughts.append(TextSpan(self.text[thought_start:look_start], thought_start))
+            thought_spans.append(TextSpan(self.text[thought_start:look_start], thought_start))
             # once no closing tag is left, none is searched for again: the time stays linear
             close_start = self.text.find(CLOSE["fps"], look_start, think_end) if close_start >= 0 else close_start
             thought_start = look_start + len(OPEN["span"]) if close_start < 0 else close_start + len(CLOSE["fps"])
-        return (*thoughts, TextSpan(self.text[thought_start:think_end], thought_start))
+        return (*thought_spans, TextSpan(self.text[thought_start:think_end], thought_start))
 
     @cached_property
     def spans(self) -> tuple[TextSpan, ...]:
@@ -140,9 +140,13 @@ EXAMPLE = RuleInput("", "mcq", "Which colour comes second?", ("blue", "red"), "r
 """The task and video that the examples of rules are about."""
 
 
-def measure_share(faults: Sequence[Finding], count: int, reason: str) -> RuleScore:
-    """The measure of a rule about `count` things: the share of them that are not at fault."""
-    return RuleScore(max(0.0, 1 - len(faults) / count), count, reason, tuple(faults)) if faults else RuleScore(1.0, count)
+def measure_share(faults: Sequence[Finding], checked_count: int, reason: str) -> RuleScore:
+    """The measure of a rule about `checked_count` things: the share of them that are not at fault."""
+    return (
+        RuleScore(max(0.0, 1 - len(faults) / checked_count), checked_count, reason, tuple(faults))
+        if faults
+        else RuleScore(1.0, checked_count)
+    )
 
 
 def rule_input_of(item: CandidateWithTask, clips: Clips, max_looks: int) -> RuleInput:
@@ -161,9 +165,16 @@ def verdict(item: CandidateWithTask, name: str, rule_score: RuleScore) -> Verdic
     """The verdict on a candidate that stores a measure."""
     candidate_id: Id = item.candidate.id
     # half a surrogate comes from broken escapes; it can't be stored, but the rest of the sentence can
-    detail = rule_score.detail().encode("utf-8", "backslashreplace").decode()
+    storable_detail = rule_score.detail().encode("utf-8", "backslashreplace").decode()
     return Verdict(
-        item.candidate.video, candidate_id, "candidate", name, rule_score.score, rule_score.n, rule_score.reason, detail
+        item.candidate.video,
+        candidate_id,
+        "candidate",
+        name,
+        rule_score.score,
+        rule_score.n,
+        rule_score.reason,
+        storable_detail,
     )
 
 
@@ -177,9 +188,9 @@ def _element_texts(text: str, opening: str) -> Iterator[TextSpan]:
 
 
 def _end_of_tag(text: str, tag: str, start: int) -> int:
-    position = text.find(tag, start)
-    return start if position < 0 else position + len(tag)
+    tag_offset = text.find(tag, start)
+    return start if tag_offset < 0 else tag_offset + len(tag)
 
 
 def _start_of_first_tag(text: str, tags: tuple[str, ...], start: int) -> int:
-    return min((position for tag in tags if (position := text.find(tag, start)) >= 0), default=len(text))
+    return min((tag_offset for tag in tags if (tag_offset := text.find(tag, start)) >= 0), default=len(text))

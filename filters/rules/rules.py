@@ -81,41 +81,51 @@ def rules_of(config: RulesConfig) -> tuple[Rule, ...]:
         return length(rule_input, config.min_words, config.max_words)
 
     _density.__doc__, _length.__doc__ = density.__doc__, length.__doc__
-    end = "</think><answer>B</answer>"
-    look = "<think>Something changes near the middle. <span>2.00 - 6.00</span><fps>2</fps>"
+    trajectory_end = "</think><answer>B</answer>"
+    trajectory_look = "<think>Something changes near the middle. <span>2.00 - 6.00</span><fps>2</fps>"
     return (
-        Rule("grammar", grammar, f"<think>Let me look there. <span>2.00 - 6.00<fps>2</fps>It is red now.{end}"),
-        Rule("window", window, f"<think>Let me look there. <span>10.00 - 15.00</span><fps>2</fps>It is red now.{end}"),
-        Rule("density", _density, f"<think>Let me look there. <span>2.00 - 6.00</span><fps>5</fps>It is red now.{end}"),
-        Rule("frames", frames, f"<think>Let me look there. <span>0.00 - 11.00</span><fps>6</fps>It is red now.{end}"),
-        Rule("length", _length, f"{look}Red.{end}"),
-        Rule("repetition", repetition, f"{look}{'It is red now. ' * 12}{end}"),
-        Rule("language", language, f"{look}Se ve un cuadrado azul que luego cambia de color y queda rojo.{end}"),
-        Rule("answer_form", answer_form, f"{look}It is red now.</think><answer>B, because it is red</answer>"),
-        Rule("silent", silent, f"{look}One can hear that it is red now.{end}"),
+        Rule("grammar", grammar, f"<think>Let me look there. <span>2.00 - 6.00<fps>2</fps>It is red now.{trajectory_end}"),
+        Rule(
+            "window", window, f"<think>Let me look there. <span>10.00 - 15.00</span><fps>2</fps>It is red now.{trajectory_end}"
+        ),
+        Rule(
+            "density", _density, f"<think>Let me look there. <span>2.00 - 6.00</span><fps>5</fps>It is red now.{trajectory_end}"
+        ),
+        Rule(
+            "frames", frames, f"<think>Let me look there. <span>0.00 - 11.00</span><fps>6</fps>It is red now.{trajectory_end}"
+        ),
+        Rule("length", _length, f"{trajectory_look}Red.{trajectory_end}"),
+        Rule("repetition", repetition, f"{trajectory_look}{'It is red now. ' * 12}{trajectory_end}"),
+        Rule(
+            "language",
+            language,
+            f"{trajectory_look}Se ve un cuadrado azul que luego cambia de color y queda rojo.{trajectory_end}",
+        ),
+        Rule("answer_form", answer_form, f"{trajectory_look}It is red now.</think><answer>B, because it is red</answer>"),
+        Rule("silent", silent, f"{trajectory_look}One can hear that it is red now.{trajectory_end}"),
         *extra_rules(config.extra_rules, "extra_rules"),
     )
 
 
 def extra_rules(names: Sequence[str], where: str) -> list[Rule]:
     """Rules of plug-ins, by their names."""
-    return [_extra_rule(name, where) for name in names]
+    return [_extra_rule(plugin_name, where) for plugin_name in names]
 
 
-def _extra_rule(name: str, where: str) -> Rule:
-    rule = _PLUGINS.load(name, where)
+def _extra_rule(plugin_name: str, where: str) -> Rule:
+    rule = _PLUGINS.load(plugin_name, where)
     if rule is None:
         hint = "leave it out: candidates are held against dmforge's own rules anyway"
-        raise InputError(f"the rule {name!r} is dmforge's own", where=where, hint=hint)
+        raise InputError(f"the rule {plugin_name!r} is dmforge's own", where=where, hint=hint)
     return rule
 
 
-def _checked_rule(name: str, loaded: object) -> Rule:
-    if not isinstance(loaded, Rule):
-        raise TypeError(f"is a {type(loaded).__name__}, and a Rule is needed")
-    if loaded.name != name:
-        raise TypeError(f"calls itself {loaded.name!r}, and its entry point {name!r}")
-    return loaded
+def _checked_rule(plugin_name: str, loaded_object: object) -> Rule:
+    if not isinstance(loaded_object, Rule):
+        raise TypeError(f"is a {type(loaded_object).__name__}, and a Rule is needed")
+    if loaded_object.name != plugin_name:
+        raise TypeError(f"calls itself {loaded_object.name!r}, and its entry point {plugin_name!r}")
+    return loaded_object
 
 
 _PLUGINS = PluginGroup("dmforge.rules", "rule", (*Rules.measures, *(rule.name for rule in CITATIONS)), _checked_rule)

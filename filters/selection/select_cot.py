@@ -68,8 +68,8 @@ class SelectCot(Collective[Candidate, Sample]):
 
     def process(self, view: View, origin: Origin) -> Iterator[StageResults]:
         connection = view.connection.cursor()
-        ranges = view.ranges(Candidate, RANGE_SUBJECTS)
-        selection = Selection(connection, self.config.requirements(), ranges, candidates_sql=let_through(view))
+        video_ranges = view.ranges(Candidate, RANGE_SUBJECTS)
+        selection = Selection(connection, self.config.requirements(), video_ranges, candidates_sql=let_through(view))
         yield from selection.settled(_DECISIONS, origin, self._result, self.makes)
 
     def _result(
@@ -87,6 +87,6 @@ class SelectCot(Collective[Candidate, Sample]):
         if reason is None:
             return Made((Sample(video, self.config.corpus, task, id, None, None),))
         if reason.startswith("below threshold") and score is not None:
-            explanation = ": ".join(text for text in (verdict_reason, verdict_detail) if text)
-            return Rejected(reason, f"{score:.3f} < {min_score:g}" + (f": {explanation}" if explanation else ""))
+            rejection_detail = ": ".join(verdict_text for verdict_text in (verdict_reason, verdict_detail) if verdict_text)
+            return Rejected(reason, f"{score:.3f} < {min_score:g}" + (f": {rejection_detail}" if rejection_detail else ""))
         return Rejected(reason, detail)

@@ -95,8 +95,8 @@ class SelectRl(Collective[Task, Sample]):
 
     def process(self, view: View, origin: Origin) -> Iterator[StageResults]:
         connection, target_rows = view.connection.cursor(), TargetRows(view, teachers_look=self.config.teachers_look)
-        ranges = view.ranges(Task, RANGE_SUBJECTS)
-        selection = Selection(connection, self.config.requirements(), ranges, tasks_in_range=target_rows.tasks_in)
+        video_ranges = view.ranges(Task, RANGE_SUBJECTS)
+        selection = Selection(connection, self.config.requirements(), video_ranges, tasks_in_range=target_rows.tasks_in)
 
         def result(**row: Any) -> Result:
             return self._result(target_rows.by_task, **row)  # of the range that is at hand
@@ -131,8 +131,8 @@ class TargetRows:
         self._view, self._teachers_look = view, teachers_look
         self.by_task: Mapping[Id, Aim] = {}
         """The aims of the last range that was read."""
-        targets_pending = any(Target in stage.makes and view.tally(stage).pending for stage in view.stages)
-        self._without_aim = f"{UNDETERMINED}target" if targets_pending else NO_TARGET
+        has_pending_targets = any(Target in stage.makes and view.tally(stage).pending for stage in view.stages)
+        self._without_aim = f"{UNDETERMINED}target" if has_pending_targets else NO_TARGET
 
     def tasks_in(self, bounds: Bounds) -> pa.Table:
         """The tasks of a range, in the columns that a selection reads."""
@@ -152,7 +152,7 @@ class TargetRows:
         measured_target_by_task = {
             measured_target.task: measured_target for measured_target in self._view.about(bounds, Target)
         }
-        imported_look_by_task = {task.id: look for task in tasks if (look := target_of(task)) is not None}
+        imported_look_by_task = {task.id: imported_look for task in tasks if (imported_look := target_of(task)) is not None}
         tasks_without_look = {
             task.id: task for task in tasks if task.id not in measured_target_by_task and task.id not in imported_look_by_task
         }

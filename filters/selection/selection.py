@@ -162,22 +162,22 @@ class Selection:
         self.connection.execute("CREATE OR REPLACE TEMP TABLE dropped (id BLOB, reason VARCHAR, detail VARCHAR)")
         if self._counted_dimensions:
             self._drop(filter_names)
-        for bounds in self.ranges:
+        for video_range in self.ranges:
             if (
                 not self._counted_dimensions or len(self.ranges) > 1
             ):  # else `_drop` has just done it, and a condition is asked once
-                self._rank_fit(filter_names, bounds)
+                self._rank_fit(filter_names, video_range)
             self.connection.execute(_VERDICT_OF)
-            yield bounds
+            yield video_range
 
     def settled(
         self, decisions_sql: str, origin: Origin, result: Callable[..., Result], makes: tuple[type[Record], ...]
     ) -> Iterator[StageResults]:
         """What a stage gives back for one range after the other: `result` of each row of `decisions_sql` over `verdict_of`."""
-        for bounds in self.decide_ranges():
-            decision_rows = self.connection.sql(decisions_sql, params=bounds).to_arrow_table().to_pylist()
-            keys = [Key(decision_row["id"], decision_row["video"]) for decision_row in decision_rows]
-            yield settle(origin, keys, [result(**decision_row) for decision_row in decision_rows], makes)
+        for video_range in self.decide_ranges():
+            decision_rows = self.connection.sql(decisions_sql, params=video_range).to_arrow_table().to_pylist()
+            input_keys = [Key(decision_row["id"], decision_row["video"]) for decision_row in decision_rows]
+            yield settle(origin, input_keys, [result(**decision_row) for decision_row in decision_rows], makes)
 
     @property
     def _counted_dimensions(self) -> list[Dimension]:
@@ -216,7 +216,7 @@ class Selection:
         )
         self.connection.execute(_DECIDED.format(undetermined=UNDETERMINED), {"needed": required_bits})
         order_columns = "".join(f"s{filter_names.index(filter_name)} DESC NULLS LAST, " for filter_name in requirements.order)
-        counted_columns = "".join(f", of_{dimension}" for dimension in self._counted_dimensions)
+        counted_columns = "".join(f", of_{counted_dimension}" for counted_dimension in self._counted_dimensions)
         self.connection.execute(_BEST.format(order=order_columns, counted=counted_columns))
 
     def _gather_standing(self, filter_names: list[str], bounds: Bounds) -> None:
@@ -253,8 +253,8 @@ class Selection:
 
     def _drop(self, filter_names: list[str]) -> None:
         """Drop what is over a cap or balanced away, over all ranges. In each class the lowest ids stay: ids are random."""
-        for range_index, bounds in enumerate(self.ranges):
-            self._rank_fit(filter_names, bounds)
+        for range_index, video_range in enumerate(self.ranges):
+            self._rank_fit(filter_names, video_range)
             insert_sql = "CREATE OR REPLACE TEMP TABLE left_over AS" if range_index == 0 else "INSERT INTO left_over"
             self.connection.execute(f"{insert_sql} SELECT * FROM best WHERE place = 1")
         for dimension, max_per_class in sorted((self.requirements.caps or {}).items()):
@@ -263,13 +263,13 @@ class Selection:
             limit_sql = f"(SELECT ceil($times * min(n)) FROM (SELECT count(*) AS n FROM left_over GROUP BY of_{dimension}))"
             self._drop_over(dimension, "balanced away: ", limit_sql, {"times": balance_factor})
 
-    def _drop_over(self, dimension: str, reason: str, limit_sql: str, values: dict[str, float]) -> None:
+    def _drop_over(self, dimension: str, reason: str, limit_sql: str, sql_values: dict[str, float]) -> None:
         self.connection.execute(
             f"""
             CREATE OR REPLACE TEMP TABLE over AS SELECT id, of_{dimension} AS class FROM left_over
             QUALIFY row_number() OVER (PARTITION BY of_{dimension} ORDER BY id) > {limit_sql}
             """,
-            values,
+            sql_values,
         )
         self.connection.execute("INSERT INTO dropped SELECT id, $reason, class FROM over", {"reason": reason + dimension})
         self.connection.execute("CREATE OR REPLACE TEMP TABLE left_over AS SELECT * FROM left_over ANTI JOIN over USING (id)")

@@ -66,8 +66,8 @@ class DrawConfig(StageConfig):
     @classmethod
     def _name_kinds(cls, quotas: dict[str, int]) -> dict[str, int]:
         for quota_name in quotas:
-            source_name, _, kind = quota_name.rpartition("/")
-            if not source_name or kind not in (ANY, *get_args(TaskKind)):
+            source_name, _, kind_name = quota_name.rpartition("/")
+            if not source_name or kind_name not in (ANY, *get_args(TaskKind)):
                 raise ValueError(
                     f"{quota_name!r} fits no task: write source/kind, with one of {', '.join(get_args(TaskKind))} or *"
                 )
@@ -88,56 +88,58 @@ class Draw(Gate, Collective[Task, Drawn]):
     def process(self, view: View, origin: Origin) -> Iterator[StageResults]:
         task_table = view.table(TASK_COLUMNS.format(view.rows(Task).sql)).combine_chunks()
         task_decisions = self._decisions(view, task_table)
-        for start in range(0, task_table.num_rows, CHUNK_TASKS):
-            keys, results = list[Key](), list[Result]()
-            for task_index, row in enumerate(task_table.slice(start, CHUNK_TASKS).to_pylist(), start):
-                keys.append(Key(row["id"], row["video"]))
-                results.append(_result(keys[-1], *task_decisions[task_index]))
-            yield settle(origin, keys, results, self.makes)
+        for chunk_start in range(0, task_table.num_rows, CHUNK_TASKS):
+            task_keys, task_results = list[Key](), list[Result]()
+            for task_index, task_row in enumerate(task_table.slice(chunk_start, CHUNK_TASKS).to_pylist(), chunk_start):
+                task_keys.append(Key(task_row["id"], task_row["video"]))
+                task_results.append(_result(task_keys[-1], *task_decisions[task_index]))
+            yield settle(origin, task_keys, task_results, self.makes)
 
-    def _decisions(self, view: View, tasks: pa.Table) -> list[Decision]:
+    def _decisions(self, view: View, task_table: pa.Table) -> list[Decision]:
         """The decision about each task: quotas are filled in the order of the draw."""
         hashes_by_video = {fingerprint.video: fingerprint.hashes for fingerprint in view.all_rows(Fingerprint)}
         type_by_task = _authored_types(view) if self.config.types else {}
         cluster_by_video = clustered(
-            {*id_list(tasks.column("video").unique())} | hashes_by_video.keys(), list(copies(hashes_by_video))
+            {*id_list(task_table.column("video").unique())} | hashes_by_video.keys(), list(copies(hashes_by_video))
         )
-        held_out_by_video = {video_id: {self._is_held_out(cluster)} for video_id, cluster in cluster_by_video.items()}
-        for spliced_video, parts in _parts_of_spliced(view).items():
-            held_out_by_video[spliced_video] = {self._is_held_out(cluster_by_video.get(part, part)) for part in parts}
+        held_out_by_video = {video_id: {self._is_held_out(cluster_id)} for video_id, cluster_id in cluster_by_video.items()}
+        for spliced_video, part_videos in _parts_of_spliced(view).items():
+            held_out_by_video[spliced_video] = {
+                self._is_held_out(cluster_by_video.get(part_video, part_video)) for part_video in part_videos
+            }
         count_by_quota: Counter[str] = Counter()
-        decisions: list[Decision] = [DRAWN_FOR_TRAINING] * tasks.num_rows
-        for task_index in self._draw_order(tasks.column("id")):
-            task_id, video_id, source_name, task_kind = (column[task_index].as_py() for column in tasks.columns)
+        decisions: list[Decision] = [DRAWN_FOR_TRAINING] * task_table.num_rows
+        for task_index in self._draw_order(task_table.column("id")):
+            task_id, video_id, source_name, task_kind = (task_column[task_index].as_py() for task_column in task_table.columns)
             if True in held_out_by_video[video_id]:
                 decisions[task_index] = MIXED_SPLITS if len(held_out_by_video[video_id]) > 1 else HELD_OUT_FOR_EVALUATION
                 continue
-            quotas = self._quotas_of(source_name, task_kind, type_by_task.get(task_id))
+            task_quotas = self._quotas_of(source_name, task_kind, type_by_task.get(task_id))
             exceeded_quota = next(
-                (quota_name for quota_name, quota_size in quotas if count_by_quota[quota_name] >= quota_size), None
+                (quota_name for quota_name, quota_size in task_quotas if count_by_quota[quota_name] >= quota_size), None
             )
             if exceeded_quota is None:
-                count_by_quota.update(quota_name for quota_name, _ in quotas)
+                count_by_quota.update(quota_name for quota_name, _ in task_quotas)
             else:
                 decisions[task_index] = "over its quota", exceeded_quota
         return decisions
 
     def _draw_order(self, ids: IdColumn) -> Iterator[int]:
         """The indices of tasks in the order in which they are drawn."""
-        digests = b"".join(digest("draw", [self.config.seed, id.tobytes()]) for id in id_matrix(ids))
-        high_bits, low_bits = np.frombuffer(digests, ">u8").reshape(-1, 2).T
+        draw_digests = b"".join(digest("draw", [self.config.seed, task_id.tobytes()]) for task_id in id_matrix(ids))
+        high_bits, low_bits = np.frombuffer(draw_digests, ">u8").reshape(-1, 2).T
         return map(int, np.lexsort((low_bits, high_bits)))
 
     def _quotas_of(self, source: str, kind: str, question_type: QuestionType | None) -> list[tuple[str, int]]:
         """The quotas that a task falls under: of its source and kind, and of its type."""
         quota_names = (f"{source}/{kind}", f"{source}/{ANY}", f"{ANY}/{kind}", f"{ANY}/{ANY}")
-        quotas = [
+        names_and_sizes = [
             (quota_name, self.config.quotas[quota_name]) for quota_name in quota_names if quota_name in self.config.quotas
         ][:1]
         return (
-            [*quotas, (f"type {question_type}", self.config.types[question_type])]
+            [*names_and_sizes, (f"type {question_type}", self.config.types[question_type])]
             if question_type in self.config.types
-            else quotas
+            else names_and_sizes
         )
 
     def _is_held_out(self, cluster: Id) -> bool:
@@ -156,15 +158,15 @@ def _authored_types(view: View) -> Mapping[Id, QuestionType]:
 
 def _parts_of_spliced(view: View) -> Mapping[Id, set[Id]]:
     """The videos that each spliced video is made of."""
-    parts: defaultdict[Id, set[Id]] = defaultdict(set)
-    for row in view.all_rows(Spliced):
-        parts[row.video].add(row.part)
-    return parts
+    parts_by_spliced: defaultdict[Id, set[Id]] = defaultdict(set)
+    for spliced_row in view.all_rows(Spliced):
+        parts_by_spliced[spliced_row.video].add(spliced_row.part)
+    return parts_by_spliced
 
 
-def clustered(videos: set[Id], copy_pairs: list[tuple[Id, Id]]) -> Mapping[Id, Id]:
+def clustered(video_ids: set[Id], copy_pairs: list[tuple[Id, Id]]) -> Mapping[Id, Id]:
     """The cluster of each video, named by the lowest id in it; the pairs are copies."""
-    parent_by_video = {video: video for video in videos}
+    parent_by_video = {video: video for video in video_ids}
 
     def root(video: Id) -> Id:
         while parent_by_video[video] != video:
@@ -172,7 +174,7 @@ def clustered(videos: set[Id], copy_pairs: list[tuple[Id, Id]]) -> Mapping[Id, I
             video = parent_by_video[video]
         return video
 
-    for video, copied_video in copy_pairs:
-        lower_root, higher_root = sorted((root(video), root(copied_video)))
+    for video_id, copied_video in copy_pairs:
+        lower_root, higher_root = sorted((root(video_id), root(copied_video)))
         parent_by_video[higher_root] = lower_root
-    return {video: root(video) for video in videos}
+    return {video: root(video) for video in video_ids}

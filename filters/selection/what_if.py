@@ -52,31 +52,31 @@ def compile_condition(where: str, limits: sql_sandbox.SqlLimits = LIMITS) -> Cal
     return holds
 
 
-def _evaluate(where: str, candidates: pa.Table, limits: sql_sandbox.SqlLimits) -> pa.Table:
+def _evaluate(where: str, candidate_table: pa.Table, limits: sql_sandbox.SqlLimits) -> pa.Table:
     condition_sql = f"SELECT id, CAST((\n{where}\n) AS BOOLEAN) AS holds FROM {TABLE}"
     sandbox_request = sql_sandbox_worker.SandboxRequest(condition_sql, {}, {}, (), (), (TABLE,), limits.memory_mb)
     try:
-        with sql_sandbox.sandboxed(sandbox_request, {TABLE: candidates}, limits.wall_timeout_s, OPTION) as batches:
-            answers = _one_answer_each(batches, candidates)
+        with sql_sandbox.sandboxed(sandbox_request, {TABLE: candidate_table}, limits.wall_timeout_s, OPTION) as batch_reader:
+            answer_table = _one_answer_each(batch_reader, candidate_table)
     except InputError as error:
-        hint = f"give a condition over these columns: {', '.join(candidates.column_names[1:])}"
+        hint = f"give a condition over these columns: {', '.join(candidate_table.column_names[1:])}"
         raise InputError(error.message, where=WHERE, hint=hint) from None
-    return answers
+    return answer_table
 
 
-def _one_answer_each(batches: pa.RecordBatchReader, candidates: pa.Table) -> pa.Table:
+def _one_answer_each(batch_reader: pa.RecordBatchReader, candidate_table: pa.Table) -> pa.Table:
     """The answers, one for each candidate. An expression may give more: columns, by `COLUMNS(*)`, or more rows, by `unnest`."""
     batches_read: list[pa.RecordBatch] = []
     row_count = 0
-    for answer_batch in batches if len(batches.schema) == len(CONDITION_SCHEMA) else ():
+    for answer_batch in batch_reader if len(batch_reader.schema) == len(CONDITION_SCHEMA) else ():
         batches_read.append(answer_batch)
         row_count += answer_batch.num_rows
-        if row_count > candidates.num_rows:
+        if row_count > candidate_table.num_rows:
             break
-    answers = pa.Table.from_batches(batches_read, batches.schema)
-    if len(answers.schema) != len(CONDITION_SCHEMA) or not _same_ids(answers, candidates):
+    answer_table = pa.Table.from_batches(batches_read, batch_reader.schema)
+    if len(answer_table.schema) != len(CONDITION_SCHEMA) or not _same_ids(answer_table, candidate_table):
         raise InputError("not one answer for each candidate", where=WHERE, hint=HINT)
-    return answers
+    return answer_table
 
 
 def _require_one_expression(connection: duckdb.DuckDBPyConnection, where: str) -> None:
@@ -87,9 +87,9 @@ def _require_one_expression(connection: duckdb.DuckDBPyConnection, where: str) -
     parsed_selects = _parse_select(connection, where)
     if len(parsed_selects) != 1 or parsed_selects[0][0] != plain_clauses or len(parsed_selects[0][1]) != 1:
         raise InputError("more than a condition", where=WHERE, hint=HINT)
-    (expression,) = parsed_selects[0][1]
+    (condition_node,) = parsed_selects[0][1]
     # `()` is a row of nothing: the text is empty, or a comment
-    if expression.get("function_name") == "row" and not expression["arguments"]:
+    if condition_node.get("function_name") == "row" and not condition_node["arguments"]:
         raise InputError("the condition is empty", where=WHERE, hint=HINT)
 
 
@@ -102,9 +102,9 @@ def _parse_select(connection: duckdb.DuckDBPyConnection, where: str) -> list[tup
     return [({**select_node, "select_list": None}, select_node.get("select_list", [])) for select_node in select_nodes]
 
 
-def _same_ids(answers: pa.Table, candidates: pa.Table) -> bool:
+def _same_ids(answer_table: pa.Table, candidate_table: pa.Table) -> bool:
     answer_ids, candidate_ids = (
-        answers_or_candidates.select(["id"]).sort_by("id") for answers_or_candidates in (answers, candidates)
+        answers_or_candidates.select(["id"]).sort_by("id") for answers_or_candidates in (answer_table, candidate_table)
     )
     return bool(answer_ids.equals(candidate_ids))
 
@@ -129,7 +129,10 @@ def _candidate_table(connection: duckdb.DuckDBPyConnection) -> pa.Table:
     candidate_table = connection.sql(joined_sql, params=filter_names).to_arrow_table()
     connection.unregister("seen")
     connection.unregister("scored")
-    own_names = candidate_table.column_names[: len(candidate_columns.column_names)]
+    candidate_column_names = candidate_table.column_names[: len(candidate_columns.column_names)]
     return candidate_table.rename_columns(
-        [*own_names, *(f"{filter_name}_score" if filter_name in own_names else filter_name for filter_name in filter_names)]
+        [
+            *candidate_column_names,
+            *(f"{filter_name}_score" if filter_name in candidate_column_names else filter_name for filter_name in filter_names),
+        ]
     )

@@ -53,7 +53,7 @@ class StudentConfig(Config):
     def require(self) -> None:
         """Refuse a folder that holds no student."""
         if not (self.folder / CONFIG).is_file():
-            checkpoint_names = sorted(path.name for path in self.folder.glob("checkpoint-*"))
+            checkpoint_names = sorted(checkpoint_folder.name for checkpoint_folder in self.folder.glob("checkpoint-*"))
             hint = f"name one of its checkpoints: {', '.join(checkpoint_names)}" if checkpoint_names else HINT
             raise InputError(f"no checkpoint: there is no {CONFIG}", where=f"[student] {self.checkpoint}", hint=hint)
         if (self.folder / ADAPTERS).exists():
@@ -68,16 +68,24 @@ def resolve_checkpoint(folder: Path, config: C) -> C:
     student_config: StudentConfig = config.student  # pyright: ignore[reportAttributeAccessIssue] (the caller has checked)
     if not student_config.checkpoint:
         return config
-    checkpoint = str((folder.absolute() / Path(student_config.checkpoint).expanduser()).resolve())
-    return config.model_copy(update={"student": student_config.model_copy(update={"checkpoint": checkpoint})})
+    absolute_checkpoint = str((folder.absolute() / Path(student_config.checkpoint).expanduser()).resolve())
+    return config.model_copy(update={"student": student_config.model_copy(update={"checkpoint": absolute_checkpoint})})
 
 
 def file_digests(folder: Path) -> tuple[tuple[str, str], ...]:
     """Name and sha256 of every file that loading a checkpoint reads. In one process each is read once, while it looks the
     same."""
     with disk_errors(folder):
-        paths = sorted(path for path in folder.iterdir() if path.suffix in READ and path.name not in OF_TRAINING)
-        return tuple((path.name, known_sha256(path)) for path in paths if path.is_file())
+        checkpoint_files = sorted(
+            checkpoint_file
+            for checkpoint_file in folder.iterdir()
+            if checkpoint_file.suffix in READ and checkpoint_file.name not in OF_TRAINING
+        )
+        return tuple(
+            (checkpoint_file.name, known_sha256(checkpoint_file))
+            for checkpoint_file in checkpoint_files
+            if checkpoint_file.is_file()
+        )
 
 
 def open_engine(config: StudentConfig) -> Engine:
@@ -89,10 +97,10 @@ def open_engine(config: StudentConfig) -> Engine:
     from dmforge.generators.student.load_student import load
 
     logging.disable_progress_bar()  # the run has its own progress display
-    versions_before = {path: file_version(path) for path in config.folder.iterdir()}
+    versions_before = {checkpoint_file: file_version(checkpoint_file) for checkpoint_file in config.folder.iterdir()}
     device = "cuda" if config.device == "auto" and torch.cuda.is_available() else "cpu"
     student = load(config.checkpoint, getattr(torch, config.weights), device)
-    if versions_before != {path: file_version(path) for path in config.folder.iterdir()}:
+    if versions_before != {checkpoint_file: file_version(checkpoint_file) for checkpoint_file in config.folder.iterdir()}:
         raise InputError(
             "the checkpoint was changed while it was loaded", where=f"[student] {config.checkpoint}", hint="run again"
         )

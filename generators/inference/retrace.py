@@ -38,4 +38,4 @@ def _with_written_tokens(rollout: RolloutResult, stretches: Iterable[TokenRun]) 
 
 def log_probs(rollout: RolloutResult) -> NDArray[np.float64]:
     """Log-probabilities of all tokens that the policy wrote, in the order of `retrace`."""
-    return np.array([log_prob for written in rollout.written for log_prob in written.log_probs])
+    return np.array([log_prob for generated_text in rollout.written for log_prob in generated_text.log_probs])

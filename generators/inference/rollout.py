@@ -101,22 +101,26 @@ class _Row:
 def roll(engine: Engine, requests: Sequence[RolloutRequest], limits: RolloutLimits | None = None) -> list[RolloutResult]:
     """Roll out all requests side by side, until each has ended. Raises `RolloutError` if the engine died over some of them."""
     limits = limits or RolloutLimits()
-    rows = [_begin_row(request) for request in requests]
+    rollout_rows = [_begin_row(request) for request in requests]
     conversation = engine.converse([request.sampling for request in requests])
-    added_pieces, rows_at_work = _openings(rows, limits), set[int]()
-    while added_pieces or rows_at_work:
-        rows_at_work |= added_pieces.keys()
-        may_look = {row_index for row_index in added_pieces if len(rows[row_index].looks) < limits.max_looks}
-        output_by_row = conversation.step(added_pieces, may_look)
+    pieces_by_row, rows_at_work = _openings(rollout_rows, limits), set[int]()
+    while pieces_by_row or rows_at_work:
+        rows_at_work |= pieces_by_row.keys()
+        may_look = {row_index for row_index in pieces_by_row if len(rollout_rows[row_index].looks) < limits.max_looks}
+        output_by_row = conversation.step(pieces_by_row, may_look)
         rows_at_work -= output_by_row.keys()
-        added_pieces = _take_outputs(rows, output_by_row, limits)
-    failed_by_row = {row_index: row.failed for row_index, row in enumerate(rows) if row.failed}
+        pieces_by_row = _take_outputs(rollout_rows, output_by_row, limits)
+    failed_by_row = {row_index: rollout_row.failed for row_index, rollout_row in enumerate(rollout_rows) if rollout_row.failed}
     if failed_by_row:
         raise RolloutError(
             failed_by_row,
-            {row_index: _result(row, limits) for row_index, row in enumerate(rows) if row_index not in failed_by_row},
+            {
+                row_index: _result(rollout_row, limits)
+                for row_index, rollout_row in enumerate(rollout_rows)
+                if row_index not in failed_by_row
+            },
         )
-    return [_result(row, limits) for row in rows]
+    return [_result(rollout_row, limits) for rollout_row in rollout_rows]
 
 
 def prompt_of(pieces: Sequence[Piece], footage: Footage) -> tuple[PromptPiece, ...]:
@@ -125,52 +129,52 @@ def prompt_of(pieces: Sequence[Piece], footage: Footage) -> tuple[PromptPiece, .
 
 
 def _begin_row(request: RolloutRequest) -> _Row:
-    pieces = [shown_piece.piece for shown_piece in request.prompt]
-    return _Row(request, pieces, sum(shown_piece.clip.tokens for shown_piece in request.prompt if shown_piece.clip))
+    prompt_pieces = [shown_piece.piece for shown_piece in request.prompt]
+    return _Row(request, prompt_pieces, sum(shown_piece.clip.tokens for shown_piece in request.prompt if shown_piece.clip))
 
 
 def _openings(rows: Sequence[_Row], limits: RolloutLimits) -> dict[int, Sequence[PromptPiece]]:
     """The pieces that each row begins with, by row index."""
-    added_pieces: dict[int, Sequence[PromptPiece]] = {}
-    for row_index, row in enumerate(rows):
-        if row.visual_tokens > limits.max_visual_tokens:
-            row.ending = "over_budget"
-        elif row.request.opening:
-            row.pieces.append(Piece("runtime", row.request.opening))
-            added_pieces[row_index] = (*row.request.prompt, PromptPiece(row.pieces[-1]))
-        elif row.request.forced is None:
-            added_pieces[row_index] = row.request.prompt
+    pieces_by_row: dict[int, Sequence[PromptPiece]] = {}
+    for row_index, rollout_row in enumerate(rows):
+        if rollout_row.visual_tokens > limits.max_visual_tokens:
+            rollout_row.ending = "over_budget"
+        elif rollout_row.request.opening:
+            rollout_row.pieces.append(Piece("runtime", rollout_row.request.opening))
+            pieces_by_row[row_index] = (*rollout_row.request.prompt, PromptPiece(rollout_row.pieces[-1]))
+        elif rollout_row.request.forced is None:
+            pieces_by_row[row_index] = rollout_row.request.prompt
         else:
-            row.pieces.append(Piece("runtime", _command(row.request.thought, row.request.forced)))
-            clip_piece = _cut(row, row.request.forced, limits)
+            rollout_row.pieces.append(Piece("runtime", _command(rollout_row.request.thought, rollout_row.request.forced)))
+            clip_piece = _cut(rollout_row, rollout_row.request.forced, limits)
             if clip_piece is not None:
-                added_pieces[row_index] = (*row.request.prompt, PromptPiece(row.pieces[-2]), clip_piece)
-    return added_pieces
+                pieces_by_row[row_index] = (*rollout_row.request.prompt, PromptPiece(rollout_row.pieces[-2]), clip_piece)
+    return pieces_by_row
 
 
 def _take_outputs(
     rows: Sequence[_Row], output_by_row: Mapping[int, GeneratedText | FailedRow], limits: RolloutLimits
 ) -> dict[int, Sequence[PromptPiece]]:
     """Record what the policy wrote in each row; return the clips that rows asked for, by row index."""
-    added_pieces: dict[int, Sequence[PromptPiece]] = {}
+    pieces_by_row: dict[int, Sequence[PromptPiece]] = {}
     for row_index, written_output in output_by_row.items():
-        row = rows[row_index]
+        rollout_row = rows[row_index]
         if isinstance(written_output, FailedRow):
-            row.failed = written_output
+            rollout_row.failed = written_output
             continue
-        row.written.append(written_output)
-        row.pieces.append(Piece("policy", written_output.text))
+        rollout_row.written.append(written_output)
+        rollout_row.pieces.append(Piece("policy", written_output.text))
         if written_output.stop == "length":
-            row.ending = "cut_off"
+            rollout_row.ending = "cut_off"
         elif written_output.stop == "look":
-            look = look_of(row.text, len(row.looks) + 1)
+            look = look_of(rollout_row.text, len(rollout_row.looks) + 1)
             if look is None:
-                row.ending = "malformed_look"
+                rollout_row.ending = "malformed_look"
                 continue
-            clip_piece = _cut(row, look, limits)
+            clip_piece = _cut(rollout_row, look, limits)
             if clip_piece is not None:
-                added_pieces[row_index] = (clip_piece,)
-    return added_pieces
+                pieces_by_row[row_index] = (clip_piece,)
+    return pieces_by_row
 
 
 def look_of(text: str, look_count: int = 1) -> Look | None:

@@ -11,5 +11,5 @@ from dmforge.generators.rendition_footage import footage_of
 def sample_request(example: Example, sampling: Sampling) -> RolloutRequest:
     """The request for what a policy writes about a sample; what stands in the shard behind the prompt is left out."""
     footage = footage_of(example, example.clips)
-    pieces = [piece for piece in example.sample.transcript.pieces if piece.author == "prompt"]
-    return RolloutRequest(prompt_of(pieces, footage), footage, sampling)
+    prompt_pieces = [piece for piece in example.sample.transcript.pieces if piece.author == "prompt"]
+    return RolloutRequest(prompt_of(prompt_pieces, footage), footage, sampling)

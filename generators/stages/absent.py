@@ -50,18 +50,18 @@ class Absent(Gate, RetryingStage[HaystackWithHost, Absence]):
     def expected(self, item: HaystackWithHost) -> ExpectedCost | None:
         if item.video is None or item.task is None:
             return None
-        usage = expected_usage(
+        token_usage = expected_usage(
             self.config, self.config.clips, PresentReply, item.video, None, _question_text(item.haystack, item.task)
         )
-        return ExpectedCost(usage, self.config.price.usd(usage))
+        return ExpectedCost(token_usage, self.config.price.usd(token_usage))
 
     async def process(self, item: HaystackWithHost) -> Result:
         haystack = item.haystack
         if item.video is None or item.task is None:
             return Quarantined("no video", "the haystack's host or its task is not in the lake")
-        prompt_text, attempts = _question_text(haystack, item.task), self.attempts(item.id)
+        prompt_text, attempt_numbers = _question_text(haystack, item.task), self.attempts(item.id)
         try:
-            _, reply, _ = await self.teacher.insist(PresentReply, item.video, None, prompt_text, attempts)
+            _, reply, _ = await self.teacher.insist(PresentReply, item.video, None, prompt_text, attempt_numbers)
         except UnreadableReply as error:
             return self.rejected(item.id, NO_READABLE_REPLY, str(error))
         if reply.answer == "yes":

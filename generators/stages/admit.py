@@ -75,10 +75,10 @@ class Admit(RetryingStage[DraftWithVideo, Task | Authored]):
         if video is None or draft.fault:
             return None
         question_with_options, answer_look = question_text(_task(draft, video)), _look(draft, video)
-        usage = expected_usage(self.config, self.config.clips, AnswerReply, video, answer_look, question_with_options)
+        token_usage = expected_usage(self.config, self.config.clips, AnswerReply, video, answer_look, question_with_options)
         for _ in range(self.config.guesses):
-            usage += expected_blind(self.config, GuessReply, question_with_options)
-        return ExpectedCost(usage, self.config.price.usd(usage))
+            token_usage += expected_blind(self.config, GuessReply, question_with_options)
+        return ExpectedCost(token_usage, self.config.price.usd(token_usage))
 
     async def process(self, item: DraftWithVideo) -> Result:
         draft, video = item.draft, item.video
@@ -100,18 +100,18 @@ class Admit(RetryingStage[DraftWithVideo, Task | Authored]):
         authored_question = Authored(video.id, task.id, draft.type, draft.difficulty, draft.fps, draft.writer, draft.id)
         return Made((task, authored_question))
 
-    async def _is_guessed(self, draft: Id, task: Task, video: Video) -> bool:
+    async def _is_guessed(self, draft_id: Id, task: Task, video: Video) -> bool:
         question_with_options = question_text(task)
         for guess_index in range(self.config.guesses):
-            attempts = self.attempts(draft, guess_index, self.config.guesses)
-            _, reply, _ = await self.teacher.insist_on_text(GuessReply, video.id, question_with_options, attempts)
+            attempt_numbers = self.attempts(draft_id, guess_index, self.config.guesses)
+            _, reply, _ = await self.teacher.insist_on_text(GuessReply, video.id, question_with_options, attempt_numbers)
             if answer_score(reply.answer, task) < RIGHT.get(task.task_kind, 1.0):
                 return False
         return self.config.guesses > 0
 
-    async def _answer_from_clip(self, draft: Id, task: Task, video: Video, look: Look) -> str:
+    async def _answer_from_clip(self, draft_id: Id, task: Task, video: Video, look: Look) -> str:
         prompt_text = f"{announced(look)}\n\n{question_text(task)}"
-        _, reply, _ = await self.teacher.insist(AnswerReply, video, look, prompt_text, self.attempts(draft))
+        _, reply, _ = await self.teacher.insist(AnswerReply, video, look, prompt_text, self.attempts(draft_id))
         return reply.answer
 
 

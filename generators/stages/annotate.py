@@ -76,7 +76,7 @@ class AnnotateConfig(RetryingConfig):
     attempts: PositiveInt = 3
     """How often a candidate is tried until its replies can be read, and its window is good enough."""
     max_looks: Later[PositiveInt] = 1
-    """How often a teacher may look: the recipe's `[looks] max_looks`. With 1 it looks once, and answers from that look alone."""
+    """How often a teacher may look, by the recipe's `[looks]`. With 1 it looks once, and answers from that look alone."""
     overview: Later[Overview] = "first"
     """Where it may look several times: whether the coarse clip is shown in the first request only, or `always`."""
     window_source: WindowSource = "teacher"
@@ -91,8 +91,15 @@ class AnnotateConfig(RetryingConfig):
 
     def each(self) -> list[TeacherConfig]:
         """One configuration for each teacher."""
-        own = [{name: value for name, value in share if value and name != "share"} for share in self.teachers]
-        return [self.model_copy(update=settings) for settings in own] or [self]
+        teacher_settings = [
+            {
+                setting_name: setting_value
+                for setting_name, setting_value in teacher_share
+                if setting_value and setting_name != "share"
+            }
+            for teacher_share in self.teachers
+        ]
+        return [self.model_copy(update=settings_update) for settings_update in teacher_settings] or [self]
 
     @property
     def several(self) -> SeveralLooks | None:
@@ -101,13 +108,13 @@ class AnnotateConfig(RetryingConfig):
 
     def chosen(self, task: Task) -> int:
         """The index of the teacher that a task is assigned to, by its id."""
-        shares = [teacher.share for teacher in self.teachers] or [1.0]
-        point = int.from_bytes(digest("teacher", task.id)[:8]) / 2**64 * sum(shares)
-        for index, share in enumerate(shares):
-            point -= share
-            if point < 0:
-                return index
-        return len(shares) - 1
+        teacher_shares = [teacher.share for teacher in self.teachers] or [1.0]
+        drawn_point = int.from_bytes(digest("teacher", task.id)[:8]) / 2**64 * sum(teacher_shares)
+        for teacher_index, teacher_share in enumerate(teacher_shares):
+            drawn_point -= teacher_share
+            if drawn_point < 0:
+                return teacher_index
+        return len(teacher_shares) - 1
 
 
 class SeveralTeachersStage(RetryingStage[In, Out]):
@@ -116,12 +123,12 @@ class SeveralTeachersStage(RetryingStage[In, Out]):
     config: AnnotateConfig
 
     def missing(self) -> InputError | None:
-        errors = (missing(teacher, self.name, self.account) for teacher in self.config.each())
-        return next((error for error in errors if error is not None), None)
+        missing_errors = (missing(teacher, self.name, self.account) for teacher in self.config.each())
+        return next((error for error in missing_errors if error is not None), None)
 
     def wrong_endpoint(self) -> InputError | None:
-        errors = (wrong_endpoint(teacher, self.name) for teacher in self.config.each())
-        return next((error for error in errors if error is not None), None)
+        endpoint_errors = (wrong_endpoint(teacher, self.name) for teacher in self.config.each())
+        return next((error for error in endpoint_errors if error is not None), None)
 
     def open(self, workspace: WorkspaceFolder) -> None:
         self.read_granted(workspace)
@@ -187,37 +194,37 @@ class Annotate(SeveralTeachersStage[TaskWithVideo, Candidate]):
     async def process(self, item: TaskWithVideo) -> Result:
         if item.video is None:
             return Quarantined("no video", "the task's video is not in the lake")
-        teacher, failure = self.teacher_of(item.task), Failure("", "")
+        teacher, last_failure = self.teacher_of(item.task), Failure("", "")
         for round_number in self.rounds(item.task.id):  # what one round makes is the result, whatever was granted beyond it
             candidates: list[Candidate] = []
-            for index in range(self.config.candidates):
-                attempts = self.attempts_of_round(round_number, index, self.config.candidates)
-                outcome = await self._candidate(teacher, item.task, item.video, attempts)
-                if isinstance(outcome, Candidate):
-                    candidates.append(outcome)
+            for candidate_index in range(self.config.candidates):
+                attempts = self.attempts_of_round(round_number, candidate_index, self.config.candidates)
+                candidate_or_failure = await self._candidate(teacher, item.task, item.video, attempts)
+                if isinstance(candidate_or_failure, Candidate):
+                    candidates.append(candidate_or_failure)
                 else:
-                    failure = outcome
+                    last_failure = candidate_or_failure
             if candidates:
                 return Made(tuple(candidates))
-            if failure.is_final:
+            if last_failure.is_final:
                 break
-        return self.rejected(item.task.id, failure.reason, failure.detail)
+        return self.rejected(item.task.id, last_failure.reason, last_failure.detail)
 
     async def _candidate(self, teacher: Interview, task: Task, video: Video, attempts: range) -> Candidate | Failure:
         """A candidate, or why there is none."""
         always_gold = self.config.window_source == "gold" and bool(task.windows)
-        failure = Failure("", "")
+        last_failure = Failure("", "")
         for attempt in attempts:
             try:
                 if always_gold:
                     return await self._with_given_window(teacher, task, video, attempt, "gold")
                 return await self._with_own_window(teacher, task, video, attempt)
             except UnreadableReply as error:
-                failure = Failure(NO_READABLE_REPLY, str(error), isinstance(error, QuestionRefused))
+                last_failure = Failure(NO_READABLE_REPLY, str(error), isinstance(error, QuestionRefused))
             except _Missed as error:
-                failure = Failure(MISSES_GOLD, str(error))
-        if failure.reason != MISSES_GOLD or self.config.window_source != "gold_padded":
-            return failure
+                last_failure = Failure(MISSES_GOLD, str(error))
+        if last_failure.reason != MISSES_GOLD or self.config.window_source != "gold_padded":
+            return last_failure
         try:
             return await self._with_given_window(teacher, task, video, attempts[-1], "gold_padded")
         except UnreadableReply as error:
@@ -297,7 +304,7 @@ async def answer_look(
     """Call 2: the answer from the one look, and the candidate that both calls make."""
     look = steps.looks[0]
     try:
-        answer_request, reply, model = await teacher.ask(AnswerReply, video, look, _after_looking(look, task), attempt)
+        answer_request, reply, teacher_model = await teacher.ask(AnswerReply, video, look, _after_looking(look, task), attempt)
     except NoFrames:
         raise UnreadableReply("look: it shows no frame") from None
     except QuestionRefused as error:  # for what this look shows: another attempt may look elsewhere
@@ -307,7 +314,7 @@ async def answer_look(
         video.id,
         task.id,
         attempt,
-        model,
+        teacher_model,
         transcript,
         (look,),
         reply.answer,
@@ -340,17 +347,20 @@ def _after_looking(look: Look, task: Task) -> str:
 
 def _is_near(window: Window, task: Task) -> bool:
     """A window covers nearly all of some gold window, and not much else."""
-    for gold in task.windows:
-        length = gold.end_cs - gold.start_cs
-        covered = min(window.end_cs, gold.end_cs) - max(window.start_cs, gold.start_cs)
-        if covered >= MIN_COVERED * length and window.end_cs - window.start_cs <= MAX_TIMES * length:
+    for gold_window in task.windows:
+        gold_length_cs = gold_window.end_cs - gold_window.start_cs
+        covered_cs = min(window.end_cs, gold_window.end_cs) - max(window.start_cs, gold_window.start_cs)
+        if covered_cs >= MIN_COVERED * gold_length_cs and window.end_cs - window.start_cs <= MAX_TIMES * gold_length_cs:
             return True
     return False
 
 
-def _padded(gold: Window, video: Video, task: Id) -> Window:
+def _padded(gold_window: Window, video: Video, task_id: Id) -> Window:
     """Gold with a random margin before and after it, so that the window doesn't give the answer away; the same for each
     task."""
-    rng, length = Random(task), gold.end_cs - gold.start_cs
-    margin_before, margin_after = (round(rng.uniform(0, PADDING) * length) for _ in range(2))
-    return Window(max(0, gold.start_cs - margin_before), max(gold.end_cs, min(video.duration_cs, gold.end_cs + margin_after)))
+    rng, gold_length_cs = Random(task_id), gold_window.end_cs - gold_window.start_cs
+    margin_before, margin_after = (round(rng.uniform(0, PADDING) * gold_length_cs) for _ in range(2))
+    return Window(
+        max(0, gold_window.start_cs - margin_before),
+        max(gold_window.end_cs, min(video.duration_cs, gold_window.end_cs + margin_after)),
+    )

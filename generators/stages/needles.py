@@ -136,15 +136,19 @@ class Needles(Collective[Task, Haystack]):
 
     def process(self, view: View, origin: Origin) -> Iterator[StageResults]:
         tasks = view.all_rows(Task)
-        videos = {video.id: video for video in view.all_rows(Video) if video.role != "benchmark"}
-        sources = {row.video: _source_of(row) for row in view.all_rows(Provenance)}
-        stories = {story.video: story for story in view.all_rows(Storyline)}
+        video_by_id = {video.id: video for video in view.all_rows(Video) if video.role != "benchmark"}
+        source_by_video = {provenance.video: _source_of(provenance) for provenance in view.all_rows(Provenance)}
+        storyline_by_video = {storyline.video: storyline for storyline in view.all_rows(Storyline)}
         tasks.sort(key=lambda task: (task.video, task.id))
-        needles = [needle for task in tasks if (needle := self._needle(task, stories.get(task.video), sources))]
+        needles = [
+            needle for task in tasks if (needle := self._needle(task, storyline_by_video.get(task.video), source_by_video))
+        ]
         haystacks_by_task: defaultdict[Id, list[Haystack]] = defaultdict(list)
-        ring = NeedleRing(needles, self.config.seed)
-        for host in sorted(stories.keys() & videos.keys() & sources.keys()):
-            for haystack in self._haystacks(videos[host], sources[host], stories[host], ring):
+        needle_ring = NeedleRing(needles, self.config.seed)
+        for host_id in sorted(storyline_by_video.keys() & video_by_id.keys() & source_by_video.keys()):
+            for haystack in self._haystacks(
+                video_by_id[host_id], source_by_video[host_id], storyline_by_video[host_id], needle_ring
+            ):
                 if haystack not in haystacks_by_task[haystack.task]:
                     haystacks_by_task[haystack.task].append(haystack)
         results: list[Result] = [
@@ -155,52 +159,52 @@ class Needles(Collective[Task, Haystack]):
         ]
         yield settle(origin, [Key(task.id, task.video) for task in tasks], results, self.makes)
 
-    def _needle(self, task: Task, story: Storyline | None, sources: Mapping[Id, SourceOfVideo]) -> NeedleCandidate | None:
+    def _needle(self, task: Task, storyline: Storyline | None, sources: Mapping[Id, SourceOfVideo]) -> NeedleCandidate | None:
         """The needle in a task: None unless the task is about one moment that the storyline describes."""
         if (
-            story is None
-            or not story.events
+            storyline is None
+            or not storyline.events
             or task.video not in sources
             or not task.windows
             or (task.needs == "all" and len(task.windows) > 1)
         ):
             return None
-        window = next(iter(task.windows))
-        if window.end_cs - window.start_cs > 100 * self.config.needle_s:
+        gold_window = next(iter(task.windows))
+        if gold_window.end_cs - gold_window.start_cs > 100 * self.config.needle_s:
             return None
-        event = max(story.events, key=lambda event: (overlap_cs((event.window,), (window,)), -event.window.start_cs))
-        if within(event.window, window) is None:
+        event = max(storyline.events, key=lambda event: (overlap_cs((event.window,), (gold_window,)), -event.window.start_cs))
+        if within(event.window, gold_window) is None:
             return None
-        earliest_cs, latest_cs = window.start_cs - SLACK_CS, window.end_cs + SLACK_CS
+        earliest_cs, latest_cs = gold_window.start_cs - SLACK_CS, gold_window.end_cs + SLACK_CS
         surroundings = Window(max(0, earliest_cs), latest_cs)
-        if any(within(gap.window, surroundings) for gap in story.gaps):
+        if any(within(gap.window, surroundings) for gap in storyline.gaps):
             return None
-        similar_events = [similar_event for similar_event in story.events if is_near(similar_event.what, event.what)]
+        similar_events = [similar_event for similar_event in storyline.events if is_near(similar_event.what, event.what)]
         similar_windows = [
             similar_event.window for similar_event in similar_events if within(similar_event.window, surroundings)
         ]
         happens_once = (
             len(similar_windows) == 1 and earliest_cs <= similar_windows[0].start_cs and similar_windows[0].end_cs <= latest_cs
         )
-        return NeedleCandidate(task, window, event.what, sources[task.video], happens_once)
+        return NeedleCandidate(task, gold_window, event.what, sources[task.video], happens_once)
 
-    def _haystacks(self, host: Video, source: SourceOfVideo, story: Storyline, ring: NeedleRing) -> Iterator[Haystack]:
-        if host.duration_cs < 100 * self.config.host_s or len(story.cuts) < self.config.host_cuts:
+    def _haystacks(self, host: Video, source: SourceOfVideo, storyline: Storyline, ring: NeedleRing) -> Iterator[Haystack]:
+        if host.duration_cs < 100 * self.config.host_s or len(storyline.cuts) < self.config.host_cuts:
             return
-        if story.gaps:  # what nobody described may be the like of any needle
+        if storyline.gaps:  # what nobody described may be the like of any needle
             return
-        for index in range(self.config.per_host):
-            key = digest("haystack", [self.config.seed, host.id, index])
-            rng = Random(key)
-            weights = dict(sorted(self.config.hides.items()))  # the order of names in a recipe must not matter
-            hides = rng.choices(list(weights), list(weights.values()))[0]
-            usable = (
+        for haystack_index in range(self.config.per_host):
+            haystack_key = digest("haystack", [self.config.seed, host.id, haystack_index])
+            rng = Random(haystack_key)
+            weight_by_hides = dict(sorted(self.config.hides.items()))  # the order of names in a recipe must not matter
+            hides = rng.choices(list(weight_by_hides), list(weight_by_hides.values()))[0]
+            usable_needles = (
                 needle
-                for needle in ring.after(key)
-                if needle.task.video != host.id and not _shows_similar(story.events, needle)
+                for needle in ring.after(haystack_key)
+                if needle.task.video != host.id and not _shows_similar(storyline.events, needle)
             )
-            suitable = (needle for needle in usable if needle.once or hides != "count")
-            haystack = needles_in(host.id, source, story.cuts, hides, suitable, rng)
+            suitable_needles = (needle for needle in usable_needles if needle.once or hides != "count")
+            haystack = needles_in(host.id, source, storyline.cuts, hides, suitable_needles, rng)
             if haystack is not None:
                 yield haystack
 
@@ -209,55 +213,65 @@ class NeedleRing:
     """Needles in a fixed random order, as in consistent hashing: a few needles more or fewer change few choices."""
 
     def __init__(self, needles: Sequence[NeedleCandidate], seed: int) -> None:
-        keyed = sorted((digest("needle", [seed, needle.task.id]), index) for index, needle in enumerate(needles))
-        self._keys, self._needles = [key for key, _ in keyed], [needles[index] for _, index in keyed]
+        keyed_indices = sorted(
+            (digest("needle", [seed, needle.task.id]), needle_index) for needle_index, needle in enumerate(needles)
+        )
+        self._keys, self._needles = (
+            [key for key, _ in keyed_indices],
+            [needles[needle_index] for _, needle_index in keyed_indices],
+        )
 
     def after(self, key: Id) -> Iterator[NeedleCandidate]:
         """The next needles in the ring from a key on."""
-        start, count = bisect(self._keys, key), len(self._needles)
-        for offset in range(min(TRIED, count)):
-            yield self._needles[(start + offset) % count]
+        start_index, needle_count = bisect(self._keys, key), len(self._needles)
+        for ring_offset in range(min(TRIED, needle_count)):
+            yield self._needles[(start_index + ring_offset) % needle_count]
 
 
 def needles_in(
-    host: Id, source: SourceOfVideo, cuts: tuple[int, ...], hides: Hides, candidates: Iterator[NeedleCandidate], rng: Random
+    host_id: Id,
+    source: SourceOfVideo,
+    cut_frames: tuple[int, ...],
+    hides: Hides,
+    candidates: Iterator[NeedleCandidate],
+    rng: Random,
 ) -> Haystack | None:
     """A haystack of a kind, if there are enough needles and cuts for it."""
     first_needle = next(candidates, None)
     if first_needle is None:
         return None
-    hidden = [first_needle]
+    hidden_needles = [first_needle]
     if hides == "order":
-        different = (
+        different_needles = (
             needle
             for needle in candidates
             if needle.task.video != first_needle.task.video and not is_near(needle.what, first_needle.what)
         )
-        hidden += [second_needle for second_needle in (next(different, None),) if second_needle is not None]
-        rng.shuffle(hidden)
+        hidden_needles += [second_needle for second_needle in (next(different_needles, None),) if second_needle is not None]
+        rng.shuffle(hidden_needles)
     elif hides == "count":
-        hidden *= rng.choice(TIMES)
-    if len(hidden) > len(cuts) or (hides == "order" and len(hidden) < 2):
+        hidden_needles *= rng.choice(TIMES)
+    if len(hidden_needles) > len(cut_frames) or (hides == "order" and len(hidden_needles) < 2):
         return None
     needles: list[Needle] = []
-    inserted = 0
-    for moment, cut in zip(hidden, sorted(rng.sample(cuts, len(hidden))), strict=True):
-        needle = _needle_at(moment, cut, inserted)
-        inserted += needle.stop - needle.first
+    inserted_frames = 0
+    for needle_candidate, cut_frame in zip(hidden_needles, sorted(rng.sample(cut_frames, len(hidden_needles))), strict=True):
+        needle = _needle_at(needle_candidate, cut_frame, inserted_frames)
+        inserted_frames += needle.stop - needle.first
         needles.append(needle)
-    videos = tuple(sorted({host, *(needle.video for needle in needles)}))
-    return Haystack(host, source, hides, hidden[0].task.id, tuple(needles), videos)
+    video_ids = tuple(sorted({host_id, *(needle.video for needle in needles)}))
+    return Haystack(host_id, source, hides, hidden_needles[0].task.id, tuple(needles), video_ids)
 
 
-def _needle_at(needle: NeedleCandidate, cut: int, inserted: int) -> Needle:
-    """The needle at a cut: begun up to two frames early, so that it moves by whole centiseconds. `inserted` counts frames of
-    needles before it."""
+def _needle_at(needle: NeedleCandidate, cut_frame: int, inserted_frames: int) -> Needle:
+    """The needle at a cut: begun up to two frames early, so that it moves by whole centiseconds. `inserted_frames` counts the
+    frames of needles before it."""
     first_frame = needle.window.start_cs * GRID_FPS // 100
     stop_frame = -(-needle.window.end_cs * GRID_FPS // 100)
-    frames_early = (first_frame - cut - inserted) % WHOLE
+    frames_early = (first_frame - cut_frame - inserted_frames) % WHOLE
     # at the very beginning of its video there is nothing earlier: two frames later then, and its window is cut by as much
     first_frame = first_frame - frames_early if first_frame >= frames_early else first_frame - frames_early + WHOLE
-    return Needle(needle.task.video, first_frame, max(stop_frame, first_frame + 1), cut, needle.what, needle.said)
+    return Needle(needle.task.video, first_frame, max(stop_frame, first_frame + 1), cut_frame, needle.what, needle.said)
 
 
 def _source_of(row: Provenance) -> SourceOfVideo:

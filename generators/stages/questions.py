@@ -96,9 +96,9 @@ class QuestionsConfig(RetryingConfig):
 
     @model_validator(mode="after")
     def _wants_something(self) -> QuestionsConfig:
-        for name, weights in (("types", self.types), ("forms", self.forms)):
+        for setting_name, weights in (("types", self.types), ("forms", self.forms)):
             if not 0 < sum(weights.values()) < float("inf"):
-                raise ValueError(f"`{name}` asks for nothing: give one of them a weight above 0")
+                raise ValueError(f"`{setting_name}` asks for nothing: give one of them a weight above 0")
         return self
 
 
@@ -113,10 +113,10 @@ class Questions(RetryingStage[StorylineWithVideo, QuestionDraft]):
         """The cost of one request. `reply_tokens` is what a reply with `per_video` questions takes."""
         if item.video is None or not item.storyline.events:
             return None
-        slots = self._slots(item.video)
-        text = brief(item.video, item.storyline, slots)
-        usage = expected_usage(self.config, self.config.clips, WriteReply, item.video, None, text)
-        usage = replace(usage, output_tokens=usage.output_tokens * len(slots) // self.config.per_video)
+        question_slots = self._slots(item.video)
+        prompt_text = brief(item.video, item.storyline, question_slots)
+        usage = expected_usage(self.config, self.config.clips, WriteReply, item.video, None, prompt_text)
+        usage = replace(usage, output_tokens=usage.output_tokens * len(question_slots) // self.config.per_video)
         return ExpectedCost(usage, self.config.price.usd(usage))
 
     async def process(self, item: StorylineWithVideo) -> Result:
@@ -127,96 +127,102 @@ class Questions(RetryingStage[StorylineWithVideo, QuestionDraft]):
             return Rejected("no event is known", f"not described are {'; '.join(map(str, storyline.gaps))}")
         if not storyline.events:
             return Rejected("nothing happens", "the teacher saw no event in any part")
-        slots = self._slots(video)
-        text = brief(video, storyline, slots)
+        question_slots = self._slots(video)
+        prompt_text = brief(video, storyline, question_slots)
         try:
-            request, reply, model = await self.teacher.insist(WriteReply, video, None, text, self.attempts(item.id))
+            request_id, reply, teacher_model = await self.teacher.insist(
+                WriteReply, video, None, prompt_text, self.attempts(item.id)
+            )
         except UnreadableReply as error:
             return self.rejected(item.id, NO_READABLE_REPLY, str(error))
-        gaps = tuple(gap.window for gap in storyline.gaps)
-        return Made(drafts(video, gaps, reply, request, model, slots))
+        gap_windows = tuple(gap.window for gap in storyline.gaps)
+        return Made(drafts(video, gap_windows, reply, request_id, teacher_model, question_slots))
 
     def _slots(self, video: Video) -> list[tuple[QuestionType, Form]]:
         """Types and forms in proportion to their weights; remainders are drawn, always alike for a video."""
         rng = Random(digest("questions", [self.config.seed, video.id]))
-        count = min(MAX_QUESTIONS, self.config.per_video + int(self.config.per_minute * video.duration_cs / 6000))
-        types = _apportioned(self.config.types, count, rng)
-        forms = _apportioned(self.config.forms, count, rng)
-        rng.shuffle(forms)
-        return list(zip(types, forms, strict=True))
+        question_count = min(MAX_QUESTIONS, self.config.per_video + int(self.config.per_minute * video.duration_cs / 6000))
+        question_types = _apportioned(self.config.types, question_count, rng)
+        question_forms = _apportioned(self.config.forms, question_count, rng)
+        rng.shuffle(question_forms)
+        return list(zip(question_types, question_forms, strict=True))
 
 
 def brief(video: Video, storyline: Storyline, slots: list[tuple[QuestionType, Form]]) -> str:
     """The text for the writer: what happens, what is unknown, and which questions to write."""
-    moments = [(event.window, event.what) for event in storyline.events]
+    window_texts = [(event.window, event.what) for event in storyline.events]
     if storyline.gaps:
-        moments += [(gap.window, IS_UNKNOWN) for gap in storyline.gaps]
-        moments.sort(key=lambda moment: moment[0].start_cs)
-    happenings = [f"{print_span(window)}: {text}" for window, text in moments]
+        window_texts += [(gap.window, IS_UNKNOWN) for gap in storyline.gaps]
+        window_texts.sort(key=lambda window_text: window_text[0].start_cs)
+    happening_lines = [f"{print_span(window)}: {moment_text}" for window, moment_text in window_texts]
     about_gaps = ["", ABOUT_GAPS] if storyline.gaps else []
-    requests = [f"{number}. {kind}, {form}" for number, (kind, form) in enumerate(slots, 1)]
-    length = f"The video lasts {print_seconds(video.duration_cs)} seconds. What happens in it:"
-    return "\n".join([length, *happenings, *about_gaps]) + "\n\n" + "\n".join(["Write these questions:", *requests])
+    request_lines = [f"{slot_number}. {question_type}, {form}" for slot_number, (question_type, form) in enumerate(slots, 1)]
+    length_text = f"The video lasts {print_seconds(video.duration_cs)} seconds. What happens in it:"
+    return (
+        "\n".join([length_text, *happening_lines, *about_gaps]) + "\n\n" + "\n".join(["Write these questions:", *request_lines])
+    )
 
 
 def drafts(
     video: Video,
     gaps: tuple[Window, ...],
     reply: WriteReply,
-    request: Id,
+    request_id: Id,
     writer: str,
     slots: list[tuple[QuestionType, Form]],
 ) -> tuple[QuestionDraft, ...]:
     """Drafts from a reply, each with the first fault of its text."""
-    slots_left, made_drafts = Counter(kind for kind, _ in slots), list[QuestionDraft]()
+    slots_left_by_type, made_drafts = Counter(question_type for question_type, _ in slots), list[QuestionDraft]()
     sound_questions: list[str] = []
-    for index, written in enumerate(reply.questions):
-        windows = _windows(written, video)
-        text_fault = fault(written, windows, slots_left[written.type] > 0, sound_questions)
+    for question_index, written_question in enumerate(reply.questions):
+        windows = _windows(written_question, video)
+        text_fault = fault(written_question, windows, slots_left_by_type[written_question.type] > 0, sound_questions)
         if not text_fault and overlap_cs(windows, gaps):
             text_fault = IN_GAP
         if not text_fault:
-            slots_left[written.type] -= 1
-            sound_questions.append(written.question)
-        grounded = written.form == "grounded" and windows
+            slots_left_by_type[written_question.type] -= 1
+            sound_questions.append(written_question.question)
+        is_grounded = written_question.form == "grounded" and windows
         made_drafts.append(
             QuestionDraft(
                 video.id,
-                index,
-                written.type,
-                written.form,
-                " ".join(written.question.split()),
-                written.options,
-                print_span(windows[0]) if grounded else written.answer.strip(),
+                question_index,
+                written_question.type,
+                written_question.form,
+                " ".join(written_question.question.split()),
+                written_question.options,
+                print_span(windows[0]) if is_grounded else written_question.answer.strip(),
                 windows,
-                "any" if grounded else written.needs,
-                written.difficulty,
-                Fraction(written.fps).limit_denominator(MAX_FPS),
+                "any" if is_grounded else written_question.needs,
+                written_question.difficulty,
+                Fraction(written_question.fps).limit_denominator(MAX_FPS),
                 writer,
-                request,
+                request_id,
                 text_fault,
             )
         )
     return tuple(made_drafts)
 
 
-def _windows(written: Written, video: Video) -> tuple[Window, ...]:
+def _windows(written_question: Written, video: Video) -> tuple[Window, ...]:
     """The windows of a question, cut to the video's length; those outside it are dropped."""
     video_window = Window(0, video.duration_cs)
-    windows = (span.window() for span in written.windows)
-    inside = (within(window, video_window) for window in windows if window is not None)
-    return tuple(sorted((window for window in inside if window is not None), key=lambda window: window.start_cs))
+    optional_windows = (span.window() for span in written_question.windows)
+    inside_windows = (within(window, video_window) for window in optional_windows if window is not None)
+    return tuple(sorted((window for window in inside_windows if window is not None), key=lambda window: window.start_cs))
 
 
 def _apportioned(weights: dict[Kind, float], count: int, rng: Random) -> list[Kind]:
     """`count` names, each in proportion to its weight; remainders are drawn."""
-    total = sum(weights.values())
+    weight_sum = sum(weights.values())
     # in alphabetical order: the order in a recipe must not matter
-    shares = {name: count * weight / total for name, weight in sorted(weights.items()) if weight > 0}
-    names = [name for name, share in shares.items() for _ in range(int(share))]
-    remainders = {name: share % 1 for name, share in shares.items()}
-    while len(names) < count:
-        name = rng.choices(list(remainders), [max(share, 1e-9) for share in remainders.values()])[0]
-        names.append(name)
-        remainders[name] = 0.0
-    return names
+    share_by_kind = {
+        kind_name: count * kind_weight / weight_sum for kind_name, kind_weight in sorted(weights.items()) if kind_weight > 0
+    }
+    kind_names = [kind_name for kind_name, kind_share in share_by_kind.items() for _ in range(int(kind_share))]
+    remainder_by_kind = {kind_name: kind_share % 1 for kind_name, kind_share in share_by_kind.items()}
+    while len(kind_names) < count:
+        kind_name = rng.choices(list(remainder_by_kind), [max(remainder, 1e-9) for remainder in remainder_by_kind.values()])[0]
+        kind_names.append(kind_name)
+        remainder_by_kind[kind_name] = 0.0
+    return kind_names

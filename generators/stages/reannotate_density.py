@@ -58,8 +58,10 @@ class Thin(SeveralTeachersStage[TargetWithTask, Candidate]):
             return None
         teacher = self.config.each()[self.config.chosen(item.task)]
         question_with_options = question_text(item.task)
-        usage = expected_usage(teacher, self.config.clips, AnswerReply, item.video, item.target.look, question_with_options)
-        return ExpectedCost(usage, teacher.price.usd(usage))
+        token_usage = expected_usage(
+            teacher, self.config.clips, AnswerReply, item.video, item.target.look, question_with_options
+        )
+        return ExpectedCost(token_usage, teacher.price.usd(token_usage))
 
     async def process(self, item: TargetWithTask) -> Result:
         if item.video is None:

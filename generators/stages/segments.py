@@ -129,29 +129,33 @@ class Segments(RetryingStage[Video, Storyline]):
         """The cost of the parts that follow from the length; cuts, which are not known yet, make a few more."""
         if item.role == "benchmark":
             return None
-        usage = Usage()
-        for part in segments((), item.duration_cs, self.config.longest_s, self.config.shortest_s):
-            look = Look(part.window, self.config.fps)
-            usage += expected_usage(self.config, self.config.clips, DescribeReply, item, look, self._text(item, look))
-        return ExpectedCost(usage, self.config.price.usd(usage))
+        summed_usage = Usage()
+        for segment in segments((), item.duration_cs, self.config.longest_s, self.config.shortest_s):
+            look = Look(segment.window, self.config.fps)
+            summed_usage += expected_usage(self.config, self.config.clips, DescribeReply, item, look, self._text(item, look))
+        return ExpectedCost(summed_usage, self.config.price.usd(summed_usage))
 
     async def process(self, item: Video) -> Result:
         if item.role == "benchmark":
             return Rejected("its video is a benchmark's")
         cut_frames = await asyncio.to_thread(cuts, Media(self._workspace, item.id), item, self.config.clips)
-        parts = segments(cut_frames, item.duration_cs, self.config.longest_s, self.config.shortest_s)
+        video_segments = segments(cut_frames, item.duration_cs, self.config.longest_s, self.config.shortest_s)
         max_gaps_cs = item.duration_cs - round(self.config.min_described * item.duration_cs)
-        described_parts = await self._describe_all(item, parts, max_gaps_cs)
-        gaps = tuple(part for part in described_parts if isinstance(part, Gap))
-        if excess := excess_gaps(gaps, max_gaps_cs):
-            detail = _too_little(excess, len(parts), self.config.min_described)
-            return self.rejected(item.id, NO_READABLE_REPLY, detail)
-        events_by_part = [part.events if isinstance(part, DescribedPart) else [] for part in described_parts]
-        described = [part for part in described_parts if isinstance(part, DescribedPart)]
-        requests = tuple(part.request for part in described)
-        models = ", ".join(dict.fromkeys(part.model for part in described)) or self.teacher.model
-        events = joined(events_by_part, parts)
-        return Made((Storyline(item.id, models, cut_frames, events, requests, gaps=gaps),))
+        described_parts = await self._describe_all(item, video_segments, max_gaps_cs)
+        gaps = tuple(described_part for described_part in described_parts if isinstance(described_part, Gap))
+        if excessive_gaps := excess_gaps(gaps, max_gaps_cs):
+            rejection_detail = _too_little(excessive_gaps, len(video_segments), self.config.min_described)
+            return self.rejected(item.id, NO_READABLE_REPLY, rejection_detail)
+        events_by_part = [
+            described_part.events if isinstance(described_part, DescribedPart) else [] for described_part in described_parts
+        ]
+        described_segments = [described_part for described_part in described_parts if isinstance(described_part, DescribedPart)]
+        request_ids = tuple(described_part.request for described_part in described_segments)
+        model_names = (
+            ", ".join(dict.fromkeys(described_part.model for described_part in described_segments)) or self.teacher.model
+        )
+        joined_events = joined(events_by_part, video_segments)
+        return Made((Storyline(item.id, model_names, cut_frames, joined_events, request_ids, gaps=gaps),))
 
     async def _describe_all(self, video: Video, parts: Sequence[Segment], max_gaps_cs: int) -> list[DescribedPart | Gap]:
         """The parts from the first on: all of them, unless those that aren't described are too much already."""
@@ -162,7 +166,9 @@ class Segments(RetryingStage[Video, Storyline]):
             gaps_cs += part.window.end_cs - part.window.start_cs if isinstance(part, Gap) else 0
             return gaps_cs > max_gaps_cs
 
-        return await side_by_side(self._slots, [partial(self._describe, video, part.window) for part in parts], is_too_much)
+        return await side_by_side(
+            self._slots, [partial(self._describe, video, segment.window) for segment in parts], is_too_much
+        )
 
     def _text(self, video: Video, look: Look) -> str:
         """The text above the frames, with the density that is really shown: the configured one may be too many frames."""
@@ -177,68 +183,80 @@ class Segments(RetryingStage[Video, Storyline]):
 
     async def _describe(self, video: Video, window: Window) -> DescribedPart | Gap:
         look = Look(window, self.config.fps)
-        attempts = self.attempts(video.id)
+        attempt_numbers = self.attempts(video.id)
         try:
-            request, reply, model = await self.teacher.insist(DescribeReply, video, look, self._text(video, look), attempts)
+            request_id, reply, teacher_model = await self.teacher.insist(
+                DescribeReply, video, look, self._text(video, look), attempt_numbers
+            )
         except UnreadableReply as error:
             return Gap(window, str(error))
-        described = ((self._window(happening), " ".join(happening.what.split())) for happening in reply.events)
-        clipped = ((within(span, window), text) for span, text in described if span is not None and 0 < len(text) <= MAX_CHARS)
-        return DescribedPart(request, model, [Event(span, text) for span, text in clipped if span is not None])
+        spans_and_texts = ((self._window(happening), " ".join(happening.what.split())) for happening in reply.events)
+        clipped_spans = (
+            (within(span, window), event_text)
+            for span, event_text in spans_and_texts
+            if span is not None and 0 < len(event_text) <= MAX_CHARS
+        )
+        return DescribedPart(
+            request_id, teacher_model, [Event(span, event_text) for span, event_text in clipped_spans if span is not None]
+        )
 
 
 def excess_gaps(gaps: Sequence[Gap], max_cs: int) -> Sequence[Gap]:
     """The first gaps that last longer than `max_cs` together, whatever else was asked; none where all of them don't."""
     sums_cs = accumulate(gap.window.end_cs - gap.window.start_cs for gap in gaps)
-    return next((gaps[:count] for count, sum_cs in enumerate(sums_cs, 1) if sum_cs > max_cs), ())
+    return next((gaps[:gap_count] for gap_count, sum_cs in enumerate(sums_cs, 1) if sum_cs > max_cs), ())
 
 
 def _too_little(excess: Sequence[Gap], part_count: int, min_described: float) -> str:
     gap_texts = [*map(str, excess[:MAX_SHOWN_GAPS]), *(["..."] if len(excess) > MAX_SHOWN_GAPS else [])]
-    texts = "; ".join([*gap_texts, f"min_described = {min_described:g} of its length"])
-    return f"{len(excess)} of {part_count} parts have no description: {texts}"
+    bounds_text = "; ".join([*gap_texts, f"min_described = {min_described:g} of its length"])
+    return f"{len(excess)} of {part_count} parts have no description: {bounds_text}"
 
 
 def segments(cut_frames: tuple[int, ...], duration_cs: int, longest_s: float, shortest_s: float) -> list[Segment]:
     """The parts of a video: shots; too short ones are joined with the next, too long ones are divided equally."""
-    starts = [0]
-    for frame in cut_frames:
-        cut_cs = begins_cs(frame)
-        if cut_cs - starts[-1] >= 100 * shortest_s and duration_cs - cut_cs >= 100 * shortest_s:
-            starts.append(cut_cs)
-    parts: list[Segment] = []
-    for start_cs, stop_cs in zip(starts, [*starts[1:], duration_cs], strict=True):
+    part_starts_cs = [0]
+    for cut_frame in cut_frames:
+        cut_cs = begins_cs(cut_frame)
+        if cut_cs - part_starts_cs[-1] >= 100 * shortest_s and duration_cs - cut_cs >= 100 * shortest_s:
+            part_starts_cs.append(cut_cs)
+    made_segments: list[Segment] = []
+    for start_cs, stop_cs in zip(part_starts_cs, [*part_starts_cs[1:], duration_cs], strict=True):
         part_count = max(1, -int(-(stop_cs - start_cs) // (100 * longest_s)))
-        bounds = [start_cs + (stop_cs - start_cs) * index // part_count for index in range(part_count + 1)]
-        for index in range(part_count):
-            parts.append(Segment(Window(bounds[index], bounds[index + 1]), goes_on=index < part_count - 1))
-    return parts
+        bounds_cs = [start_cs + (stop_cs - start_cs) * bound_number // part_count for bound_number in range(part_count + 1)]
+        for bound_index in range(part_count):
+            made_segments.append(
+                Segment(Window(bounds_cs[bound_index], bounds_cs[bound_index + 1]), goes_on=bound_index < part_count - 1)
+            )
+    return made_segments
 
 
-def joined(events_by_part: list[list[Event]], parts: list[Segment]) -> tuple[Event, ...]:
+def joined(events_by_part: list[list[Event]], video_segments: list[Segment]) -> tuple[Event, ...]:
     """The events of all parts, in order; one that continues from a part of a shot to the next is one event."""
-    finished: list[Event] = []
-    ongoing: list[Event] = []
-    for events, part in zip(events_by_part, parts, strict=True):
-        early_cs, late_cs = part.window.start_cs + TOUCHING_CS, part.window.end_cs - TOUCHING_CS
+    finished_events: list[Event] = []
+    ongoing_events: list[Event] = []
+    for events, segment in zip(events_by_part, video_segments, strict=True):
+        early_cs, late_cs = segment.window.start_cs + TOUCHING_CS, segment.window.end_cs - TOUCHING_CS
         part_events: list[Event] = []
         for event in events:
-            earlier = next(
+            earlier_event = next(
                 (
                     ongoing_event
-                    for ongoing_event in ongoing
+                    for ongoing_event in ongoing_events
                     if event.window.start_cs <= early_cs and is_near(ongoing_event.what, event.what)
                 ),
                 None,
             )
-            if earlier is not None:
-                ongoing.remove(earlier)
-                event = Event(Window(earlier.window.start_cs, event.window.end_cs), earlier.what)
+            if earlier_event is not None:
+                ongoing_events.remove(earlier_event)
+                event = Event(Window(earlier_event.window.start_cs, event.window.end_cs), earlier_event.what)
             part_events.append(event)
-        finished += ongoing
-        ongoing = [event for event in part_events if part.goes_on and event.window.end_cs >= late_cs]
-        finished += [event for event in part_events if event not in ongoing]
-    return tuple(sorted([*finished, *ongoing], key=lambda event: (event.window.start_cs, event.window.end_cs, event.what)))
+        finished_events += ongoing_events
+        ongoing_events = [event for event in part_events if segment.goes_on and event.window.end_cs >= late_cs]
+        finished_events += [event for event in part_events if event not in ongoing_events]
+    return tuple(
+        sorted([*finished_events, *ongoing_events], key=lambda event: (event.window.start_cs, event.window.end_cs, event.what))
+    )
 
 
 def begins_cs(frame: int) -> int:

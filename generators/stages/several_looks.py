@@ -125,9 +125,10 @@ async def look_and_answer(
             break
         if reply.answer.strip():
             raise UnreadableReply("step: it looks again and answers")
-        if len(reply.looks) > 1:
+        next_look, *further_looks = reply.looks
+        if further_looks:
             raise UnreadableReply("step: it looks at several windows at once")
-        steps.add(request, reply.thought, reply.looks[0].look(), video)
+        steps.add(request, reply.thought, next_look.look(), video)
     thoughts, looks = (*steps.thoughts, reply.thought), tuple(steps.looks)
     return Candidate(
         video.id,

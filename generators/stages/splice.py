@@ -91,19 +91,29 @@ class Splice(Each[HaystackWithHost, Video | Fingerprint | Provenance | Spliced |
             if bytes.fromhex(sha256)[:ID_BYTES] in forgotten_videos(self._workspace):
                 return Rejected("it was taken down", "inputs/forgotten.jsonl names the whole")
             timeline = read_timeline(spliced_path)
-            spliced = probe(timeline).as_video(sha256, spliced_path.stat().st_size)
-            spliced = replace(spliced, **asdict(source), namespace=SOURCE)
-            fingerprint = ensure_renditions(Media(self._workspace, spliced.id), timeline, spliced, clips, self.heartbeat)
+            spliced_video = probe(timeline).as_video(sha256, spliced_path.stat().st_size)
+            spliced_video = replace(spliced_video, **asdict(source), namespace=SOURCE)
+            fingerprint = ensure_renditions(
+                Media(self._workspace, spliced_video.id), timeline, spliced_video, clips, self.heartbeat
+            )
         except UnusableVideo as error:
             return Quarantined(error.reason, error.detail)
         finally:
             with disk_errors(spliced_path):
                 spliced_path.unlink(missing_ok=True)
         provenance = Provenance(
-            spliced.id, source.source, source.licence, source.terms, SOURCE, source.source_id, (), spliced.role
+            spliced_video.id, source.source, source.licence, source.terms, SOURCE, source.source_id, (), spliced_video.role
         )
-        spliced_parts = _parts(item.haystack, host, placements, spliced)
-        return Made((spliced, fingerprint, provenance, *spliced_parts, _task_about(item.haystack, task, placements, spliced)))
+        spliced_parts = _parts(item.haystack, host, placements, spliced_video)
+        return Made(
+            (
+                spliced_video,
+                fingerprint,
+                provenance,
+                *spliced_parts,
+                _task_about(item.haystack, task, placements, spliced_video),
+            )
+        )
 
     def _pieces(self, haystack: Haystack, host: Video) -> list[FrameRun]:
         """The pieces to splice: the host, interrupted by the needles."""
@@ -141,8 +151,8 @@ def _parts(haystack: Haystack, host: Video, placements: list[SplicedNeedle], spl
     gap_ends = [*(placement.first for placement in placements), last_index(Fraction(spliced.duration_cs, 100)) + 1]
     for start_frame, stop_frame in zip(gap_starts, gap_ends, strict=True):
         if start_frame < stop_frame:
-            window = Window(begins_cs(start_frame), min(spliced.duration_cs, begins_cs(stop_frame)))
-            yield _part(spliced, window, host.id, "host", haystack.said)
+            part_window = Window(begins_cs(start_frame), min(spliced.duration_cs, begins_cs(stop_frame)))
+            yield _part(spliced, part_window, host.id, "host", haystack.said)
     for placement in placements:
         yield _part(spliced, placement.window, placement.needle.video, "needle", placement.needle.said)
 
@@ -156,7 +166,7 @@ def _part(spliced: Video, window: Window, part_id: Id, role: Literal["host", "ne
 def _task_about(haystack: Haystack, task: Task, placements: list[SplicedNeedle], spliced: Video) -> Task:
     """The task about a spliced video, with windows exact to the frame."""
     spliced_source, kind, question, options, needs = _source_of(haystack), task.task_kind, task.question, task.options, "any"
-    windows = tuple(placement.window for placement in placements)
+    placement_windows = tuple(placement.window for placement in placements)
     if haystack.hides == "order":
         kind, question, needs, answer = "grounded_mcq", FIRST, "all", placements[0].needle.what
         options = tuple(sorted(placement.needle.what for placement in placements))
@@ -169,12 +179,13 @@ def _task_about(haystack: Haystack, task: Task, placements: list[SplicedNeedle],
             (),
         )
     else:
-        window, moved_cs = task.windows[0], placements[0].moved_cs
-        window = (
-            within(Window(window.start_cs + moved_cs, window.end_cs + moved_cs), placements[0].window) or placements[0].window
+        gold_window, moved_cs = task.windows[0], placements[0].moved_cs
+        gold_window = (
+            within(Window(gold_window.start_cs + moved_cs, gold_window.end_cs + moved_cs), placements[0].window)
+            or placements[0].window
         )
-        windows, answer = (window,), print_span(window) if kind == "grounding" else task.answer
+        placement_windows, answer = (gold_window,), print_span(gold_window) if kind == "grounding" else task.answer
     return Task(
-        spliced.id, kind, question, options, answer, windows, needs,
+        spliced.id, kind, question, options, answer, placement_windows, needs,
         source=spliced_source.source, licence=spliced_source.licence, terms=spliced_source.terms, origin=str(haystack),
     )  # fmt: skip

@@ -68,8 +68,8 @@ def attend_blocks(
             attended_blocks: list[torch.Tensor] = []
             # split once: each slice by itself would have a gradient as large as the row
             split_tensors = [
-                tensor.split([piece_length for packed_tree in packed_trees for piece_length in packed_tree.lengths], 2)
-                for tensor in (query, key, value)
+                packed_tensor.split([piece_length for packed_tree in packed_trees for piece_length in packed_tree.lengths], 2)
+                for packed_tensor in (query, key, value)
             ]
             tensors_by_length = zip(*split_tensors, strict=True)
             for packed_tree in packed_trees:
@@ -93,7 +93,7 @@ def attend_blocks(
 def _attend_behind(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None) -> torch.Tensor:
     """Attention of the last tokens of a cached row: each sees all before it. The fast kernels know this bias by its type."""
     heads_per_key = query.shape[1] // key.shape[1]
-    repeated_key_and_value = [tensor.repeat_interleave(heads_per_key, 1) for tensor in (key, value)]
+    repeated_key_and_value = [key_or_value.repeat_interleave(heads_per_key, 1) for key_or_value in (key, value)]
     causal_bias: Any = causal_lower_right(query.shape[2], key.shape[2])
     return scaled_dot_product_attention(query, *repeated_key_and_value, attn_mask=causal_bias, scale=scaling).transpose(1, 2)
 
@@ -145,11 +145,11 @@ def attend_frames(
         frame_count = sum(1 for _ in equal_frames)
         run_end = run_start + frame_count * frame_tokens
         query_batch, key_batch, value_batch = (
-            tensor[0, :, run_start:run_end].view(head_count, frame_count, frame_tokens, head_size).transpose(0, 1)
-            for tensor in (query, key, value)
+            packed_tensor[0, :, run_start:run_end].view(head_count, frame_count, frame_tokens, head_size).transpose(0, 1)
+            for packed_tensor in (query, key, value)
         )
-        attended = scaled_dot_product_attention(query_batch, key_batch, value_batch, scale=scaling)
-        attended_runs.append(attended.transpose(1, 2).reshape(1, frame_count * frame_tokens, head_count, head_size))
+        attended_batch = scaled_dot_product_attention(query_batch, key_batch, value_batch, scale=scaling)
+        attended_runs.append(attended_batch.transpose(1, 2).reshape(1, frame_count * frame_tokens, head_count, head_size))
         run_start = run_end
     return torch.cat(attended_runs, 1), None
 
@@ -172,43 +172,48 @@ def _attend_branches(key: torch.Tensor, value: torch.Tensor, branches: list[Piec
     """Attention of a tree's branches as a batch: each sees the shared tokens and itself. Padding stands behind its tokens,
     where none of them sees it."""
     branch_tensors = [_padded_batch([branch_piece[tensor_index][0] for branch_piece in branches]) for tensor_index in range(3)]
-    shared_key_and_value = [tensor.expand(len(branches), -1, -1, -1) for tensor in (key, value)]
-    keys, values = (
-        torch.cat([shared_part, own_part], 2)
-        for shared_part, own_part in zip(shared_key_and_value, branch_tensors[1:], strict=True)
+    shared_key_and_value = [key_or_value.expand(len(branches), -1, -1, -1) for key_or_value in (key, value)]
+    branch_keys, branch_values = (
+        torch.cat([shared_tensor, branch_tensor], 2)
+        for shared_tensor, branch_tensor in zip(shared_key_and_value, branch_tensors[1:], strict=True)
     )
-    attended = _attend_behind(branch_tensors[0], keys, values, scaling)
+    attended_branches = _attend_behind(branch_tensors[0], branch_keys, branch_values, scaling)
     return torch.cat(
-        [padded[: branch_piece[0].shape[2]] for padded, branch_piece in zip(attended.unbind(), branches, strict=True)]
+        [
+            padded_output[: branch_piece[0].shape[2]]
+            for padded_output, branch_piece in zip(attended_branches.unbind(), branches, strict=True)
+        ]
     )[None]
 
 
-def _padded_batch(rows: list[torch.Tensor]) -> torch.Tensor:
+def _padded_batch(branch_rows: list[torch.Tensor]) -> torch.Tensor:
     """A batch of rows, each heads x tokens x values, padded to the longest."""
-    return torch.nn.utils.rnn.pad_sequence([row.transpose(0, 1) for row in rows], batch_first=True).transpose(1, 2)
+    return torch.nn.utils.rnn.pad_sequence(
+        [branch_row.transpose(0, 1) for branch_row in branch_rows], batch_first=True
+    ).transpose(1, 2)
 
 
 def _trees(position_ids: torch.Tensor) -> list[_Tree]:
     """The transcripts in a packed row, with their branches. Cached on the tensor: the layers after the first look it up."""
-    trees = getattr(position_ids, "dmforge_trees", None)
-    if trees is None:
+    cached_trees = getattr(position_ids, "dmforge_trees", None)
+    if cached_trees is None:
         text_positions = position_ids[0]
         run_starts = [0, *(torch.nonzero(text_positions[1:] != text_positions[:-1] + 1)[:, 0] + 1).tolist()]
-        trees = []
+        cached_trees = []
         for first_position, (run_start, run_end) in zip(
             text_positions[run_starts].tolist(), pairwise([*run_starts, len(text_positions)]), strict=True
         ):
-            if not trees or first_position == 0:
-                trees.append(_Tree(run_end - run_start))
+            if not cached_trees or first_position == 0:
+                cached_trees.append(_Tree(run_end - run_start))
                 continue
-            tree = trees[-1]
-            if first_position > tree.length or (tree.branches and first_position != tree.shared):
+            last_tree = cached_trees[-1]
+            if first_position > last_tree.length or (last_tree.branches and first_position != last_tree.shared):
                 raise ValueError(
                     f"the branch at token {run_start} continues {first_position} tokens, which no transcript before it has"
                 )
-            trees[-1] = _Tree(tree.length, first_position, (*tree.branches, run_end - run_start))
-        position_ids.dmforge_trees = trees  # pyright: ignore[reportAttributeAccessIssue]
-    return trees
+            cached_trees[-1] = _Tree(last_tree.length, first_position, (*last_tree.branches, run_end - run_start))
+        position_ids.dmforge_trees = cached_trees  # pyright: ignore[reportAttributeAccessIssue]
+    return cached_trees
 
 
 def _frame_ends(cu_seq_lens: torch.Tensor) -> list[int]:

@@ -68,7 +68,7 @@ class Student:
         """Write tokenizer and pixel processing into a folder, without weights."""
         self.vocabulary.tokenizer.save_pretrained(folder)
         text_by_file_name = self.processing or {
-            file_name: json.dumps(settings, indent=1) for file_name, settings in OWN.items()
+            file_name: json.dumps(own_settings, indent=1) for file_name, own_settings in OWN.items()
         }
         for file_name, file_text in text_by_file_name.items():
             (folder / file_name).write_text(file_text, "utf-8")
@@ -108,8 +108,8 @@ def load_vocabulary(checkpoint: str) -> Vocabulary:
 def _read(checkpoint: str) -> tuple[Any, Vocabulary]:
     config, tokenizer = _open_config(checkpoint)
     vocabulary = Vocabulary(tokenizer, where=checkpoint)
-    for token in NEEDED:
-        vocabulary.id(token)
+    for needed_token in NEEDED:
+        vocabulary.id(needed_token)
     return config, vocabulary
 
 
@@ -150,8 +150,8 @@ def _read_processing(checkpoint: str) -> dict[str, str]:
         if file_path is None:
             continue
         text_by_file_name[file_name] = Path(file_path).read_text("utf-8")
-        settings: dict[str, Any] = json.loads(text_by_file_name[file_name])
-        for setting_name, setting_value in {**settings, **settings.get("video_processor", {})}.items():
+        processing_settings: dict[str, Any] = json.loads(text_by_file_name[file_name])
+        for setting_name, setting_value in {**processing_settings, **processing_settings.get("video_processor", {})}.items():
             if setting_name in EXPECTED and setting_value != EXPECTED[setting_name]:
                 hint = "this student can't be used: its patches would not be ours"
                 raise InputError(

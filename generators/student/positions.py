@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 Ids = NDArray[np.int64]
 
 
-def positions(ids: Ids, video_pad: int, cells: Iterable[tuple[int, int]], first_position: int = 0) -> Ids:
-    """Positions of tokens, 3 x tokens, from `first_position` on. `cells` holds the visual tokens down and across of each
+def positions(ids: Ids, video_pad: int, cell_grids: Iterable[tuple[int, int]], first_position: int = 0) -> Ids:
+    """Positions of tokens, 3 x tokens, from `first_position` on. `cell_grids` holds the visual tokens down and across of each
     temporal patch."""
     position_table = np.empty((3, len(ids)), np.int64)
     pad_indices = np.flatnonzero(ids == video_pad)
     token_index, next_free_position, pads_used = 0, first_position, 0
-    for cells_down, cells_across in cells:
+    for cells_down, cells_across in cell_grids:
         cell_count = cells_down * cells_across
         clip_start = int(pad_indices[pads_used]) if pads_used < len(pad_indices) else len(ids)
         if pads_used + cell_count > len(pad_indices) or pad_indices[pads_used + cell_count - 1] != clip_start + cell_count - 1:

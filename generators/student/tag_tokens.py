@@ -41,6 +41,8 @@ def add_tags(model: Any, vocabulary: Vocabulary) -> list[str]:
         weight_matrices.append(model.get_output_embeddings().weight)
     with torch.no_grad():
         for weight_matrix in weight_matrices:
-            for tag, meaning_token_ids in meaning_ids.items():
-                weight_matrix[vocabulary.id(tag)] = weight_matrix[meaning_token_ids].float().mean(0).to(weight_matrix.dtype)
+            for missing_tag, meaning_token_ids in meaning_ids.items():
+                weight_matrix[vocabulary.id(missing_tag)] = (
+                    weight_matrix[meaning_token_ids].float().mean(0).to(weight_matrix.dtype)
+                )
     return missing_tags

@@ -67,8 +67,8 @@ def make_tokenizer(texts: Iterable[str]) -> Any:
         [word_split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )  # pyright: ignore
     tokenizer.decoder = decoders.ByteLevel()  # pyright: ignore
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    bpe_trainer = trainers.BpeTrainer(vocab_size=MAX_TOKENS, initial_alphabet=alphabet, show_progress=False)  # pyright: ignore
+    byte_alphabet = pre_tokenizers.ByteLevel.alphabet()
+    bpe_trainer = trainers.BpeTrainer(vocab_size=MAX_TOKENS, initial_alphabet=byte_alphabet, show_progress=False)  # pyright: ignore
     tokenizer.train_from_iterator([*texts, *MEANING.values(), "user\nassistant\n seconds>"], bpe_trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -108,19 +108,19 @@ def make_config(shape: Shape, vocabulary: Vocabulary) -> Qwen3VLConfig:
     )  # fmt: skip
 
 
-def make_tiny(name: str, texts: Iterable[str], seed: int = 0) -> Student:
+def make_tiny(name: str, training_texts: Iterable[str], seed: int = 0) -> Student:
     """An untrained student of a named shape."""
     if name not in SHAPES:
         shape_names = ", ".join(sorted(SHAPES))
         raise InputError(
             f"no shape of a student from scratch is called {name!r}", where=name, hint=f"name one of these: {shape_names}"
         )
-    return make_student(SHAPES[name], texts, seed, name)
+    return make_student(SHAPES[name], training_texts, seed, name)
 
 
-def make_student(shape: Shape, texts: Iterable[str], seed: int = 0, name: str = "from scratch") -> Student:
+def make_student(shape: Shape, tokenizer_texts: Iterable[str], seed: int = 0, name: str = "from scratch") -> Student:
     """An untrained student. The same seed gives the same weights, whatever was drawn before."""
-    vocabulary = Vocabulary(make_tokenizer(texts), where=name)
+    vocabulary = Vocabulary(make_tokenizer(tokenizer_texts), where=name)
     config = make_config(shape, vocabulary)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -68,23 +68,25 @@ class TokenLayout:
 
     def transcript(self, pieces: Sequence[PromptPiece]) -> list[TokenRun]:
         """The stretches of a finished transcript; where the policy wrote the last one, the end of its turn is added."""
-        stretches = self.stretches(pieces)
-        last_stretch = stretches[-1]
+        token_runs = self.stretches(pieces)
+        last_stretch = token_runs[-1]
         if last_stretch.is_trained:
-            stretches[-1] = TokenRun("policy", np.append(last_stretch.ids, self.vocabulary.end))
-        return stretches
+            token_runs[-1] = TokenRun("policy", np.append(last_stretch.ids, self.vocabulary.end))
+        return token_runs
 
     def stretches(self, pieces: Sequence[PromptPiece]) -> list[TokenRun]:
         """One stretch for each piece, in order. Pieces of a prompt are one stretch, inside the chat template."""
-        prompt_pieces = list(takewhile(lambda piece: piece.piece.author == "prompt", pieces))
-        stretches = [self._prompt_stretch(prompt_pieces)] if prompt_pieces else []
-        return stretches + [self._stretch(piece) for piece in pieces[len(prompt_pieces) :]]
+        prompt_pieces = list(takewhile(lambda prompt_piece: prompt_piece.piece.author == "prompt", pieces))
+        token_runs = [self._prompt_stretch(prompt_pieces)] if prompt_pieces else []
+        return token_runs + [self._stretch(prompt_piece) for prompt_piece in pieces[len(prompt_pieces) :]]
 
     def _prompt_stretch(self, pieces: Sequence[PromptPiece]) -> TokenRun:
         prefix, suffix = self.vocabulary.frame
-        piece_texts = [self._text(piece) for piece in pieces]
+        piece_texts = [self._text(prompt_piece) for prompt_piece in pieces]
         return TokenRun(
-            "prompt", self._encode("".join([prefix, *piece_texts, suffix])), tuple(piece.clip for piece in pieces if piece.clip)
+            "prompt",
+            self._encode("".join([prefix, *piece_texts, suffix])),
+            tuple(prompt_piece.clip for prompt_piece in pieces if prompt_piece.clip),
         )
 
     def _stretch(self, piece: PromptPiece) -> TokenRun:
@@ -107,19 +109,19 @@ class TokenLayout:
     def join(self, stretches: Iterable[TokenRun], first_position: int = 0) -> LaidOutTranscript:
         """Concatenate stretches; the first token has the position `first_position`."""
         token_runs = list(stretches)
-        ids = np.concatenate([token_run.ids for token_run in token_runs])
+        token_ids = np.concatenate([token_run.ids for token_run in token_runs])
         run_lengths = [len(token_run.ids) for token_run in token_runs]
-        trained = np.repeat([token_run.is_trained for token_run in token_runs], run_lengths)
+        trained_mask = np.repeat([token_run.is_trained for token_run in token_runs], run_lengths)
         is_behind_look = np.cumsum([token_run.author == "runtime" and bool(token_run.clips) for token_run in token_runs]) > 0
         clips = [clip for token_run in token_runs for clip in token_run.clips]
         patch_cells = [patch_cell for clip in clips for patch_cell in cells_of(clip)]
-        patches = [patchify(clip.frames) for clip in clips]
+        clip_patches = [patchify(clip.frames) for clip in clips]
         return LaidOutTranscript(
-            ids,
-            trained,
-            trained & np.repeat(is_behind_look, run_lengths),
-            positions(ids, self.vocabulary.video_pad, patch_cells, first_position),
-            np.concatenate(patches) if patches else np.empty((0, PATCH_VALUES), np.uint8),
+            token_ids,
+            trained_mask,
+            trained_mask & np.repeat(is_behind_look, run_lengths),
+            positions(token_ids, self.vocabulary.video_pad, patch_cells, first_position),
+            np.concatenate(clip_patches) if clip_patches else np.empty((0, PATCH_VALUES), np.uint8),
             np.array([grid_of(clip.frames) for clip in clips], np.int64).reshape(-1, 3),
         )
 

@@ -85,7 +85,7 @@ class Vocabulary:
     @cached_property
     def vision(self) -> NDArray[np.int64]:
         """Tokens that no policy may write."""
-        token_ids = [self.find(token) for token in VISION]
+        token_ids = [self.find(vision_token) for vision_token in VISION]
         return np.array([token_id for token_id in token_ids if token_id is not None], np.int64)
 
     def unwritable(self, embedding_rows: int) -> NDArray[np.int64]:

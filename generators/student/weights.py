@@ -46,16 +46,20 @@ class LiveWeight:
 def weights_of(model: Any) -> dict[str, LiveWeight]:
     """All weights by their names in a checkpoint; tied weights stand there once."""
     unwrapped_model = plain_model(model)
-    adapted_layers = {name: layer for name, layer in unwrapped_model.named_modules() if hasattr(layer, "get_delta_weight")}
+    adapted_layers = {
+        module_name: adapted_layer
+        for module_name, adapted_layer in unwrapped_model.named_modules()
+        if hasattr(adapted_layer, "get_delta_weight")
+    }
     weight_by_name: dict[str, LiveWeight] = {}
-    for name, parameter in unwrapped_model.named_parameters():
-        adapted_name, _, parameter_name = name.rpartition(".base_layer.")
+    for weight_name, parameter in unwrapped_model.named_parameters():
+        adapted_name, _, parameter_name = weight_name.rpartition(".base_layer.")
         if adapted_name:
             weight_by_name[f"{adapted_name}.{parameter_name}"] = LiveWeight(
                 parameter, adapted_layers[adapted_name] if parameter_name == "weight" else None
             )
-        elif ".lora_" not in name:
-            weight_by_name[name] = LiveWeight(parameter)
+        elif ".lora_" not in weight_name:
+            weight_by_name[weight_name] = LiveWeight(parameter)
     return weight_by_name
 
 
@@ -66,17 +70,17 @@ def plain_model(model: Any) -> Any:
 
 def write(file: BinaryIO, weight_by_name: Mapping[str, LiveWeight], dtype: torch.dtype) -> None:
     """Write weights as safetensors, one after the other: the library's own writer needs a disk, or the whole file in memory."""
-    header: dict[str, Any] = {}
+    tensor_header: dict[str, Any] = {}
     byte_offset = 0
     for weight_name, live_weight in weight_by_name.items():
         end_offset = byte_offset + live_weight.parameter.numel() * dtype.itemsize
-        header[weight_name] = {
+        tensor_header[weight_name] = {
             "dtype": NAMES[dtype],
             "shape": list(live_weight.parameter.shape),
             "data_offsets": [byte_offset, end_offset],
         }
         byte_offset = end_offset
-    header_bytes = json.dumps(header).encode()
+    header_bytes = json.dumps(tensor_header).encode()
     header_bytes += b" " * (-len(header_bytes) % 8)
     file.write(len(header_bytes).to_bytes(8, "little") + header_bytes)
     for live_weight in weight_by_name.values():

@@ -42,6 +42,6 @@ def workspace(rendered: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def oracle(demo_worlds: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("OPENAI_API_KEY", CANARY)
-    with serving(demo_worlds, Behaviour(faults={"500": 0.05}), key=CANARY) as url:
+    with serving(demo_worlds, Behaviour(faults={"500": 0.05}), api_key=CANARY) as url:
         monkeypatch.setenv("OPENAI_BASE_URL", url)
         yield url

@@ -466,7 +466,7 @@ def test_a_key_stands_nowhere(worlds: Path, tmp_path: Path, monkeypatch: pytest.
     ws = begun(tmp_path)
     inside("ingest", "-w", ws, str(worlds / "videos"))
     inside("import", "jsonl", "-w", ws, str(worlds / "tasks.jsonl"))
-    with serving(worlds, Behaviour(), key="another") as url:
+    with serving(worlds, Behaviour(), api_key="another") as url:
         monkeypatch.setenv("OPENAI_BASE_URL", url)
         monkeypatch.setenv("OPENAI_API_KEY", canary)
         done = inside("run", "-w", ws, code=1)

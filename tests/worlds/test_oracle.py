@@ -275,7 +275,7 @@ def test_images_that_are_none_are_refused(served: str, level_0: Worlds) -> None:
 
 def test_a_key_is_asked_for_if_it_was_told_one(level_0: Worlds) -> None:
     chat = level_0.look_chat(*level_0.asked[0])
-    with serving(level_0.folder, key="right") as url:
+    with serving(level_0.folder, api_key="right") as url:
         with pytest.raises(openai.AuthenticationError):
             ask(url, chat.body(), key="wrong")
         assert ask(url, chat.body(), key="right").choices

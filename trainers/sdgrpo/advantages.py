@@ -50,23 +50,25 @@ def normalised(rewards: Sequence[float] | Floats) -> Floats:
     return (reward_array - reward_array.mean()) / (reward_array.std(ddof=1) + EPS)
 
 
-def advantages(rewards: Sequence[Reward], holistic: float, *, has_target: bool) -> list[Advantage]:
+def advantages(rewards: Sequence[Reward], holistic_weight: float, *, has_target: bool) -> list[Advantage]:
     """The advantages of each rollout of a group."""
-    sampling_rewards = np.array([reward.sampling for reward in rewards])
-    reasoning_rewards = np.array([reward.reasoning for reward in rewards])
+    sampling_rewards = np.array([rollout_reward.sampling for rollout_reward in rewards])
+    reasoning_rewards = np.array([rollout_reward.reasoning for rollout_reward in rewards])
     holistic_advantages = normalised(sampling_rewards + reasoning_rewards)
     sampling_advantages = normalised(sampling_rewards) if has_target else holistic_advantages
     reasoning_advantages = normalised(reasoning_rewards)
     return [
-        _blend(reward, float(sampling_advantage), float(reasoning_advantage), float(holistic_advantage), holistic)
-        for reward, sampling_advantage, reasoning_advantage, holistic_advantage in zip(
+        _blend(
+            rollout_reward, float(sampling_advantage), float(reasoning_advantage), float(holistic_advantage), holistic_weight
+        )
+        for rollout_reward, sampling_advantage, reasoning_advantage, holistic_advantage in zip(
             rewards, sampling_advantages, reasoning_advantages, holistic_advantages, strict=True
         )
     ]
 
 
 def _blend(
-    reward: Reward, sampling_advantage: float, reasoning_advantage: float, holistic_advantage: float, holistic: float
+    reward: Reward, sampling_advantage: float, reasoning_advantage: float, holistic_advantage: float, holistic_weight: float
 ) -> Advantage:
     if reward.case == "no_look":
         sampling_advantage = reasoning_advantage = (sampling_advantage + reasoning_advantage) / 2
@@ -74,8 +76,8 @@ def _blend(
         reasoning_advantage = sampling_advantage
     return Advantage(
         *(
-            holistic * holistic_advantage + (1 - holistic) * own_segment
-            for own_segment in (sampling_advantage, reasoning_advantage)
+            holistic_weight * holistic_advantage + (1 - holistic_weight) * segment_advantage
+            for segment_advantage in (sampling_advantage, reasoning_advantage)
         )
     )
 

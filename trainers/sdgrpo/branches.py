@@ -61,7 +61,7 @@ class PolicyTokens:
     reasoning: torch.Tensor
 
     def to(self, device: torch.device) -> PolicyTokens:
-        return PolicyTokens(*(getattr(self, field.name).to(device) for field in fields(self)))
+        return PolicyTokens(*(getattr(self, token_field.name).to(device) for token_field in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +84,8 @@ def split_into_forwards(groups: Sequence[PromptGroup], max_tokens: int) -> Itera
         while branches_left:
             tokens_left = max_tokens - sum(map(len, current_groups)) - len(prompt_group.prompt)
             fitting_count = 0
-            for branch in branches_left:
-                tokens_left -= len(branch.sequence)
+            for branch_left in branches_left:
+                tokens_left -= len(branch_left.sequence)
                 if tokens_left < 0:
                     break
                 fitting_count += 1
@@ -104,19 +104,19 @@ def split_into_forwards(groups: Sequence[PromptGroup], max_tokens: int) -> Itera
 
 def forward_of(groups: Sequence[PromptGroup]) -> GroupedForward:
     """The forward of some groups, side by side in one row."""
-    sequences: list[LaidOutTranscript] = []
+    laid_out_sequences: list[LaidOutTranscript] = []
     text_positions: list[NDArray[np.int64]] = []
     predicting_columns_by_branch: list[NDArray[np.int64]] = []
     next_column = 0
     for prompt_group in groups:
         prompt_length = len(prompt_group.prompt)
-        sequences.append(prompt_group.prompt)
+        laid_out_sequences.append(prompt_group.prompt)
         text_positions.append(np.arange(prompt_length))
         prompt_end = next_column + prompt_length - 1
         next_column += prompt_length
         for branch in prompt_group.branches:
             branch_length = len(branch.sequence)
-            sequences.append(branch.sequence)
+            laid_out_sequences.append(branch.sequence)
             text_positions.append(np.arange(prompt_length, prompt_length + branch_length))
             # the column before each of its tokens
             predicting_columns = np.append(prompt_end, np.arange(next_column, next_column + branch_length - 1))
@@ -127,13 +127,13 @@ def forward_of(groups: Sequence[PromptGroup]) -> GroupedForward:
     learnt_columns, column_indices = np.unique(all_columns, return_inverse=True)
     if not len(learnt_columns):  # a rank that has nothing to learn still goes through the model with the others
         learnt_columns = np.array([next_column - 1])
-    positions = np.concatenate([sequence.positions for sequence in sequences], 1)
-    batch = ForwardBatch(
-        input_ids=_tensor([sequence.ids for sequence in sequences])[None],
-        position_ids=torch.from_numpy(np.concatenate([np.concatenate(text_positions)[None], positions])[:, None]),
+    position_ids = np.concatenate([sequence.positions for sequence in laid_out_sequences], 1)
+    forward_batch = ForwardBatch(
+        input_ids=_tensor([sequence.ids for sequence in laid_out_sequences])[None],
+        position_ids=torch.from_numpy(np.concatenate([np.concatenate(text_positions)[None], position_ids])[:, None]),
         attention_mask=None,
-        patches=_tensor([sequence.patches for sequence in sequences]),
-        grids=_tensor([sequence.grids for sequence in sequences]),
+        patches=_tensor([sequence.patches for sequence in laid_out_sequences]),
+        grids=_tensor([sequence.grids for sequence in laid_out_sequences]),
         learnt_columns=torch.from_numpy(learnt_columns),
         targets=torch.empty(1, 0, dtype=torch.long),
     )
@@ -145,7 +145,7 @@ def forward_of(groups: Sequence[PromptGroup]) -> GroupedForward:
         _tensor([branch.weights for branch in branches], np.float32),
         _tensor([branch.reasoning for branch in branches], np.bool_),
     )
-    return GroupedForward(batch, policy_tokens)
+    return GroupedForward(forward_batch, policy_tokens)
 
 
 def log_probs(model: torch.nn.Module, forward: GroupedForward, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -156,9 +156,9 @@ def log_probs(model: torch.nn.Module, forward: GroupedForward, temperature: floa
     ) / temperature
     all_log_probs = torch.log_softmax(tempered_logits, -1)
     with torch.no_grad():
-        entropies = -(all_log_probs.exp() * all_log_probs).sum(-1)
+        token_entropies = -(all_log_probs.exp() * all_log_probs).sum(-1)
     policy_tokens = forward.learnt
-    return all_log_probs[policy_tokens.columns, policy_tokens.tokens], entropies[policy_tokens.columns]
+    return all_log_probs[policy_tokens.columns, policy_tokens.tokens], token_entropies[policy_tokens.columns]
 
 
 def _tensor(arrays: Sequence[NDArray[np.generic]], dtype: type[np.generic] | None = None) -> torch.Tensor:

@@ -110,7 +110,8 @@ def window_reward(look_window: Window, reward_target: RewardTarget) -> float:
         for gold_window in reward_target.windows
     )
     window_scores = (
-        window_score((look_window,), windows, reward_target.needs) for windows in (reward_target.windows, padded_windows)
+        window_score((look_window,), gold_windows, reward_target.needs)
+        for gold_windows in (reward_target.windows, padded_windows)
     )
     return float(max(window_scores))
 

@@ -46,11 +46,11 @@ class PromptCollator:
     clips: Clips
 
     def __call__(self, examples: Sequence[tuple[Example, int]]) -> list[RolloutPrompt]:
-        return [self._prompt(example, weight) for example, weight in examples]
+        return [self._prompt(example, sample_weight) for example, sample_weight in examples]
 
-    def _prompt(self, example: Example, weight: int) -> RolloutPrompt:
+    def _prompt(self, example: Example, sample_weight: int) -> RolloutPrompt:
         footage = CachedFootage(footage_of(example, self.clips), None)
-        return RolloutPrompt(example.sample, prompt_of(example.sample.transcript.pieces, footage), footage, weight)
+        return RolloutPrompt(example.sample, prompt_of(example.sample.transcript.pieces, footage), footage, sample_weight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +77,13 @@ def roll_out_round(
     """Roll out the prompts of a round; a group without signal is rolled out again, as often as the settings say."""
     group_by_prompt: dict[int, RolledOutGroup] = {}
     pending_prompts = list(range(len(prompts)))
-    for attempt in range(settings.rollout.resample + 1):
+    for attempt_index in range(settings.rollout.resample + 1):
         for batch_start in range(0, len(pending_prompts), settings.rollout.max_rows):
             prompt_batch = pending_prompts[batch_start : batch_start + settings.rollout.max_rows]
             group_by_prompt |= zip(
                 prompt_batch,
                 _roll_out_groups(
-                    engine, [prompts[prompt_index] for prompt_index in prompt_batch], round_index, attempt, settings
+                    engine, [prompts[prompt_index] for prompt_index in prompt_batch], round_index, attempt_index, settings
                 ),
                 strict=True,
             )
@@ -92,42 +92,48 @@ def roll_out_round(
 
 
 def _roll_out_groups(
-    engine: Engine, prompts: Sequence[RolloutPrompt], round_index: int, attempt: int, settings: SdgrpoSettings
+    engine: Engine, prompts: Sequence[RolloutPrompt], round_index: int, attempt_index: int, settings: SdgrpoSettings
 ) -> Iterable[RolledOutGroup]:
     rollout_settings = settings.rollout
     requests = [
-        RolloutRequest(prompt.pieces, prompt.footage, Sampling(rollout_settings.temperature, seed, rollout_settings.max_tokens))
+        RolloutRequest(
+            prompt.pieces, prompt.footage, Sampling(rollout_settings.temperature, rollout_seed, rollout_settings.max_tokens)
+        )
         for prompt in prompts
-        for seed in rollout_seeds(settings.training.seed, round_index, prompt.sample.id, attempt, rollout_settings.group)
+        for rollout_seed in rollout_seeds(
+            settings.training.seed, round_index, prompt.sample.id, attempt_index, rollout_settings.group
+        )
     ]
     results = roll(engine, requests, RolloutLimits(max_looks=1, max_visual_tokens=rollout_settings.max_visual_tokens))
     for prompt_index, prompt in enumerate(prompts):
         yield score_group(
             prompt,
             results[prompt_index * rollout_settings.group : (prompt_index + 1) * rollout_settings.group],
-            attempt + 1,
+            attempt_index + 1,
             settings,
         )
 
 
-def rollout_seeds(seed: int, round_index: int, sample_id: str, attempt: int, group_size: int) -> list[int]:
+def rollout_seeds(seed: int, round_index: int, sample_id: str, attempt_index: int, group_size: int) -> list[int]:
     """The seeds of a group's rollouts."""
     seed_digests = (
-        digest("practice", [seed, round_index, sample_id, rollout_index, attempt]) for rollout_index in range(group_size)
+        digest("practice", [seed, round_index, sample_id, rollout_index, attempt_index]) for rollout_index in range(group_size)
     )
     return [int.from_bytes(digest_bytes[:8], "big") for digest_bytes in seed_digests]
 
 
 def score_group(
-    prompt: RolloutPrompt, results: Sequence[RolloutResult], attempts: int, settings: SdgrpoSettings
+    prompt: RolloutPrompt, results: Sequence[RolloutResult], attempt_count: int, settings: SdgrpoSettings
 ) -> RolledOutGroup:
     """A prompt's rollouts with their rewards and advantages."""
     reward_target = reward_target_of(prompt.sample, settings.rewards)
-    rewards = [reward(reward_target, result.ending, result.trajectory, settings.rewards) for result in results]
+    rewards = [
+        reward(reward_target, rollout_result.ending, rollout_result.trajectory, settings.rewards) for rollout_result in results
+    ]
     holistic_weight = holistic_share(settings.training.holistic, density_counts=reward_target.fps is not None)
     group_advantages = advantages(rewards, holistic_weight, has_target=reward_target.has_target)
     return RolledOutGroup(
-        prompt, reward_target, tuple(results), tuple(rewards), tuple(group_advantages), holistic_weight, attempts
+        prompt, reward_target, tuple(results), tuple(rewards), tuple(group_advantages), holistic_weight, attempt_count
     )
 
 
@@ -135,34 +141,34 @@ def training_group(rolled_group: RolledOutGroup, layout: TokenLayout, settings: 
     """The rollouts of a group as an update takes them, without those that can't change the model. Token weights are those
     within a rollout, not yet divided by the number of rollouts, or tokens, of the update."""
     laid_out_prompt = layout.join(layout.stretches(rolled_group.prompt.pieces))
-    branches: list[Continuation] = []
-    for result, rollout_reward, advantage in zip(
+    group_branches: list[Continuation] = []
+    for rollout_result, rollout_reward, advantage in zip(
         rolled_group.results, rolled_group.rewards, rolled_group.advantages, strict=True
     ):
-        if not result.written or not (advantage.is_signal or settings.training.beta):
+        if not rollout_result.written or not (advantage.is_signal or settings.training.beta):
             continue
-        sequence = retrace_behind(laid_out_prompt, result, rolled_group.prompt.footage, layout)
+        sequence = retrace_behind(laid_out_prompt, rollout_result, rolled_group.prompt.footage, layout)
         is_reasoning = sequence.reasoning[sequence.trained] & (rollout_reward.case == "looked")
         token_advantages = np.where(is_reasoning, advantage.reasoning, advantage.sampling).astype(np.float32)
-        branches.append(
+        group_branches.append(
             Continuation(
                 sequence,
-                log_probs(result),
+                log_probs(rollout_result),
                 token_advantages,
                 token_weights(is_reasoning, settings.training.normalise),
                 is_reasoning,
             )
         )
-    return PromptGroup(laid_out_prompt, tuple(branches))
+    return PromptGroup(laid_out_prompt, tuple(group_branches))
 
 
-def token_weights(reasoning: NDArray[np.bool_], normalisation: str) -> NDArray[np.float32]:
+def token_weights(reasoning_mask: NDArray[np.bool_], normalisation: str) -> NDArray[np.float32]:
     """The weights of a rollout's tokens: 1/|M_i| each; or 1/|M_seg| in each segment, halved where there are two; or 1, to be
     divided by all tokens of an update."""
     if normalisation == "batch":
-        return np.ones(len(reasoning), np.float32)
+        return np.ones(len(reasoning_mask), np.float32)
     if normalisation == "rollout":
-        return np.full(len(reasoning), 1 / len(reasoning), np.float32)
-    segment_sizes = [int((~reasoning).sum()), int(reasoning.sum())]
+        return np.full(len(reasoning_mask), 1 / len(reasoning_mask), np.float32)
+    segment_sizes = [int((~reasoning_mask).sum()), int(reasoning_mask.sum())]
     segment_count = sum(segment_size > 0 for segment_size in segment_sizes)
-    return np.array([1 / (segment_count * segment_sizes[int(is_reasoning)]) for is_reasoning in reasoning], np.float32)
+    return np.array([1 / (segment_count * segment_sizes[int(is_reasoning)]) for is_reasoning in reasoning_mask], np.float32)

@@ -166,13 +166,13 @@ class SdgrpoTrainer(ResumableTrainer):
             corpora, seed=self.policy.seed, max_tokens=1 << 62, max_samples=settings.data.prompts,
             weights=[corpus.weight for corpus in settings.data.corpora], rank=args.process_index, ranks=args.world_size,
         )  # fmt: skip
-        rounds = RepeatedBatchSampler(sampler, self.policy.steps // self.policy.iterations, self.policy.iterations)
+        round_sampler = RepeatedBatchSampler(sampler, self.policy.steps // self.policy.iterations, self.policy.iterations)
         # copied before anything is learnt or resumed: the KL is measured from the first checkpoint
         needs_reference_copy = self.policy.beta > 0 and settings.model.adapters is None
         self._reference_model = (
             copy.deepcopy(student.model).eval().requires_grad_(False).to(args.device) if needs_reference_copy else None
         )
-        super().__init__(student, settings, corpora, rounds, args)
+        super().__init__(student, settings, corpora, round_sampler, args)
         self.writer = make_writer(student) if make_writer else writer_of(student, settings, args.local_process_index)
         self.tally = MetricAccumulator(MEASURED, PEAKS)
         self._round = UpdateRound([])
@@ -219,8 +219,15 @@ class SdgrpoTrainer(ResumableTrainer):
         """The forwards of a round, as many on each rank. A group stays on its rank; ranks only share counts."""
         layout = self.student.layout
         prompt_groups = [training_group(rolled_group, layout, self.settings) for rolled_group in rolled_groups]
-        results_with_tokens = [result for rolled_group in rolled_groups for result in rolled_group.results if result.written]
-        token_count = sum(len(segment.ids) for result in results_with_tokens for segment in result.written)
+        results_with_tokens = [
+            rollout_result
+            for rolled_group in rolled_groups
+            for rollout_result in rolled_group.results
+            if rollout_result.written
+        ]
+        token_count = sum(
+            len(written_segment.ids) for rollout_result in results_with_tokens for written_segment in rollout_result.written
+        )
         local_counts = torch.tensor([len(results_with_tokens), token_count], device=self.args.device)
         rollout_count, token_count = self.accelerator.reduce(local_counts).tolist()  # pyright: ignore[reportAttributeAccessIssue]
         weight_total = max(1, token_count if self.policy.normalise == "batch" else rollout_count)
@@ -289,12 +296,12 @@ class SdgrpoTrainer(ResumableTrainer):
         return total_objective
 
     def _correction_weights(self, old_log_probs: torch.Tensor, policy_tokens: PolicyTokens) -> torch.Tensor:
-        importance = importance_ratios(old_log_probs, policy_tokens.sampled_log_probs)
-        truncated = truncated_weights(importance, self._importance_cap)
-        self.tally.add("correction/mean", truncated)
-        self.tally.add("correction/clipped", importance > self._importance_cap)
-        self.tally.peak("correction/max", importance)
-        return truncated
+        token_ratios = importance_ratios(old_log_probs, policy_tokens.sampled_log_probs)
+        truncated_ratios = truncated_weights(token_ratios, self._importance_cap)
+        self.tally.add("correction/mean", truncated_ratios)
+        self.tally.add("correction/clipped", token_ratios > self._importance_cap)
+        self.tally.peak("correction/max", token_ratios)
+        return truncated_ratios
 
     def _reference_policy(self) -> AbstractContextManager[Any]:
         """The policy that the training began with: a copy of the model, or the student without its adapters."""
@@ -319,7 +326,7 @@ class SdgrpoTrainer(ResumableTrainer):
                 metric_tally.add("looked", [bool(rollout_result.looks)])
                 metric_tally.add("fps", [float(look.fps) for look in rollout_result.looks])
                 metric_tally.add("visual_tokens", [rollout_result.visual_tokens])
-                segment_tokens = [len(segment.ids) for segment in rollout_result.written]
+                segment_tokens = [len(written_segment.ids) for written_segment in rollout_result.written]
                 metric_tally.add(
                     "tokens/sampling", [sum(segment_tokens if rollout_reward.case == "broken" else segment_tokens[:1])]
                 )
@@ -343,8 +350,8 @@ class SdgrpoTrainer(ResumableTrainer):
         self.log_note({"note": message})
 
     def _add_by_segment(self, metric_name: str, values: torch.Tensor, policy_tokens: PolicyTokens) -> None:
-        for segment, in_segment in zip(SEGMENTS, (~policy_tokens.reasoning, policy_tokens.reasoning), strict=True):
-            self.tally.add(f"{metric_name}/{segment}", values[in_segment].cpu())
+        for segment_name, in_segment in zip(SEGMENTS, (~policy_tokens.reasoning, policy_tokens.reasoning), strict=True):
+            self.tally.add(f"{metric_name}/{segment_name}", values[in_segment].cpu())
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add to Hugging Face's metrics the means since the last line, over all ranks."""
@@ -357,9 +364,9 @@ class SdgrpoTrainer(ResumableTrainer):
 class RepeatedBatchSampler(RankBatchSampler):
     """The batch sampler of a training with several updates from each round."""
 
-    def __init__(self, sampler: BatchSampler, batches: int, updates: int) -> None:
-        super().__init__(sampler, batches)
-        self._updates = updates
+    def __init__(self, sampler: BatchSampler, batch_count: int, updates_per_batch: int) -> None:
+        super().__init__(sampler, batch_count)
+        self._updates = updates_per_batch
 
     def __len__(self) -> int:
         """The number of updates, which is what Hugging Face counts."""

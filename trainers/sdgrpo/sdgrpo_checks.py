@@ -28,13 +28,15 @@ def open_rl_corpora(settings: SdgrpoSettings) -> list[Corpus]:
         costliest_index = int(np.argmax(corpus.costs))
         rollout_tokens = int(corpus.costs[costliest_index]) + settings.rollout.max_tokens + _max_look_tokens(corpus.clips)
         if rollout_tokens > settings.training.max_tokens:
-            message = f"a rollout may have {rollout_tokens} tokens, and a forward {settings.training.max_tokens}"
+            budget_message = f"a rollout may have {rollout_tokens} tokens, and a forward {settings.training.max_tokens}"
             hint = "raise [training] max_tokens, lower [rollout] max_tokens, or pack with clips that cost less"
-            raise InputError(message, where=f"{corpus.place}: {corpus[costliest_index].sample.id}", hint=hint)
+            raise InputError(budget_message, where=f"{corpus.place}: {corpus[costliest_index].sample.id}", hint=hint)
         if vllm_settings and rollout_tokens > vllm_settings.max_model_len:
-            message = f"a rollout may have {rollout_tokens} tokens, and a row of the engine {vllm_settings.max_model_len}"
+            budget_message = (
+                f"a rollout may have {rollout_tokens} tokens, and a row of the engine {vllm_settings.max_model_len}"
+            )
             hint = "raise [engine] max_model_len, lower [rollout] max_tokens, or pack with clips that cost less"
-            raise InputError(message, where=f"{corpus.place}: {corpus[costliest_index].sample.id}", hint=hint)
+            raise InputError(budget_message, where=f"{corpus.place}: {corpus[costliest_index].sample.id}", hint=hint)
     return corpora
 
 
@@ -44,17 +46,17 @@ def require_targets(settings: SdgrpoSettings, corpora: Sequence[Corpus]) -> None
     max_visual_tokens = settings.rollout.max_visual_tokens
     has_target = False
     for corpus in corpora:
-        for packed in corpus.videos():
-            video_record = packed.video.as_record()
+        for packed_video in corpus.videos():
+            video_record = packed_video.video.as_record()
             coarse_tokens = clip_tokens(len(corpus.clips.coarse(video_record).times_s), corpus.clips.coarse_size(video_record))
             if coarse_tokens > max_visual_tokens:
                 hint = f"raise [rollout] max_visual_tokens above {coarse_tokens}"
                 raise InputError(
                     f"a coarse clip of {coarse_tokens} tokens is over the budget of {max_visual_tokens}",
-                    where=packed.where,
+                    where=packed_video.where,
                     hint=hint,
                 )
-            has_target = has_target or any(sample.target or sample.windows for sample in packed.samples)
+            has_target = has_target or any(sample.target or sample.windows for sample in packed_video.samples)
     if not has_target:
         hint = "import tasks with windows or targets (docs/sources.md), select and pack them"
         raise InputError("no sample has a target: nothing says where to look", where=corpora[0].place, hint=hint)

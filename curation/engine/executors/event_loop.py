@@ -19,12 +19,12 @@ def coroutine_runner() -> Generator[RunCoroutine]:
         with asyncio.Runner() as runner:
             yield runner.run
         return
-    with ThreadPoolExecutor(1) as thread:  # of two loops only one can run in a thread
-        runner = thread.submit(asyncio.Runner).result()
-        loop = thread.submit(runner.get_loop).result()
+    with ThreadPoolExecutor(1) as loop_thread:  # of two loops only one can run in a thread
+        runner = loop_thread.submit(asyncio.Runner).result()
+        loop = loop_thread.submit(runner.get_loop).result()
 
         def run(coroutine: Coroutine[Any, Any, ValueT]) -> ValueT:
-            runner_future = thread.submit(runner.run, coroutine)
+            runner_future = loop_thread.submit(runner.run, coroutine)
             try:
                 return runner_future.result()
             except KeyboardInterrupt:
@@ -34,7 +34,7 @@ def coroutine_runner() -> Generator[RunCoroutine]:
         try:
             yield run
         finally:
-            thread.submit(runner.close).result()
+            loop_thread.submit(runner.close).result()
 
 
 def _is_inside_a_loop() -> bool:

@@ -28,8 +28,8 @@ class EndReason:
 class ProcessWatch:
     """Observes a process since it began its current input, or last reported progress with it."""
 
-    def __init__(self, progress: tuple[int, int], now_s: float, cpu_s: float) -> None:
-        self.progress = progress
+    def __init__(self, input_and_beats: tuple[int, int], now_s: float, cpu_s: float) -> None:
+        self.progress = input_and_beats
         self._since_s, self._cpu_at_start_s, self._cpu_s = now_s, cpu_s, cpu_s
         self._idle_s = self._recent_cpu_s = 0.0
 

@@ -92,8 +92,8 @@ class RankDriver(Driver):
                 deferred_by_reason = self._settle_share(stage)
             share_counts = self._view().tally(stage, self._share)
         still_pending = share_counts.pending - sum(deferred_by_reason.values())
-        waiting = {WAITS_FOR_RANKS: still_pending} if still_pending else {}
-        return self._report(stage, share_counts, deferred_by_reason | waiting)
+        waiting_by_reason = {WAITS_FOR_RANKS: still_pending} if still_pending else {}
+        return self._report(stage, share_counts, deferred_by_reason | waiting_by_reason)
 
     def _settle_share(self, stage: AnyStage) -> dict[str, int]:
         self._lake = Lake(self._lake.workspace)

@@ -21,10 +21,10 @@ MIN_PAUSE_S, MAX_PAUSE_S, PAUSE_GROWTH = 0.1, 15.0, 1.5
 @contextmanager
 def claim_share(workspace: WorkspaceFolder, share: Share, command: str) -> Generator[None]:
     """Lock a share. Runs without ranks are kept out, and so are ranks with a video in common, of whatever world size."""
-    with workspace.held_with_others(command), lock_file(workspace.runs / "shares") as descriptor:
+    with workspace.held_with_others(command), lock_file(workspace.runs / "shares") as lock_descriptor:
         try:  # a byte of the file stands for each slot; none is ever written
             with lock_errors(workspace.runs / "shares"):
-                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, share.stop - share.first, share.first)
+                fcntl.lockf(lock_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, share.stop - share.first, share.first)
         except (BlockingIOError, PermissionError):
             raise WorkspaceHeld(
                 f"another rank is at work on videos of rank {share.rank} of {share.of}",
@@ -44,8 +44,8 @@ class RankPresence:
 
     @contextmanager
     def working(self) -> Generator[None]:
-        with lock_file(self._workspace.runs / WORK_LOCK) as descriptor:
-            lock(descriptor, fcntl.LOCK_SH, self._workspace.runs / WORK_LOCK)
+        with lock_file(self._workspace.runs / WORK_LOCK) as lock_descriptor:
+            lock(lock_descriptor, fcntl.LOCK_SH, self._workspace.runs / WORK_LOCK)
             yield
 
     def wait_until(self, is_ready: Callable[[], bool]) -> bool:
@@ -62,5 +62,5 @@ class RankPresence:
             time.sleep(next(pauses_s))
 
     def _others_work(self) -> bool:
-        with lock_file(self._workspace.runs / WORK_LOCK) as descriptor:
-            return not lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, self._workspace.runs / WORK_LOCK)
+        with lock_file(self._workspace.runs / WORK_LOCK) as lock_descriptor:
+            return not lock(lock_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, self._workspace.runs / WORK_LOCK)

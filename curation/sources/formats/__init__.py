@@ -51,14 +51,14 @@ def all_formats(where: str) -> Iterator[AnnotationFormat | PluginError]:
     yield from _PLUGINS.load_all(where)
 
 
-def _checked_format(name: str, loaded: object) -> AnnotationFormat:
-    if not isinstance(loaded, AnnotationFormat):
-        raise TypeError(f"is a {type(loaded).__name__}, and an AnnotationFormat is needed")
-    if loaded.name != name:
-        raise TypeError(f"calls itself {loaded.name!r}, and its entry point {name!r}")
-    if loaded.layout not in get_args(Layout):
-        raise TypeError(f"has the layout {loaded.layout!r}, and one of {', '.join(get_args(Layout))} is needed")
-    return loaded
+def _checked_format(format_name: str, loaded_object: object) -> AnnotationFormat:
+    if not isinstance(loaded_object, AnnotationFormat):
+        raise TypeError(f"is a {type(loaded_object).__name__}, and an AnnotationFormat is needed")
+    if loaded_object.name != format_name:
+        raise TypeError(f"calls itself {loaded_object.name!r}, and its entry point {format_name!r}")
+    if loaded_object.layout not in get_args(Layout):
+        raise TypeError(f"has the layout {loaded_object.layout!r}, and one of {', '.join(get_args(Layout))} is needed")
+    return loaded_object
 
 
 _PLUGINS = PluginGroup("dmforge.formats", "format", FORMATS.keys(), _checked_format)

@@ -18,12 +18,12 @@ from dmforge.curation.sources.annotation_format import (
 
 def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
-    video, duration_s = record["video"], float(record["duration"])
-    for window, sentence in zip_longest(record["timestamps"], record["sentences"]):
-        if window is None or sentence is None:
-            yield RefusedQuestion(video, "no window" if window is None else "no question")
+    video_name, duration_s = record["video"], float(record["duration"])
+    for window_s, caption in zip_longest(record["timestamps"], record["sentences"]):
+        if window_s is None or caption is None:
+            yield RefusedQuestion(video_name, "no window" if window_s is None else "no question")
         else:
-            yield Question(video, "grounding", sentence, windows=(seconds(window),), duration_s=duration_s)
+            yield Question(video_name, "grounding", caption, windows=(seconds(window_s),), duration_s=duration_s)
 
 
 FORMAT = AnnotationFormat(

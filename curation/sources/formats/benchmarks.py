@@ -32,30 +32,37 @@ def mlvu(record: Raw, companions: Companions) -> Iterator[Question | RefusedQues
 
 def lvbench(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
-    video = record["key"]
+    video_name = record["key"]
     for question_record in record.get("qa") or [record]:
-        choices, time_match = (
+        question_and_options, time_match = (
             read_options(question_record["question"]),
             MINUTES.search(str(question_record.get("time_reference"))),
         )
-        windows: tuple[tuple[float, float], ...] = ()
+        windows_s: tuple[tuple[float, float], ...] = ()
         if time_match:
             start_min, start_s, end_min, end_s = map(int, time_match.groups())
             start_total_s, end_total_s = start_min * 60 + start_s, end_min * 60 + end_s
             # some are reversed, many have no length
-            windows = ((start_total_s, end_total_s),) if start_total_s < end_total_s else ()
-        kind = "grounded_mcq" if windows else "mcq"
-        yield Question(video, kind, choices.question, question_record["answer"], choices.options, windows)
+            windows_s = ((start_total_s, end_total_s),) if start_total_s < end_total_s else ()
+        task_kind = "grounded_mcq" if windows_s else "mcq"
+        yield Question(
+            video_name,
+            task_kind,
+            question_and_options.question,
+            question_record["answer"],
+            question_and_options.options,
+            windows_s,
+        )
 
 
 def cgbench(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
-    options, windows = tuple(record["choices"]), tuple(map(seconds, record["clue_intervals"]))
-    unanswered = Question(
-        record["video_uid"], "grounded_mcq", record["question"], options=options, windows=windows, needs="all",
+    option_texts, windows_s = tuple(record["choices"]), tuple(map(seconds, record["clue_intervals"]))
+    question_without_answer = Question(
+        record["video_uid"], "grounded_mcq", record["question"], options=option_texts, windows=windows_s, needs="all",
         duration_s=float(record["duration"]),
     )  # fmt: skip
-    yield right_option(unanswered, ord(record["right_answer"]) - ord("A"))
+    yield right_option(question_without_answer, ord(record["right_answer"]) - ord("A"))
 
 
 def ids(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:

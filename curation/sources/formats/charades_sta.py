@@ -18,17 +18,17 @@ def questions(record: Raw, companions: Companions) -> Iterator[Question | Refuse
     line_match = LINE.fullmatch(record["line"].strip())
     if line_match is None:
         raise ValueError("a line is not `VID start end##sentence`")
-    video, start_text, end_text, sentence = line_match.groups()
+    video_name, start_text, end_text, caption = line_match.groups()
     yield Question(
-        video, "grounding", sentence, windows=((float(start_text), float(end_text)),), duration_s=companions.get(video)
+        video_name, "grounding", caption, windows=((float(start_text), float(end_text)),), duration_s=companions.get(video_name)
     )
 
 
 def companion(path: Path) -> Companions | None:
     if path.suffix.lower() != ".csv":
         return None
-    with open_as_utf8(path) as byte_lines, io.TextIOWrapper(byte_lines, "utf-8-sig", newline="") as file:
-        return {csv_row["id"]: float(csv_row["length"]) for csv_row in csv.DictReader(file) if csv_row.get("length")}
+    with open_as_utf8(path) as byte_lines, io.TextIOWrapper(byte_lines, "utf-8-sig", newline="") as text_file:
+        return {csv_row["id"]: float(csv_row["length"]) for csv_row in csv.DictReader(text_file) if csv_row.get("length")}
 
 
 FORMAT = AnnotationFormat(

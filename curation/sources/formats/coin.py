@@ -19,9 +19,9 @@ from dmforge.curation.sources.annotation_format import (
 def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
     for annotated_step in record["annotation"]:
-        windows = (seconds(annotated_step["segment"]),)
+        windows_s = (seconds(annotated_step["segment"]),)
         yield Question(
-            record["video"], "grounding", annotated_step["label"], windows=windows, duration_s=float(record["duration"])
+            record["video"], "grounding", annotated_step["label"], windows=windows_s, duration_s=float(record["duration"])
         )
 
 

@@ -19,12 +19,12 @@ TAG = re.compile(r"<(?:video|image|audio)>\n?")
 
 
 def pairs(
-    turns: Iterable[Any], role_key: str, content_key: str, user_role: str, assistant_role: str
+    chat_turns: Iterable[Any], role_key: str, content_key: str, user_role: str, assistant_role: str
 ) -> Iterator[tuple[str, str]]:
     """Each message of the user, with the assistant's reply."""
-    for turn, next_turn in pairwise(turns):
-        if turn[role_key] == user_role and next_turn[role_key] == assistant_role:
-            yield turn[content_key], next_turn[content_key]
+    for user_turn, next_turn in pairwise(chat_turns):
+        if user_turn[role_key] == user_role and next_turn[role_key] == assistant_role:
+            yield user_turn[content_key], next_turn[content_key]
 
 
 def untagged(text: str) -> str:
@@ -40,12 +40,18 @@ def tagged_answer(text: str) -> str | None:
 
 def with_options(question: Question) -> Question:
     """An open question, turned into multiple choice where its text has options and its answer is one of them."""
-    choices = read_options(question.question)
-    if not choices.options:
+    question_and_options = read_options(question.question)
+    if not question_and_options.options:
         return question
     tagged_text = tagged_answer(question.answer)
-    answer = question.answer if tagged_text is None else tagged_text
-    if choice(answer, choices.options) is None:
+    untagged_answer = question.answer if tagged_text is None else tagged_text
+    if choice(untagged_answer, question_and_options.options) is None:
         return replace(question, flags=(*question.flags, NONE_OF_THEM))
-    kind = "grounded_mcq" if question.windows else "mcq"
-    return replace(question, kind=kind, question=choices.question, options=choices.options, answer=answer)
+    task_kind = "grounded_mcq" if question.windows else "mcq"
+    return replace(
+        question,
+        kind=task_kind,
+        question=question_and_options.question,
+        options=question_and_options.options,
+        answer=untagged_answer,
+    )

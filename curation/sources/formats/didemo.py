@@ -11,10 +11,10 @@ SEGMENT_S = 5.0
 
 def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
-    windows = tuple(
+    windows_s = tuple(
         (first_segment * SEGMENT_S, (last_segment + 1) * SEGMENT_S) for first_segment, last_segment in record["times"]
     )
-    yield Question(record["video"], "grounding", record["description"], windows=windows)
+    yield Question(record["video"], "grounding", record["description"], windows=windows_s)
 
 
 FORMAT = AnnotationFormat(

@@ -10,22 +10,22 @@ from dmforge.curation.sources.annotation_format import AnnotationFormat, Compani
 
 def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
-    video, duration_s = record["video"], float(record["v_duration"])
+    video_name, duration_s = record["video"], float(record["v_duration"])
     if not record["relevant"]:
-        yield RefusedQuestion(video, "not relevant")
+        yield RefusedQuestion(video_name, "not relevant")
     elif not record["clip"] or list(record["bounds"]) == [0, 0]:  # which is how it says that there are none
-        yield RefusedQuestion(video, "no window")
+        yield RefusedQuestion(video_name, "no window")
     else:
-        yield Question(video, "grounding", record["prompt"], windows=(seconds(record["bounds"]),), duration_s=duration_s)
+        yield Question(video_name, "grounding", record["prompt"], windows=(seconds(record["bounds"]),), duration_s=duration_s)
     for recipe_step in record["steps"]:
-        windows = (seconds(recipe_step["absolute_bounds"]),)
-        yield Question(video, "grounding", recipe_step["heading"], windows=windows, duration_s=duration_s)
+        windows_s = (seconds(recipe_step["absolute_bounds"]),)
+        yield Question(video_name, "grounding", recipe_step["heading"], windows=windows_s, duration_s=duration_s)
 
 
 def records(document: Any) -> Iterator[Raw]:
     for video_prompt, record_by_video in document.items():
-        for video, record in record_by_video.items():
-            yield {"prompt": video_prompt, "video": video, **record}
+        for video_name, video_record in record_by_video.items():
+            yield {"prompt": video_prompt, "video": video_name, **video_record}
 
 
 FORMAT = AnnotationFormat(

@@ -38,11 +38,11 @@ def questions(record: Raw, companions: Companions) -> Iterator[Question | Refuse
     if not all(isinstance(text_field, str) for text_field in text_fields):
         yield RefusedQuestion(str(record["video"]), "not a task: a text is missing, or is none")
         return
-    choices = Choices(record["question"], tuple(record.get("options", ())))
-    if record["kind"] in ("mcq", "grounded_mcq") and not choices.options:
-        choices = read_options(record["question"])
+    question_and_options = Choices(record["question"], tuple(record.get("options", ())))
+    if record["kind"] in ("mcq", "grounded_mcq") and not question_and_options.options:
+        question_and_options = read_options(record["question"])
     yield Question(
-        record["video"], record["kind"], choices.question, record.get("answer", ""), choices.options,
+        record["video"], record["kind"], question_and_options.question, record.get("answer", ""), question_and_options.options,
         tuple(map(seconds, record.get("windows", ()))), needs_field, fps=None if fps is None else float(fps),
     )  # fmt: skip
 

@@ -10,13 +10,13 @@ from dmforge.curation.sources.formats.conversations import pairs, untagged, with
 
 def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
-    videos = record.get("videos") or ()
+    video_paths = record.get("videos") or ()
     flags = ("has audio",) if record.get("audios") else ()
     for question, answer in pairs(record["messages"], "role", "content", "user", "assistant"):
-        if len(videos) != 1:
-            yield RefusedQuestion(videos[0] if videos else "", "several videos" if videos else "not a video")
+        if len(video_paths) != 1:
+            yield RefusedQuestion(video_paths[0] if video_paths else "", "several videos" if video_paths else "not a video")
         else:
-            yield with_options(Question(videos[0], "open", untagged(question), answer, flags=flags))
+            yield with_options(Question(video_paths[0], "open", untagged(question), answer, flags=flags))
 
 
 FORMAT = AnnotationFormat("llamafactory", "json", frozenset({"messages"}), questions, "[{messages: [{role, content}], videos}]")

@@ -13,17 +13,17 @@ WINDOWS = "gsub_*.json"
 
 
 def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
-    video, options = record["video_id"], tuple(record[f"a{option_index}"] for option_index in range(5))
-    video_grounding: dict[str, Any] | None = companions.get(video)
+    video_name, option_texts = record["video_id"], tuple(record[f"a{option_index}"] for option_index in range(5))
+    video_grounding: dict[str, Any] | None = companions.get(video_name)
     if video_grounding is None:
-        yield RefusedQuestion(video, f"its video is not in {WINDOWS}")
+        yield RefusedQuestion(video_name, f"its video is not in {WINDOWS}")
         return
-    windows = video_grounding["location"].get(record["qid"])
-    if not windows:
-        yield RefusedQuestion(video, "no window")
+    windows_s = video_grounding["location"].get(record["qid"])
+    if not windows_s:
+        yield RefusedQuestion(video_name, "no window")
         return
     yield Question(
-        video, "grounded_mcq", record["question"], record["answer"], options, tuple(map(seconds, windows)),
+        video_name, "grounded_mcq", record["question"], record["answer"], option_texts, tuple(map(seconds, windows_s)),
         duration_s=float(video_grounding["duration"]),
     )  # fmt: skip
 
@@ -34,8 +34,8 @@ def companion(path: Path) -> Companions | None:
     json_document = read_json(path)
     # the map of ids that is published with them is of no use here
     return {
-        video: grounding_record
-        for video, grounding_record in json_document.items()
+        video_name: grounding_record
+        for video_name, grounding_record in json_document.items()
         if isinstance(grounding_record, dict) and "location" in grounding_record
     }
 

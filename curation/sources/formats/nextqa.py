@@ -10,8 +10,8 @@ from dmforge.curation.sources.task_checks import right_option
 
 def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
-    options = tuple(record[f"a{option_index}"] for option_index in range(5))
-    yield right_option(Question(record["video"], "mcq", record["question"], options=options), int(record["answer"]))
+    option_texts = tuple(record[f"a{option_index}"] for option_index in range(5))
+    yield right_option(Question(record["video"], "mcq", record["question"], options=option_texts), int(record["answer"]))
 
 
 FORMAT = AnnotationFormat(

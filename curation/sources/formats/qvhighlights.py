@@ -9,8 +9,8 @@ from dmforge.curation.sources.annotation_format import AnnotationFormat, Compani
 
 def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
-    windows = tuple(map(seconds, record.get("relevant_windows") or ()))  # the test split has none
-    yield Question(record["vid"], "grounding", record["query"], windows=windows, duration_s=float(record["duration"]))
+    windows_s = tuple(map(seconds, record.get("relevant_windows") or ()))  # the test split has none
+    yield Question(record["vid"], "grounding", record["query"], windows=windows_s, duration_s=float(record["duration"]))
 
 
 FORMAT = AnnotationFormat(

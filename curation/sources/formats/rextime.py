@@ -9,13 +9,19 @@ from dmforge.curation.sources.annotation_format import AnnotationFormat, Compani
 
 def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
-    video, windows, duration_s = record["vid"], tuple(map(seconds, record["relevant_windows"])), float(record["duration"])
-    options = tuple(record.get("options") or ())
-    if options:
-        yield Question(video, "grounded_mcq", record["query"], record["ans"], options, windows, duration_s=duration_s)
+    video_name, windows_s, duration_s = (
+        record["vid"],
+        tuple(map(seconds, record["relevant_windows"])),
+        float(record["duration"]),
+    )
+    option_texts = tuple(record.get("options") or ())
+    if option_texts:
+        yield Question(
+            video_name, "grounded_mcq", record["query"], record["ans"], option_texts, windows_s, duration_s=duration_s
+        )
     else:
         flags = ("options missing",)
-        yield Question(video, "grounding", record["query"], windows=windows, duration_s=duration_s, flags=flags)
+        yield Question(video_name, "grounding", record["query"], windows=windows_s, duration_s=duration_s, flags=flags)
 
 
 FORMAT = AnnotationFormat(

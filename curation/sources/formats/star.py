@@ -10,9 +10,9 @@ from dmforge.curation.sources.annotation_format import AnnotationFormat, Compani
 
 def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
-    options = tuple(choice["choice"] for choice in record["choices"])
-    window = (float(record["start"]), float(record["end"]))
-    yield Question(record["video_id"], "grounded_mcq", record["question"], record["answer"], options, (window,))
+    option_texts = tuple(choice["choice"] for choice in record["choices"])
+    window_s = (float(record["start"]), float(record["end"]))
+    yield Question(record["video_id"], "grounded_mcq", record["question"], record["answer"], option_texts, (window_s,))
 
 
 def records(document: Any) -> Iterable[Raw]:

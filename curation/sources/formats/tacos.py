@@ -9,10 +9,12 @@ from dmforge.curation.sources.annotation_format import AnnotationFormat, Compani
 
 def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
-    video, fps = record["video"], float(record["fps"])
-    duration_s = record["num_frames"] / fps
-    for (start_frame, end_frame), sentence in zip(record["timestamps"], record["sentences"], strict=True):
-        yield Question(video, "grounding", sentence, windows=((start_frame / fps, end_frame / fps),), duration_s=duration_s)
+    video_name, video_fps = record["video"], float(record["fps"])
+    duration_s = record["num_frames"] / video_fps
+    for (start_frame, end_frame), caption in zip(record["timestamps"], record["sentences"], strict=True):
+        yield Question(
+            video_name, "grounding", caption, windows=((start_frame / video_fps, end_frame / video_fps),), duration_s=duration_s
+        )
 
 
 FORMAT = AnnotationFormat(

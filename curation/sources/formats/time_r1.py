@@ -9,8 +9,8 @@ from dmforge.curation.sources.annotation_format import AnnotationFormat, Compani
 
 def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
-    windows = (seconds(record["timestamp"]),)
-    yield Question(record["video"], "grounding", record["sentence"], windows=windows, duration_s=float(record["duration"]))
+    windows_s = (seconds(record["timestamp"]),)
+    yield Question(record["video"], "grounding", record["sentence"], windows=windows_s, duration_s=float(record["duration"]))
 
 
 FORMAT = AnnotationFormat(

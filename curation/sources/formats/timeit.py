@@ -20,20 +20,20 @@ def questions(record: Raw, companions: Companions) -> Iterator[Question | Refuse
         yield from _pair_questions(record["video"], qa_pair["q"], qa_pair["a"])
 
 
-def _pair_questions(video: str, instruction: str, answer: str) -> Iterator[Question | RefusedQuestion]:
+def _pair_questions(video_name: str, instruction: str, answer: str) -> Iterator[Question | RefusedQuestion]:
     step_matches = STEP.findall(answer)
-    for start_text, end_text, description in step_matches:
+    for start_text, end_text, step_description in step_matches:
         yield Question(
-            video, "grounding", description.strip().removesuffix("."), windows=((float(start_text), float(end_text)),)
+            video_name, "grounding", step_description.strip().removesuffix("."), windows=((float(start_text), float(end_text)),)
         )
     if step_matches:
         return
     moment_match, quoted_match = MOMENT.search(answer), QUOTED.search(instruction)
     if moment_match is None:
-        yield RefusedQuestion(video, "no window")
+        yield RefusedQuestion(video_name, "no window")
         return
-    window = (float(moment_match[1]), float(moment_match[2]))
-    yield Question(video, "grounding", quoted_match[1] if quoted_match else instruction, windows=(window,))
+    moment_window_s = (float(moment_match[1]), float(moment_match[2]))
+    yield Question(video_name, "grounding", quoted_match[1] if quoted_match else instruction, windows=(moment_window_s,))
 
 
 FORMAT = AnnotationFormat("timeit", "json", frozenset({"video", "QA"}), questions, "[{video, QA: [{q, a}]}]")

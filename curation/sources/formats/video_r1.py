@@ -15,17 +15,17 @@ def questions(record: Raw, companions: Companions) -> Iterator[Question | Refuse
         yield RefusedQuestion(record["path"], "not a video")
         return
     tagged_text = tagged_answer(record["solution"])
-    answer = record["solution"] if tagged_text is None else tagged_text
+    untagged_answer = record["solution"] if tagged_text is None else tagged_text
     if record["problem_type"] == "multiple choice":
         listed_options, choices_in_question = without_letters(record["options"] or ()), read_options(record["problem"])
-        choices = (
+        question_and_options = (
             choices_in_question
             if listed_options in ((), choices_in_question.options)
             else Choices(record["problem"], listed_options)
         )
-        yield Question(record["path"], "mcq", choices.question, answer, choices.options)
+        yield Question(record["path"], "mcq", question_and_options.question, untagged_answer, question_and_options.options)
     else:
-        yield with_options(Question(record["path"], "open", record["problem"], answer))
+        yield with_options(Question(record["path"], "open", record["problem"], untagged_answer))
 
 
 FORMAT = AnnotationFormat(

@@ -12,8 +12,8 @@ def questions(record: Raw, companions: Companions) -> Iterator[Question | Refuse
     del companions
     annotated_tags = record["annotations"]
     for annotated_tag, next_tag in pairwise(annotated_tags):
-        window = (annotated_tag["timestamp"] / 1000, next_tag["timestamp"] / 1000)
-        yield Question(record["id"], "grounding", annotated_tag["tag"], windows=(window,))
+        window_s = (annotated_tag["timestamp"] / 1000, next_tag["timestamp"] / 1000)
+        yield Question(record["id"], "grounding", annotated_tag["tag"], windows=(window_s,))
     if annotated_tags:
         yield RefusedQuestion(record["id"], "no window")
 

@@ -28,24 +28,26 @@ class DecodedClip:
     """When each frame was first shown: at most the requested time."""
 
 
-def in_request_order(requested: Sequence[int], decode: Callable[[Sequence[int]], Iterator[tuple[int, Frames]]]) -> Frames:
+def in_request_order(
+    requested_frames: Sequence[int], decode: Callable[[Sequence[int]], Iterator[tuple[int, Frames]]]
+) -> Frames:
     """The requested pictures, in the order of the request; each is decoded once, ascending."""
     positions_by_key: defaultdict[int, list[int]] = defaultdict(list)
-    for request_position, frame_key in enumerate(requested):
+    for request_position, frame_key in enumerate(requested_frames):
         positions_by_key[frame_key].append(request_position)
-    frames: Frames | None = None
-    for frame_key, picture in decode(sorted(positions_by_key)):
-        if frames is None:
-            frames = np.empty((len(requested), *picture.shape), np.uint8)
-        frames[positions_by_key[frame_key]] = picture
-    if frames is None:
+    ordered_frames: Frames | None = None
+    for frame_key, frame_pixels in decode(sorted(positions_by_key)):
+        if ordered_frames is None:
+            ordered_frames = np.empty((len(requested_frames), *frame_pixels.shape), np.uint8)
+        ordered_frames[positions_by_key[frame_key]] = frame_pixels
+    if ordered_frames is None:
         raise ValueError("no frame was asked for")
-    return frames
+    return ordered_frames
 
 
-def refuse_if(faults: Mapping[str, bool], path: Path) -> None:
+def refuse_if(is_fault_present: Mapping[str, bool], path: Path) -> None:
     """Refuse a file for the first of these faults that it has: a backend must not guess what it is known to get wrong."""
-    for fault_text, is_present in faults.items():
+    for fault_text, is_present in is_fault_present.items():
         if is_present:
             raise UnusableVideo("not this backend", fault_text, where=str(path))
 

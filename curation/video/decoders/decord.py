@@ -35,9 +35,9 @@ class Decord:
             import decord  # pyright: ignore[reportMissingTypeStubs] (it has none)
         except ImportError:
             raise UnusableVideo("not installed", "decord", where=str(path)) from None
-        width, height = (size.width, size.height) if size else (-1, -1)
+        target_width, target_height = (size.width, size.height) if size else (-1, -1)
         try:
-            video_reader = decord.VideoReader(str(path), width=width, height=height, num_threads=1)
+            video_reader = decord.VideoReader(str(path), width=target_width, height=target_height, num_threads=1)
             reported_starts_s = np.asarray(video_reader.get_frame_timestamp(np.arange(len(video_reader))))[:, 0]
             expected_times_s = np.array([float(timeline.time_s(frame_pts)) for frame_pts in timeline.pts])
             if (
@@ -46,10 +46,10 @@ class Decord:
             ):
                 raise UnusableVideo("not this backend", "decord counts its frames otherwise", where=str(path))
             index_by_pts = {frame_pts: frame_index for frame_index, frame_pts in enumerate(timeline.pts)}
-            frames = video_reader.get_batch([index_by_pts[frame_pts] for frame_pts in requested_pts]).asnumpy()
+            rgb_frames = video_reader.get_batch([index_by_pts[frame_pts] for frame_pts in requested_pts]).asnumpy()
         except decord.DECORDError:
             raise UnusableVideo("not this backend", "decord can't read it", where=str(path)) from None
-        return DecodedClip(frames, tuple(timeline.time_s(frame_pts) for frame_pts in requested_pts))
+        return DecodedClip(rgb_frames, tuple(timeline.time_s(frame_pts) for frame_pts in requested_pts))
 
 
 def _known_faults(timeline: Timeline) -> dict[str, bool]:

@@ -42,16 +42,16 @@ class PyAV:
             for frame_pts, frame in decode_frames(timeline, ascending_pts):
                 yield frame_pts, upright(frame, timeline, scaler, size)
 
-        frames = in_request_order(requested_pts, decode)
-        return DecodedClip(frames, tuple(timeline.time_s(frame_pts) for frame_pts in requested_pts))
+        rgb_frames = in_request_order(requested_pts, decode)
+        return DecodedClip(rgb_frames, tuple(timeline.time_s(frame_pts) for frame_pts in requested_pts))
 
 
 def decode_frames(timeline: Timeline, requested_pts: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
     """Decode the frames with exactly these pts, ascending; an error where one can't be had."""
     for frame_pts, frame in _decode_requested(timeline, requested_pts):
         if (frame.width, frame.height) != timeline.stored_size:
-            detail = f"at {float(timeline.time_s(frame_pts)):g} s to {frame.width} x {frame.height}"
-            raise UnusableVideo("changes size", detail, where=str(timeline.path))
+            other_size = f"at {float(timeline.time_s(frame_pts)):g} s to {frame.width} x {frame.height}"
+            raise UnusableVideo("changes size", other_size, where=str(timeline.path))
         yield frame_pts, frame
 
 
@@ -68,28 +68,28 @@ def _decode_requested(timeline: Timeline, requested_pts: Sequence[int]) -> Itera
 def upright(frame: VideoFrame, timeline: Timeline, scaler: VideoReformatter, size: Size | None) -> Frames:
     """A frame as it is displayed: square pixels, turned as the file says, RGB; at its own size or at `size`."""
     rotation_deg = timeline.rotation_deg
-    width, height = (
+    target_width, target_height = (
         (size.width, size.height) if size else displayed_size(*timeline.stored_size, timeline.pixel_aspect, rotation_deg)
     )
     if rotation_deg % 180:
-        width, height = height, width
+        target_width, target_height = target_height, target_width
     with ffmpeg_errors(timeline.path, "colours"):
-        reformatted_frame = scaler.reformat(frame, width, height, "rgb24", interpolation=Interpolation.AREA)
+        reformatted_frame = scaler.reformat(frame, target_width, target_height, "rgb24", interpolation=Interpolation.AREA)
     return np.rot90(np.asarray(reformatted_frame.to_ndarray(), np.uint8), -(rotation_deg // 90))
 
 
 def _decode_by_seeking(timeline: Timeline, requested_pts: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
     """The requested frames, each decoded from the keyframe before it; ends early where seeking fails."""
     with open_video(timeline.path) as (container, stream):
-        frames: Iterator[tuple[int, VideoFrame]] = iter(())
+        decoded_frames: Iterator[tuple[int, VideoFrame]] = iter(())
         last_wanted_pts: int | None = None
         for wanted_pts in requested_pts:
             key_pts = timeline.key_before(wanted_pts)
             if key_pts is not None and (last_wanted_pts is None or key_pts > last_wanted_pts):
-                frames = _decode_from_key(timeline, container, stream, key_pts)
+                decoded_frames = _decode_from_key(timeline, container, stream, key_pts)
             try:
                 frame_pts, frame = next(
-                    ((frame_pts, frame) for frame_pts, frame in frames if frame_pts >= wanted_pts), (None, None)
+                    ((frame_pts, frame) for frame_pts, frame in decoded_frames if frame_pts >= wanted_pts), (None, None)
                 )
             except FFmpegError:
                 return
@@ -109,10 +109,10 @@ def _decode_from_key(
     if first_packet is None or first_packet.pts is None or not first_packet.is_keyframe or first_packet.pts > key_pts:
         return
     begin_pts = first_packet.pts
-    frames = (frame for packet in chain([first_packet], packets) for frame in packet.decode())
+    decoded_frames = (frame for packet in chain([first_packet], packets) for frame in packet.decode())
     # frames shown before the keyframe depend on frames that were not decoded
     yield from _require_order(
-        timeline, (frame for frame in frames if frame.pts is not None and frame.pts >= begin_pts), begin_pts
+        timeline, (frame for frame in decoded_frames if frame.pts is not None and frame.pts >= begin_pts), begin_pts
     )
 
 
@@ -121,12 +121,14 @@ def _decode_from_start(timeline: Timeline, requested_pts: Sequence[int]) -> Iter
         return
     remaining_pts = iter(requested_pts)
     wanted_pts = next(remaining_pts, None)
-    frames = _all_frames(timeline)
+    decoded_frames = _all_frames(timeline)
     while wanted_pts is not None:
-        frame_pts, frame = next(((frame_pts, frame) for frame_pts, frame in frames if frame_pts >= wanted_pts), (None, None))
+        frame_pts, frame = next(
+            ((frame_pts, frame) for frame_pts, frame in decoded_frames if frame_pts >= wanted_pts), (None, None)
+        )
         if frame is None or frame_pts != wanted_pts or frame.is_corrupt:
-            detail = f"the frame at {float(timeline.time_s(wanted_pts)):g} s can't be decoded"
-            raise UnusableVideo("damaged", detail, where=str(timeline.path))
+            missing_frame = f"the frame at {float(timeline.time_s(wanted_pts)):g} s can't be decoded"
+            raise UnusableVideo("damaged", missing_frame, where=str(timeline.path))
         yield wanted_pts, frame
         wanted_pts = next(remaining_pts, None)
 
@@ -147,17 +149,17 @@ def _require_order(timeline: Timeline, frames: Iterator[VideoFrame], begin_pts: 
     Files that were copied from an AVI by a tool that numbers packets claim such times.
     """
     due_index = bisect_left(timeline.pts, begin_pts)
-    lookahead: deque[VideoFrame] = deque()
-    while (frame := lookahead.popleft() if lookahead else next(frames, None)) is not None:
+    lookahead_frames: deque[VideoFrame] = deque()
+    while (frame := lookahead_frames.popleft() if lookahead_frames else next(frames, None)) is not None:
         frame_pts = frame.pts
         if frame_pts is None or (frame_index := timeline.index_of(frame_pts)) is None:
             continue
         if frame_index > due_index:
-            lookahead.extend(islice(frames, MAX_REORDER - len(lookahead)))
+            lookahead_frames.extend(islice(frames, MAX_REORDER - len(lookahead_frames)))
         if frame_index + 1 < due_index or any(
-            later_frame.pts is not None and later_frame.pts < frame_pts for later_frame in lookahead
+            later_frame.pts is not None and later_frame.pts < frame_pts for later_frame in lookahead_frames
         ):
-            detail = f"at {float(timeline.time_s(frame_pts)):g} s frames are decoded in another order than the file says"
-            raise UnusableVideo("no times", detail, where=str(timeline.path))
+            order_fault = f"at {float(timeline.time_s(frame_pts)):g} s frames are decoded in another order than the file says"
+            raise UnusableVideo("no times", order_fault, where=str(timeline.path))
         due_index = frame_index + 1
         yield frame_pts, frame

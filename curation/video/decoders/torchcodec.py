@@ -41,16 +41,18 @@ class TorchCodec:
 
 
 def _open_decoder(timeline: Timeline, size: Size | None) -> Any:
-    path, stream_index = timeline.path, timeline.stream_index
+    video_path, stream_index = timeline.path, timeline.stream_index
     try:
         from torchcodec.decoders import VideoDecoder  # pyright: ignore[reportPrivateImportUsage]
         from torchcodec.transforms import Resize  # pyright: ignore[reportPrivateImportUsage]
     except (ImportError, RuntimeError):  # the second where FFmpeg's libraries are missing
-        raise UnusableVideo("not installed", "torchcodec, or the FFmpeg libraries that it needs", where=str(path)) from None
+        raise UnusableVideo(
+            "not installed", "torchcodec, or the FFmpeg libraries that it needs", where=str(video_path)
+        ) from None
     resize_transforms = [Resize((size.height, size.width))] if size else []
     try:
         return VideoDecoder(
-            str(path.resolve()),
+            str(video_path.resolve()),
             dimension_order="NHWC",
             num_ffmpeg_threads=1,
             seek_mode="exact",
@@ -58,7 +60,7 @@ def _open_decoder(timeline: Timeline, size: Size | None) -> Any:
             stream_index=stream_index,
         )
     except (RuntimeError, ValueError):
-        raise UnusableVideo("not this backend", "torchcodec can't open it", where=str(path)) from None
+        raise UnusableVideo("not this backend", "torchcodec can't open it", where=str(video_path)) from None
 
 
 def _known_faults(timeline: Timeline) -> dict[str, bool]:

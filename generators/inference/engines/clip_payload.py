@@ -27,9 +27,9 @@ class ClipPayload:
         """A digest of pixels, sizes, times and processing: where one of them differs, it is another clip. Engines keep what
         they made of a clip by this name, and don't look at the frames again."""
         header_values = [list(self.frames.shape), list(self.ticks), self.ticks_a_second, PROCESSING]
-        digest = blake2b(json.dumps(header_values, sort_keys=True).encode(), digest_size=16)
-        digest.update(np.ascontiguousarray(self.frames).data)
-        return digest.hexdigest()
+        payload_digest = blake2b(json.dumps(header_values, sort_keys=True).encode(), digest_size=16)
+        payload_digest.update(np.ascontiguousarray(self.frames).data)
+        return payload_digest.hexdigest()
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -41,5 +41,5 @@ def payload_of(clip: ShownClip) -> ClipPayload:
     """The clip as a payload: an odd last frame stands twice in it."""
     frame_ticks = ticks_of(clip.times_s)
     has_odd_frame = len(clip.frames) % 2
-    frames = np.concatenate([clip.frames, clip.frames[-1:]]) if has_odd_frame else clip.frames
-    return ClipPayload(frames, frame_ticks.ticks, frame_ticks.ticks_a_second)
+    even_frames = np.concatenate([clip.frames, clip.frames[-1:]]) if has_odd_frame else clip.frames
+    return ClipPayload(even_frames, frame_ticks.ticks, frame_ticks.ticks_a_second)

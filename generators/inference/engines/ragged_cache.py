@@ -82,27 +82,31 @@ class RaggedCache:
 
     # the methods that the model calls
 
-    def update(self, key: torch.Tensor, value: torch.Tensor, layer: int, *unused: object) -> tuple[torch.Tensor, torch.Tensor]:
-        if layer == len(self._keys):
+    def update(
+        self, key: torch.Tensor, value: torch.Tensor, layer_index: int, *unused: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if layer_index == len(self._keys):
             grown_shape = (len(self.lengths), key.shape[1], self._capacity, key.shape[3])
             self._keys.append(value.new_zeros(grown_shape))  # under autocast keys come wider than attention multiplies them
             self._values.append(value.new_zeros(grown_shape))
-        if layer == 0 and self._from_row.device != key.device:
+        if layer_index == 0 and self._from_row.device != key.device:
             moved_indices = (table.to(key.device) for table in (self._from_row, self._from_column, self._to_column))
             self._from_row, self._from_column, self._to_column = moved_indices
         active_slices: list[torch.Tensor] = []
-        for table, new_values in ((self._keys[layer], key), (self._values[layer], value)):
-            table[self._from_row, :, self._to_column] = new_values[self._from_row, :, self._from_column].to(table.dtype)
-            active_slices.append(table[: self._active_rows, :, : self._longest])
+        for index_tensor, new_tensor in ((self._keys[layer_index], key), (self._values[layer_index], value)):
+            index_tensor[self._from_row, :, self._to_column] = new_tensor[self._from_row, :, self._from_column].to(
+                index_tensor.dtype
+            )
+            active_slices.append(index_tensor[: self._active_rows, :, : self._longest])
         return active_slices[0], active_slices[1]
 
-    def get_seq_length(self, layer: int = 0) -> int:
+    def get_seq_length(self, layer_index: int = 0) -> int:
         return self._query_offset
 
-    def get_query_offset(self, layer: int = 0) -> int:
+    def get_query_offset(self, layer_index: int = 0) -> int:
         return self._query_offset
 
-    def get_mask_sizes(self, new_tokens: int, layer: int = 0) -> tuple[int, int]:
+    def get_mask_sizes(self, new_tokens: int, layer_index: int = 0) -> tuple[int, int]:
         return self._longest, 0
 
     def _grow(self) -> None:
@@ -110,21 +114,21 @@ class RaggedCache:
             return
         self._capacity = max(self._longest + MIN_SPARE, int(self._longest * SPARE))
         for cache_tensors in (self._keys, self._values):
-            for layer, cache_tensor in enumerate(cache_tensors):
+            for layer_index, cache_tensor in enumerate(cache_tensors):
                 larger_tensor = cache_tensor.new_zeros(*cache_tensor.shape[:2], self._capacity, cache_tensor.shape[3])
                 larger_tensor[:, :, : cache_tensor.shape[2]] = cache_tensor
-                cache_tensors[layer] = larger_tensor
+                cache_tensors[layer_index] = larger_tensor
 
     def _arrange(self, row_indices: Sequence[int]) -> None:
         """Bring rows to the first slots, in this order."""
-        for slot, row_index in enumerate(row_indices):
+        for new_slot, row_index in enumerate(row_indices):
             old_slot = self._slot_of_row[row_index]
-            if old_slot == slot:
+            if old_slot == new_slot:
                 continue
-            displaced_row = self._slot_of_row.index(slot)
+            displaced_row = self._slot_of_row.index(new_slot)
             max_cached_tokens = max(self.lengths[row_index], self.lengths[displaced_row])
             for cache_tensor in (*self._keys, *self._values):
-                displaced_values = cache_tensor[slot, :, :max_cached_tokens].clone()
-                cache_tensor[slot, :, :max_cached_tokens] = cache_tensor[old_slot, :, :max_cached_tokens]
-                cache_tensor[old_slot, :, :max_cached_tokens] = displaced_values
-            self._slot_of_row[row_index], self._slot_of_row[displaced_row] = slot, old_slot
+                displaced_tensor = cache_tensor[new_slot, :, :max_cached_tokens].clone()
+                cache_tensor[new_slot, :, :max_cached_tokens] = cache_tensor[old_slot, :, :max_cached_tokens]
+                cache_tensor[old_slot, :, :max_cached_tokens] = displaced_tensor
+            self._slot_of_row[row_index], self._slot_of_row[displaced_row] = new_slot, old_slot

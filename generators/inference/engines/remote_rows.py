@@ -69,12 +69,12 @@ class RemoteConversation:
         layout: TokenLayout,
         transport: GenerationTransport,
         samplings: Sequence[Sampling],
-        room: EngineResources,
-        tallies: GenerationTotals,
+        engine_limits: EngineResources,
+        generation_totals: GenerationTotals,
     ) -> None:
         self._layout, self._vocabulary, self._transport = layout, layout.vocabulary, transport
         self._rows = [_Row(sampling) for sampling in samplings]
-        self._room, self._tallies = room, tallies
+        self._room, self._tallies = engine_limits, generation_totals
         self._video_indices: dict[str, int] = {}
         self._parcels: dict[
             int, tuple[ShownClip, ClipPayload]
@@ -86,11 +86,11 @@ class RemoteConversation:
         self, added: Mapping[int, Sequence[PromptPiece]], may_look: Collection[int]
     ) -> dict[int, GeneratedText | FailedRow]:
         for row_index, pieces in added.items():
-            row = self._rows[row_index]
-            row.may_look = row_index in may_look
+            engine_row = self._rows[row_index]
+            engine_row.may_look = row_index in may_look
             for token_run in self._layout.stretches(pieces):
-                self._append(row, token_run)
-            self._transport.send(row_index, self._order(row_index, row), self._request(row))
+                self._append(engine_row, token_run)
+            self._transport.send(row_index, self._order(row_index, engine_row), self._request(engine_row))
             self._in_flight.add(row_index)
         if not self._in_flight:
             return {}
@@ -111,8 +111,10 @@ class RemoteConversation:
         clip_and_payload = self._parcels.get(id(clip))
         if clip_and_payload is None:
             if clip.tokens > self._room.clip:
-                message = f"a clip has {clip.tokens} visual tokens; the engine takes {self._room.clip} at once"
-                raise InputError(message, where="max_num_batched_tokens", hint="raise it, or show fewer or smaller frames")
+                too_large_message = f"a clip has {clip.tokens} visual tokens; the engine takes {self._room.clip} at once"
+                raise InputError(
+                    too_large_message, where="max_num_batched_tokens", hint="raise it, or show fewer or smaller frames"
+                )
             clip_and_payload = self._parcels[id(clip)] = clip, payload_of(clip)
         return clip_and_payload[1]
 
@@ -135,19 +137,19 @@ class RemoteConversation:
         )
 
     def _take(self, row_index: int, generated: Generated) -> GeneratedText:
-        row = self._rows[row_index]
-        self._compare(row, generated)
-        generation_total = self._tallies.later if row.requests else self._tallies.first
+        engine_row = self._rows[row_index]
+        self._compare(engine_row, generated)
+        generation_total = self._tallies.later if engine_row.requests else self._tallies.first
         generation_total.requests, generation_total.tokens, generation_total.cached = (
             generation_total.requests + 1,
-            generation_total.tokens + len(row.ids),
+            generation_total.tokens + len(engine_row.ids),
             generation_total.cached + generated.cached,
         )
-        row.requests += 1
-        row.ids += generated.ids
-        row.sent_ids += generated.ids
-        row.tokens_written += len(generated.ids)
-        stop_reason = self._stop(row, generated.ids[-1])
+        engine_row.requests += 1
+        engine_row.ids += generated.ids
+        engine_row.sent_ids += generated.ids
+        engine_row.tokens_written += len(generated.ids)
+        stop_reason = self._stop(engine_row, generated.ids[-1])
         text_ids = generated.ids[:-1] if stop_reason == "end" else generated.ids
         return GeneratedText(self._vocabulary.decode(list(text_ids)), generated.ids, generated.log_probs, stop_reason)
 
@@ -159,11 +161,11 @@ class RemoteConversation:
     def _compare(self, row: _Row, generated: Generated) -> None:
         if generated.context == tuple(row.ids):
             return
-        id_pairs = zip(row.ids, generated.context, strict=False)
+        sent_and_shown_ids = zip(row.ids, generated.context, strict=False)
         difference_index = next(
             (
                 difference_index
-                for difference_index, (expected_id, actual_id) in enumerate(id_pairs)
+                for difference_index, (expected_id, actual_id) in enumerate(sent_and_shown_ids)
                 if expected_id != actual_id
             ),
             min(len(row.ids), len(generated.context)),

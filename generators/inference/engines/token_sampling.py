@@ -26,7 +26,7 @@ class RandomStream:
 
 
 def pick(
-    logits: torch.Tensor, temperatures: Sequence[float], uniforms: Sequence[float], banned: torch.Tensor
+    logits: torch.Tensor, temperatures: Sequence[float], uniform_draws: Sequence[float], banned_mask: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A token for each row of logits, and its log-probability. At temperature 0 it is the likeliest."""
     temperature_divisors = torch.tensor([temperature or 1.0 for temperature in temperatures], device=logits.device)
@@ -37,8 +37,8 @@ def pick(
     )
     log_probs = torch.log_softmax(tempered_logits, -1)
     allowed_logits = tempered_logits.clone()
-    allowed_logits[:, banned] = float("-inf")
-    uniform_thresholds = torch.tensor(uniforms, dtype=torch.float64, device=logits.device)
+    allowed_logits[:, banned_mask] = float("-inf")
+    uniform_thresholds = torch.tensor(uniform_draws, dtype=torch.float64, device=logits.device)
     cumulative_probs = torch.softmax(allowed_logits.double(), -1).cumsum(-1)
     sampled_ids = torch.searchsorted(cumulative_probs, (uniform_thresholds[:, None] * cumulative_probs[:, -1:]), right=True)[
         :, 0

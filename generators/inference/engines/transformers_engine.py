@@ -69,8 +69,8 @@ class TransformersConversation:
 
     def step(self, added: Mapping[int, Sequence[PromptPiece]], may_look: Collection[int]) -> dict[int, GeneratedText]:
         with torch.no_grad(), _evaluation_mode(self._student.model):
-            logits = self._put(added)
-            return self._decode(logits, may_look)
+            logits_by_row = self._put(added)
+            return self._decode(logits_by_row, may_look)
 
     def put(self, added: Mapping[int, Sequence[PromptPiece]]) -> dict[int, torch.Tensor]:
         """Add pieces to rows without continuing them: the logits of each row's next token."""
@@ -91,13 +91,13 @@ class TransformersConversation:
         follower_rows = {row_index for group_followers in followers_by_leader.values() for row_index in group_followers}
         leading_indices = [row_index for row_index in added if row_index not in follower_rows]
         self._put_shared_prompts(added, [*leader_by_prompt.values()])
-        logits: dict[int, torch.Tensor] = {}
+        logits_by_row: dict[int, torch.Tensor] = {}
         for group_indices in self._length_groups(leading_indices):
-            logits |= zip(group_indices, self._forward(group_indices), strict=True)
+            logits_by_row |= zip(group_indices, self._forward(group_indices), strict=True)
         for leader_index, group_followers in followers_by_leader.items():
             self._repeat(leader_index, group_followers)
-            logits |= dict.fromkeys(group_followers, logits[leader_index])
-        return logits
+            logits_by_row |= dict.fromkeys(group_followers, logits_by_row[leader_index])
+        return logits_by_row
 
     def _put_shared_prompts(self, added: Mapping[int, Sequence[PromptPiece]], fresh_indices: Sequence[int]) -> None:
         """Put a prompt through the model once for all rows that share it and then differ, as rows with different forced looks
@@ -107,15 +107,15 @@ class TransformersConversation:
             prompt_pieces = [piece for piece in added[row_index] if piece.piece.author == "prompt"]
             if 0 < len(prompt_pieces) < len(added[row_index]):
                 rows_by_prompt.setdefault(_key(prompt_pieces), []).append(row_index)
-        for first_index, *other_indices in rows_by_prompt.values():
-            if not other_indices:
+        for first_index, *equal_indices in rows_by_prompt.values():
+            if not equal_indices:
                 continue
             prompt_run, *later_runs = self._rows[first_index].waiting
             self._rows[first_index].waiting = [prompt_run]
             self._forward([first_index])
-            self._repeat(first_index, other_indices)
+            self._repeat(first_index, equal_indices)
             self._rows[first_index].waiting = later_runs
-            for row_index in other_indices:
+            for row_index in equal_indices:
                 self._rows[row_index].waiting = self._rows[row_index].waiting[1:]
 
     def _repeat(self, source_row: int, target_rows: Sequence[int]) -> None:
@@ -137,23 +137,23 @@ class TransformersConversation:
         if row_group:
             yield row_group
 
-    def _decode(self, logits: dict[int, torch.Tensor], may_look: Collection[int]) -> dict[int, GeneratedText]:
+    def _decode(self, logits_by_row: dict[int, torch.Tensor], may_look: Collection[int]) -> dict[int, GeneratedText]:
         vocabulary = self._student.vocabulary
-        ids_by_row: dict[int, list[int]] = {row_index: [] for row_index in logits}
-        log_probs_by_row: dict[int, list[float]] = {row_index: [] for row_index in logits}
+        ids_by_row: dict[int, list[int]] = {row_index: [] for row_index in logits_by_row}
+        log_probs_by_row: dict[int, list[float]] = {row_index: [] for row_index in logits_by_row}
         stop_by_row: dict[int, Stop] = {}
-        active_rows = list(logits)
-        next_logits = torch.stack([logits[row_index] for row_index in active_rows])
+        active_rows = list(logits_by_row)
+        next_logits = torch.stack([logits_by_row[row_index] for row_index in active_rows])
         while True:
             for row_index, (token_id, log_prob) in zip(active_rows, self._sample_tokens(active_rows, next_logits), strict=True):
                 ids_by_row[row_index].append(token_id)
                 log_probs_by_row[row_index].append(log_prob)
-                row = self._rows[row_index]
-                row.tokens_left -= 1
-                row.waiting = [TokenRun("policy", np.array([token_id], np.int64))]
+                engine_row = self._rows[row_index]
+                engine_row.tokens_left -= 1
+                engine_row.waiting = [TokenRun("policy", np.array([token_id], np.int64))]
                 if token_id == vocabulary.end:
                     stop_by_row[row_index] = "end"
-                elif not row.tokens_left:
+                elif not engine_row.tokens_left:
                     stop_by_row[row_index] = "length"
                 elif token_id == vocabulary.look_end and row_index in may_look:
                     stop_by_row[row_index] = "look"
@@ -166,33 +166,37 @@ class TransformersConversation:
             for row_index, stop_reason in stop_by_row.items()
         }
 
-    def _as_written(self, ids: list[int], log_probs: list[float], stop_reason: Stop) -> GeneratedText:
-        text_ids = ids[:-1] if stop_reason == "end" else ids
-        return GeneratedText(self._student.vocabulary.decode(text_ids), tuple(ids), tuple(log_probs), stop_reason)
+    def _as_written(self, token_ids: list[int], log_probs: list[float], stop_reason: Stop) -> GeneratedText:
+        text_ids = token_ids[:-1] if stop_reason == "end" else token_ids
+        return GeneratedText(self._student.vocabulary.decode(text_ids), tuple(token_ids), tuple(log_probs), stop_reason)
 
     def _sample_tokens(self, row_indices: Sequence[int], logits: torch.Tensor) -> list[tuple[int, float]]:
         """A token for each row, and its log-probability. Each row draws one random number a token, from its own stream."""
-        rows = [self._rows[row_index] for row_index in row_indices]
-        uniforms = [row.stream[row.sampling.max_tokens - row.tokens_left] for row in rows]
-        token_ids, log_probs = pick(logits, [row.sampling.temperature for row in rows], uniforms, self._engine.banned)
+        sampled_rows = [self._rows[row_index] for row_index in row_indices]
+        uniform_draws = [
+            sampled_row.stream[sampled_row.sampling.max_tokens - sampled_row.tokens_left] for sampled_row in sampled_rows
+        ]
+        token_ids, log_probs = pick(
+            logits, [sampled_row.sampling.temperature for sampled_row in sampled_rows], uniform_draws, self._engine.banned
+        )
         return list(zip(token_ids.tolist(), log_probs.tolist(), strict=True))
 
     def _forward(self, row_indices: Sequence[int]) -> torch.Tensor:
         """One forward pass over everything that waits in these rows: the logits after the last token of each."""
         model, device = self._student.model, self._student.device
         ids_by_row, positions_by_row, pixel_inputs = self._batch(row_indices)
-        lengths = [len(row_ids) for row_ids in ids_by_row]
-        max_new_tokens = max(lengths)
+        row_lengths = [len(row_ids) for row_ids in ids_by_row]
+        max_new_tokens = max(row_lengths)
         padded_ids = np.full((len(ids_by_row), max_new_tokens), self._student.vocabulary.padding, np.int64)
         position_ids = np.zeros((3, len(ids_by_row), max_new_tokens), np.int64)
         for batch_row, (row_ids, row_positions) in enumerate(zip(ids_by_row, positions_by_row, strict=True)):
             padded_ids[batch_row, max_new_tokens - len(row_ids) :] = row_ids
             position_ids[:, batch_row, max_new_tokens - len(row_ids) :] = row_positions
-        self._cache.begin(row_indices, lengths)
+        self._cache.begin(row_indices, row_lengths)
         return model(
             input_ids=torch.from_numpy(padded_ids).to(device),
             position_ids=torch.from_numpy(position_ids).to(device),
-            attention_mask=self._cache.mask(lengths, row_indices, device),
+            attention_mask=self._cache.mask(row_lengths, row_indices, device),
             past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1,
@@ -207,27 +211,27 @@ class TransformersConversation:
         patches_of_clips: list[torch.Tensor] = []
         clip_grids: list[tuple[int, int, int]] = []
         for row_index in row_indices:
-            row = self._rows[row_index]
-            ids_by_row.append(np.concatenate([token_run.ids for token_run in row.waiting]))
-            clips = [clip for token_run in row.waiting for clip in token_run.clips]
+            engine_row = self._rows[row_index]
+            ids_by_row.append(np.concatenate([token_run.ids for token_run in engine_row.waiting]))
+            clips = [clip for token_run in engine_row.waiting for clip in token_run.clips]
             if len(ids_by_row[-1]) == 1:  # nearly every time: what was just written
-                positions_by_row.append(np.full((3, 1), row.next_position))
-                row.next_position += 1
+                positions_by_row.append(np.full((3, 1), engine_row.next_position))
+                engine_row.next_position += 1
             else:
                 patch_cells = [patch_cell for clip in clips for patch_cell in cells_of(clip)]
-                positions_by_row.append(positions(ids_by_row[-1], video_pad_id, patch_cells, row.next_position))
-                row.next_position = next_position(positions_by_row[-1], row.next_position)
-            row.waiting = []
+                positions_by_row.append(positions(ids_by_row[-1], video_pad_id, patch_cells, engine_row.next_position))
+                engine_row.next_position = next_position(positions_by_row[-1], engine_row.next_position)
+            engine_row.waiting = []
             patches_of_clips += [torch.from_numpy(patchify(clip.frames)) for clip in clips]
             clip_grids += [grid_of(clip.frames) for clip in clips]
         if not patches_of_clips:
             return ids_by_row, positions_by_row, {}
         device = self._student.device
-        pixels = normalised(torch.cat(patches_of_clips).to(device))
+        normalised_patches = normalised(torch.cat(patches_of_clips).to(device))
         return (
             ids_by_row,
             positions_by_row,
-            {"pixel_values_videos": pixels, "video_grid_thw": torch.tensor(clip_grids, device=device)},
+            {"pixel_values_videos": normalised_patches, "video_grid_thw": torch.tensor(clip_grids, device=device)},
         )
 
 

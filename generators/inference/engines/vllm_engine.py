@@ -110,10 +110,15 @@ def worker_specs_of(settings: VllmSettings, checkpoint: str, command: Sequence[s
     worker_specs: list[WorkerSpec] = []
     for gpu_index in range(first_gpu, first_gpu + settings.processes):
         device_variable = {DEVICES: _device(gpu_index)} if first_gpu or settings.processes > 1 else {}
-        environment = {**ENVIRONMENT, **OWN_PROCESS, **device_variable}
+        worker_environment = {**ENVIRONMENT, **OWN_PROCESS, **device_variable}
         worker_specs.append(
             WorkerSpec(
-                command, start_engine, environment, settings.max_num_seqs, settings.start_timeout_s, settings.hang_timeout_s
+                command,
+                start_engine,
+                worker_environment,
+                settings.max_num_seqs,
+                settings.start_timeout_s,
+                settings.hang_timeout_s,
             )
         )
     return worker_specs

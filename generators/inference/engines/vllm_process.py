@@ -80,10 +80,10 @@ class EngineCore:
         from vllm.sampling_params import RequestOutputKind  # pyright: ignore
 
         self._clips |= {clip.name: clip for clip in message.new_clips}
-        clips = [self._clips[clip_name] for clip_name in message.clip_names]
+        request_clips = [self._clips[clip_name] for clip_name in message.clip_names]
         tokens_prompt: Any = TokensPrompt(prompt_token_ids=list(message.request.ids))
-        if clips:
-            tokens_prompt["multi_modal_data"] = {"video": [(clip.frames, clip.metadata) for clip in clips]}
+        if request_clips:
+            tokens_prompt["multi_modal_data"] = {"video": [(clip.frames, clip.metadata) for clip in request_clips]}
             tokens_prompt["multi_modal_uuids"] = {"video": list(message.clip_names)}
         (rendered_prompt,) = self.engine.renderer.render_cmpl([tokens_prompt])
         sampling_params = SamplingParams(**message.request.sampling(), output_kind=RequestOutputKind.FINAL_ONLY)

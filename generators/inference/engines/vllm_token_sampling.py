@@ -52,15 +52,19 @@ class TokenSamplingProcessor(LogitsProcessor):  # pyright: ignore[reportUntypedB
         if self._banned is None:
             self._banned = torch.from_numpy(self._vocabulary.unwritable(logits.shape[1])).to(self._device)
         batch_indices, sampled_rows = list(self._rows), list(self._rows.values())
-        uniforms = [row.stream[row.tokens_before + len(row.output_ids)] for row in sampled_rows]
-        token_ids, log_probs = pick(logits[batch_indices], [row.temperature for row in sampled_rows], uniforms, self._banned)
+        uniform_draws = [
+            sampled_row.stream[sampled_row.tokens_before + len(sampled_row.output_ids)] for sampled_row in sampled_rows
+        ]
+        token_ids, log_probs = pick(
+            logits[batch_indices], [sampled_row.temperature for sampled_row in sampled_rows], uniform_draws, self._banned
+        )
         logits[batch_indices] = float("-inf")
         logits[batch_indices, token_ids] = log_probs
         return logits
 
 
-def _row_of(params: Any, prompt_ids: object, output_ids: Sequence[int]) -> _Row | None:
-    extra_args = params.extra_args or {}
+def _row_of(sampling_params: Any, prompt_ids: object, output_ids: Sequence[int]) -> _Row | None:
+    extra_args = sampling_params.extra_args or {}
     if SEED not in extra_args:
         return None
     return _Row(float(extra_args[TEMPERATURE]), RandomStream(int(extra_args[SEED])), int(extra_args[PLACE]), output_ids)

@@ -12,10 +12,10 @@ from dmforge.schemas.errors import DmforgeError
 
 
 def main() -> None:
-    worlds, behaviour_json, truth_path = sys.argv[1:]
+    worlds_folder, behaviour_json, truth_path = sys.argv[1:]
     try:
         behaviour = Behaviour.model_validate_json(behaviour_json)
-        serve(Path(worlds), 0, behaviour, Path(truth_path) if truth_path else None, until_stdin_closes=True)
+        serve(Path(worlds_folder), 0, behaviour, Path(truth_path) if truth_path else None, until_stdin_closes=True)
     except DmforgeError as error:
         sys.exit(f"error: {error}")
 

@@ -38,7 +38,11 @@ MARGIN_CS = 100
 
 def known_question(request: OracleRequest, view: SeenFrames | None) -> WorldQuestion | None:
     """The world's question that is asked; None if it is no question of the recognised world."""
-    return next((question for question in view.questions if question.text == request.question), None) if view else None
+    return (
+        next((world_question for world_question in view.questions if world_question.text == request.question), None)
+        if view
+        else None
+    )
 
 
 def choose_look(request: OracleRequest, view: SeenFrames | None, rng: Random, habits: Habits = NONE) -> LookReply:
@@ -51,7 +55,7 @@ def choose_look(request: OracleRequest, view: SeenFrames | None, rng: Random, ha
         return _look_reply(
             "It is hard to tell from these frames where this happens. I will look at one part of it.", _any_look(rng)
         )
-    inside_stamps = [view.stamps[frame] for frame in sorted(_frames_inside(world_question.look, view))]
+    inside_stamps = [view.stamps[frame_index] for frame_index in sorted(_frames_inside(world_question.look, view))]
     seen_sentence = f"It is seen from {_cited(inside_stamps[0])} until {_cited(inside_stamps[-1])}."
     if world_question.kind == "grounding":
         look = Look(_with_margin(world_question.look, view.script.duration_cs), Fraction(2))
@@ -82,18 +86,25 @@ def choose_answer(request: OracleRequest, view: SeenFrames | None, rng: Random) 
     understood_question = understood(request.question)
     if view is not None and world_question is None and understood_question is not None:
         return _answer_drafted(understood_question, request, view, rng)
-    if view is None or world_question is None or not any(_frames_inside(window, view) for window in world_question.windows):
+    if (
+        view is None
+        or world_question is None
+        or not any(_frames_inside(gold_window, view) for gold_window in world_question.windows)
+    ):
         return AnswerReply(thought="These frames do not show it. I have to guess.", answer=_any_answer(request, rng))
     if world_question.kind == "grounding":
         return _answer_when(world_question, view)
-    possible_answers = {world_question.answer, *(answer for answer, rival in world_question.rivals if not view.told(rival))}
-    answer = rng.choice(sorted(possible_answers))
+    possible_answers = {
+        world_question.answer,
+        *(answer for answer, rival_script in world_question.rivals if not view.told(rival_script)),
+    }
+    possible_answer = rng.choice(sorted(possible_answers))
     if len(possible_answers) > 1:
-        thought = "These frames leave more than one answer open. I have to guess."
+        guess_thought = "These frames leave more than one answer open. I have to guess."
     else:
-        seen_stamps = [view.stamps[frame] for frame in sorted(view.frames)]
-        thought = f"The frames from {_cited(seen_stamps[0])} until {_cited(seen_stamps[-1])} show it: {answer}."
-    return AnswerReply(thought=thought, answer=as_option(answer, request.options))
+        seen_stamps = [view.stamps[frame_index] for frame_index in sorted(view.frames)]
+        guess_thought = f"The frames from {_cited(seen_stamps[0])} until {_cited(seen_stamps[-1])} show it: {possible_answer}."
+    return AnswerReply(thought=guess_thought, answer=as_option(possible_answer, request.options))
 
 
 def choose_safety(request: OracleRequest) -> SafetyReply:
@@ -105,11 +116,11 @@ def choose_safety(request: OracleRequest) -> SafetyReply:
 def describe(request: OracleRequest, view: SeenFrames | None) -> DescribeReply:
     """Reply with what the frames show, in sentences."""
     seen_story = seen_in(view, request.look.window) if view is not None and request.look is not None else Story(())
-    happenings = ((fact.window, fact.sentence) for fact in seen_story.facts)
+    windows_and_sentences = ((seen_fact.window, seen_fact.sentence) for seen_fact in seen_story.facts)
     return DescribeReply(
         events=tuple(
-            Happening(start_s=Decimal(window.start_cs) / 100, end_s=Decimal(window.end_cs) / 100, what=fact_sentence)
-            for window, fact_sentence in happenings
+            Happening(start_s=Decimal(fact_window.start_cs) / 100, end_s=Decimal(fact_window.end_cs) / 100, what=fact_sentence)
+            for fact_window, fact_sentence in windows_and_sentences
         )
     )
 
@@ -142,22 +153,25 @@ def _look_for(drafted: UnderstoodQuestion, view: SeenFrames, rng: Random) -> Loo
     story_answer = drafted.answered(seen_story)
     object_names = [drafted.slots.get("name", ""), drafted.slots.get("other", "")]
     stay_facts = (
-        list(story_answer.stays) if story_answer else [fact for fact in seen_story.of("stays") if fact.name in object_names]
+        list(story_answer.stays)
+        if story_answer
+        else [stay_fact for stay_fact in seen_story.of("stays") if stay_fact.name in object_names]
     )
     if not stay_facts:
         return _look_reply(
             "It is hard to tell from these frames where this happens. I will look at one part of it.", _any_look(rng)
         )
-    window = Window(
+    look_window = Window(
         min(stay_fact.window.start_cs for stay_fact in stay_facts), max(stay_fact.window.end_cs for stay_fact in stay_facts)
     )
-    inside_stamps = [view.stamps[frame] for frame in sorted(_frames_inside(window, view))]
+    inside_stamps = [view.stamps[frame_index] for frame_index in sorted(_frames_inside(look_window, view))]
     seen_sentence = f"What is asked about can be seen from {_cited(inside_stamps[0])} until {_cited(inside_stamps[-1])}."
     if drafted.kind.grounded or drafted.kind.type == "duration":
-        window = _with_margin(window, view.script.duration_cs)
+        look_window = _with_margin(look_window, view.script.duration_cs)
     fps = drafted.kind.fps
     return _look_reply(
-        f"{seen_sentence} At {print_density(fps)} frames per second a look at that time should settle it.", Look(window, fps)
+        f"{seen_sentence} At {print_density(fps)} frames per second a look at that time should settle it.",
+        Look(look_window, fps),
     )
 
 
@@ -165,7 +179,7 @@ def _answer_drafted(drafted: UnderstoodQuestion, request: OracleRequest, view: S
     story_answer = drafted.answered(seen_in(view, request.look.window if request.look else _whole_video(view)))
     if story_answer is None:
         return AnswerReply(thought="These frames do not show it. I have to guess.", answer=_any_answer(request, rng))
-    seen_stamps = [view.stamps[frame] for frame in sorted(view.frames)]
+    seen_stamps = [view.stamps[frame_index] for frame_index in sorted(view.frames)]
     thought = (
         f"From {_cited(seen_stamps[0])} until {_cited(seen_stamps[-1])} the frames show it clearly enough: {story_answer.text}."
     )
@@ -195,12 +209,14 @@ def _answer_when(question: WorldQuestion, view: SeenFrames) -> AnswerReply:
 
 
 def _has_seen(question: WorldQuestion, view: SeenFrames) -> bool:
-    windows = question.windows if question.needs == "all" else question.windows[:1]
-    return bool(windows) and all(_frames_inside(window, view) for window in windows)
+    needed_windows = question.windows if question.needs == "all" else question.windows[:1]
+    return bool(needed_windows) and all(_frames_inside(needed_window, view) for needed_window in needed_windows)
 
 
 def _frames_inside(window: Window, view: SeenFrames) -> frozenset[int]:
-    return frozenset(frame for frame in view.frames if window.start_cs * FPS <= 100 * frame < window.end_cs * FPS)
+    return frozenset(
+        frame_index for frame_index in view.frames if window.start_cs * FPS <= 100 * frame_index < window.end_cs * FPS
+    )
 
 
 def _would_tell(question: WorldQuestion, view: SeenFrames, look: Look) -> bool:

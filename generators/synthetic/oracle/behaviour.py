@@ -44,16 +44,16 @@ class Behaviour(Config):
 
     @field_validator("defects")
     @classmethod
-    def _known_defects(cls, rates: dict[str, float]) -> dict[str, float]:
-        return _check_names(rates, [*LOOK_DEFECTS, *ANSWER_DEFECTS])
+    def _known_defects(cls, rate_by_defect: dict[str, float]) -> dict[str, float]:
+        return _check_names(rate_by_defect, [*LOOK_DEFECTS, *ANSWER_DEFECTS])
 
     @field_validator("faults")
     @classmethod
-    def _known_faults(cls, rates: dict[str, float]) -> dict[str, float]:
+    def _known_faults(cls, rate_by_fault: dict[str, float]) -> dict[str, float]:
         for fault_names in (SERVER_FAULTS, REPLY_FAULTS):
-            if sum(rates.get(name, 0.0) for name in fault_names) > 1:
+            if sum(rate_by_fault.get(fault_name, 0.0) for fault_name in fault_names) > 1:
                 raise ValueError(f"the rates of {', '.join(fault_names)} are more than 1 together")
-        return _check_names(rates, [*SERVER_FAULTS, *REPLY_FAULTS])
+        return _check_names(rate_by_fault, [*SERVER_FAULTS, *REPLY_FAULTS])
 
     def draw(self, topic: str, request: bytes) -> Random:
         """A random generator that depends on the topic and the request alone."""
@@ -83,15 +83,15 @@ def spoilt(text: str, fault: str) -> str:
 
 def _draw_fault(rate_by_fault: Mapping[str, float], fault_names: tuple[str, ...], rng: Random) -> str | None:
     random_point = rng.random()
-    for name in fault_names:
-        random_point -= rate_by_fault.get(name, 0.0)
+    for fault_name in fault_names:
+        random_point -= rate_by_fault.get(fault_name, 0.0)
         if random_point < 0:
-            return name
+            return fault_name
     return None
 
 
-def _check_names(rates: dict[str, float], known_names: list[str]) -> dict[str, float]:
-    for name in rates:
-        if name not in known_names:
-            raise ValueError(f"there is no {name!r}: {nearest(name, known_names)}")
-    return rates
+def _check_names(rate_by_name: dict[str, float], known_names: list[str]) -> dict[str, float]:
+    for rated_name in rate_by_name:
+        if rated_name not in known_names:
+            raise ValueError(f"there is no {rated_name!r}: {nearest(rated_name, known_names)}")
+    return rate_by_name

@@ -72,8 +72,8 @@ class PlantedDefect:
 class Oracle:
     """Answers requests about the worlds of a folder."""
 
-    def __init__(self, folder: Path, behaviour: Behaviour) -> None:
-        self.gallery, self._behaviour = WorldGallery(folder), behaviour
+    def __init__(self, worlds_folder: Path, behaviour: Behaviour) -> None:
+        self.gallery, self._behaviour = WorldGallery(worlds_folder), behaviour
 
     def answer(self, request: OracleRequest, body: bytes) -> tuple[OracleReply, PlantedDefect | None]:
         """The response to a request, and the defect in it, if one was planted; `body` decides all chance."""
@@ -86,14 +86,14 @@ class Oracle:
         planted_defect = None
         world_question = known_question(request, view)
         if view is not None and world_question is not None:
-            situation = _situation(request, view, world_question)
-            if isinstance(reply, AnswerReply) and _looks_elsewhere(situation):
-                reply, defect = self._with_memory(reply, situation, request, self._behaviour.draw("knows", body))
+            defect_context = _situation(request, view, world_question)
+            if isinstance(reply, AnswerReply) and _looks_elsewhere(defect_context):
+                reply, defect_name = self._with_memory(reply, defect_context, request, self._behaviour.draw("knows", body))
             else:
-                reply, defect = self._with_defect(reply, situation, self._behaviour.draw("defect", body))
-            if defect is not None:
+                reply, defect_name = self._with_defect(reply, defect_context, self._behaviour.draw("defect", body))
+            if defect_name is not None:
                 planted_defect = PlantedDefect(
-                    file_name(view.world_index), request.question, request.reply, request.attempt, defect
+                    file_name(view.world_index), request.question, request.reply, request.attempt, defect_name
                 )
         reply_fault = self._behaviour.reply_fault(body)
         # an unreadable reply holds no defect
@@ -112,8 +112,8 @@ class Oracle:
         if not isinstance(reply, LookReply | AnswerReply):  # defects are planted in windows and answers: this reply has neither
             return reply, None
         planter_by_defect: dict[str, Any] = {**(LOOK_DEFECTS if isinstance(reply, LookReply) else ANSWER_DEFECTS)}
-        for defect_name, rate in sorted(self._behaviour.defects.items()):
-            if defect_name in planter_by_defect and rng.random() < rate:
+        for defect_name, defect_rate in sorted(self._behaviour.defects.items()):
+            if defect_name in planter_by_defect and rng.random() < defect_rate:
                 defective_reply = planter_by_defect[defect_name](reply, situation, rng)
                 if defective_reply is not None:
                     return defective_reply, defect_name
@@ -124,9 +124,9 @@ class Oracle:
         if reply_fault is not None:
             reply_text = spoilt(reply_text, reply_fault)
         visual_tokens = sum(
-            picture.shape[0] // CELL * (picture.shape[1] // CELL)
+            pair_picture.shape[0] // CELL * (pair_picture.shape[1] // CELL)
             for picture_pair in request.pictures
-            for picture in picture_pair
+            for pair_picture in picture_pair
         )
         return OracleReply(
             text=reply_text,

@@ -19,9 +19,11 @@ KEY = "DMFORGE_ORACLE_KEY"
 """The environment variable that holds a key; if it is set, only requests with that key are answered."""
 
 
-def serve(worlds: Path, port: int, behaviour: Behaviour, truth: Path | None, *, until_stdin_closes: bool = False) -> None:
+def serve(
+    worlds_folder: Path, port: int, behaviour: Behaviour, truth_path: Path | None, *, until_stdin_closes: bool = False
+) -> None:
     """Serve an oracle until the process ends."""
-    oracle, ledger = Oracle(worlds, behaviour), OracleLedger(truth)
+    oracle, ledger = Oracle(worlds_folder, behaviour), OracleLedger(truth_path)
     try:
         server = OracleServer(port, oracle, behaviour, ledger, os.environ.get(KEY))
     except OSError as error:
@@ -36,13 +38,21 @@ def serve(worlds: Path, port: int, behaviour: Behaviour, truth: Path | None, *, 
 
 @contextmanager
 def serving(
-    worlds: Path, behaviour: Behaviour | None = None, truth: Path | None = None, key: str | None = None
+    worlds_folder: Path, behaviour: Behaviour | None = None, truth_path: Path | None = None, api_key: str | None = None
 ) -> Generator[str]:
     """The address of an oracle that runs while the block lasts, and never longer than this process."""
     behaviour_json = (behaviour or Behaviour()).model_dump_json()
-    command = [sys.executable, "-P", "-m", "dmforge.generators.synthetic.oracle", str(worlds), behaviour_json, str(truth or "")]
-    key_variable = {} if key is None else {KEY: key}
-    environment = {name: value for name, value in os.environ.items() if name != KEY} | key_variable
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "dmforge.generators.synthetic.oracle",
+        str(worlds_folder),
+        behaviour_json,
+        str(truth_path or ""),
+    ]
+    key_variable = {} if api_key is None else {KEY: api_key}
+    environment = {variable_name: value for variable_name, value in os.environ.items() if variable_name != KEY} | key_variable
     # in its own session: Ctrl-C reaches the process that started it, which then ends it
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True

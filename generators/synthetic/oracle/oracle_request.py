@@ -58,73 +58,76 @@ def read_request(body: bytes) -> OracleRequest:
         request = json.loads(body)
         messages = request["messages"]
         content_parts: list[Any] = [
-            content_part for message in messages if message["role"] == "user" for content_part in _parts(message["content"])
+            content_part
+            for chat_message in messages
+            if chat_message["role"] == "user"
+            for content_part in _parts(chat_message["content"])
         ]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadRequest(f"this is no chat request: {error!r}", "messages") from None
     if not isinstance(request.get("model"), str):
         raise BadRequest("you must name a model", "model")
-    text, stamps, pictures = _content(content_parts)
-    given_match = GIVEN.search(text)
-    question, *options = GIVEN.sub("", text).rstrip().rpartition("\n\n")[2].split("\n")
+    prompt_text, stamp_texts, pictures_by_stamp = _content(content_parts)
+    given_match = GIVEN.search(prompt_text)
+    question, *option_lines = GIVEN.sub("", prompt_text).rstrip().rpartition("\n\n")[2].split("\n")
     return OracleRequest(
         reply=_reply_name(request),
         question=question,
-        options=tuple(option_match[2] for option in options if (option_match := OPTION.fullmatch(option))),
-        look=_look(text),
-        stamps=tuple(stamps),
-        pictures=tuple(map(tuple, pictures)),
+        options=tuple(option_match[2] for option_line in option_lines if (option_match := OPTION.fullmatch(option_line))),
+        look=_look(prompt_text),
+        stamps=tuple(stamp_texts),
+        pictures=tuple(map(tuple, pictures_by_stamp)),
         attempt=request.get("seed") or 0,
-        text=text,
-        requested_questions=_wanted_questions(text),
+        text=prompt_text,
+        requested_questions=_wanted_questions(prompt_text),
         given_window=_window(given_match[1]) if given_match else None,
         instruction="".join(
             str(content_part.get("text", ""))
-            for message in messages
-            if message["role"] == "system"
-            for content_part in _parts(message["content"])
+            for chat_message in messages
+            if chat_message["role"] == "system"
+            for content_part in _parts(chat_message["content"])
             if isinstance(content_part, dict)
         ),
     )
 
 
-def _parts(content: Any) -> list[Any]:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+def _parts(message_content: Any) -> list[Any]:
+    return [{"type": "text", "text": message_content}] if isinstance(message_content, str) else message_content
 
 
-def _content(parts: list[Any]) -> tuple[str, list[str], list[list[Picture]]]:
+def _content(content_parts: list[Any]) -> tuple[str, list[str], list[list[Picture]]]:
     """The text, the stamps, and the pictures under each stamp."""
-    texts: list[str] = []
+    text_parts: list[str] = []
     stamp_texts: list[str] = []
-    images: list[bytes] = []
+    jpeg_images: list[bytes] = []
     stamp_indices: list[int] = []
-    for part_index, content_part in enumerate(parts):
+    for part_index, content_part in enumerate(content_parts):
         part_type = content_part.get("type") if isinstance(content_part, dict) else None
         if part_type == "text" and STAMP.fullmatch(content_part["text"]):
             stamp_texts.append(content_part["text"])
         elif part_type == "text":
-            texts.append(content_part["text"])
+            text_parts.append(content_part["text"])
         elif part_type == "image_url":
             if not stamp_texts:
                 raise BadRequest("an image without a stamp before it", f"messages.content[{part_index}]")
-            images.append(_jpeg_bytes(content_part, f"messages.content[{part_index}].image_url"))
+            jpeg_images.append(_jpeg_bytes(content_part, f"messages.content[{part_index}].image_url"))
             stamp_indices.append(len(stamp_texts) - 1)
         else:
             raise BadRequest(f"content of type {part_type!r} is not supported", f"messages.content[{part_index}].type")
-    pictures: list[list[Picture]] = [[] for _ in stamp_texts]
+    pictures_by_stamp: list[list[Picture]] = [[] for _ in stamp_texts]
     try:
-        for stamp_index, picture in zip(stamp_indices, from_jpeg(images), strict=True):
-            pictures[stamp_index].append(picture)
+        for stamp_index, picture in zip(stamp_indices, from_jpeg(jpeg_images), strict=True):
+            pictures_by_stamp[stamp_index].append(picture)
     except NoImage as error:
         raise BadRequest(f"image {error.index} can't be read", "messages.content") from None
-    return "\n\n".join(texts), stamp_texts, pictures
+    return "\n\n".join(text_parts), stamp_texts, pictures_by_stamp
 
 
-def _jpeg_bytes(part: Any, field: str) -> bytes:
+def _jpeg_bytes(content_part: Any, field: str) -> bytes:
     try:
-        url = part["image_url"]["url"]
-        if url.startswith(JPEG):
-            return base64.b64decode(url[len(JPEG) :], validate=True)
+        image_url = content_part["image_url"]["url"]
+        if image_url.startswith(JPEG):
+            return base64.b64decode(image_url[len(JPEG) :], validate=True)
     except (KeyError, TypeError, AttributeError, ValueError):
         pass
     raise BadRequest("only JPEG images in data URLs are supported", field)
@@ -132,17 +135,19 @@ def _jpeg_bytes(part: Any, field: str) -> bytes:
 
 def _reply_name(request: Any) -> str:
     try:
-        name = request["response_format"]["json_schema"]["name"]
+        schema_name = request["response_format"]["json_schema"]["name"]
     except (KeyError, TypeError):
         raise BadRequest("ask for a reply by its JSON schema", "response_format") from None
-    if name not in REPLIES:
-        raise BadRequest(f"no schema {name!r} is known here: {', '.join(sorted(REPLIES))}", "response_format.json_schema.name")
-    return name
+    if schema_name not in REPLIES:
+        raise BadRequest(
+            f"no schema {schema_name!r} is known here: {', '.join(sorted(REPLIES))}", "response_format.json_schema.name"
+        )
+    return schema_name
 
 
 def _wanted_questions(text: str) -> tuple[tuple[QuestionType, Form], ...]:
-    matches = (WANTED.fullmatch(line_match) for line_match in text.split("\n"))
-    type_and_form_pairs = ((line_match[1], line_match[2]) for line_match in matches if line_match is not None)
+    line_matches = (WANTED.fullmatch(line_match) for line_match in text.split("\n"))
+    type_and_form_pairs = ((line_match[1], line_match[2]) for line_match in line_matches if line_match is not None)
     return tuple(
         (question_type, form) for question_type, form in type_and_form_pairs if question_type in TYPES and form in FORMS
     )

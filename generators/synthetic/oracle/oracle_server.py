@@ -29,22 +29,24 @@ HANG_S = 3600.0
 class OracleLedger:
     """Counts of requests and answers, and the defects that were planted, across all connections."""
 
-    def __init__(self, truth: Path | None) -> None:
-        self._truth, self._lock = truth, threading.Lock()
+    def __init__(self, truth_path: Path | None) -> None:
+        self._truth, self._lock = truth_path, threading.Lock()
         self.asked: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
         """By idempotency key; requests without one are counted under an empty name."""
         self.charged: Counter[str] = Counter(prompt_tokens=0, completion_tokens=0, answered=0)
         self._planted: set[str] = set()
-        if truth is not None:
-            output_file(truth, "--truth")
+        if truth_path is not None:
+            output_file(truth_path, "--truth")
             # lines are appended: a hard link of the file would get them, too
-            if truth.exists() and truth.stat().st_nlink > 1:
-                raise InputError("the file has another name, as a hard link", where=f"--truth {truth}", hint="give a new file")
-            with disk_errors(truth):
-                make_folder(truth.parent)
-                truth.touch()
-                self._planted = set(truth.read_text("utf-8").splitlines())
+            if truth_path.exists() and truth_path.stat().st_nlink > 1:
+                raise InputError(
+                    "the file has another name, as a hard link", where=f"--truth {truth_path}", hint="give a new file"
+                )
+            with disk_errors(truth_path):
+                make_folder(truth_path.parent)
+                truth_path.touch()
+                self._planted = set(truth_path.read_text("utf-8").splitlines())
 
     def ask(self, request_digest: str) -> int:
         """Count a request; return how often the same one came before."""
@@ -76,9 +78,11 @@ class OracleServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int, oracle: Oracle, behaviour: Behaviour, ledger: OracleLedger, key: str | None = None) -> None:
+    def __init__(
+        self, port: int, oracle: Oracle, behaviour: Behaviour, ledger: OracleLedger, api_key: str | None = None
+    ) -> None:
         super().__init__(("127.0.0.1", port), OracleHandler)
-        self.oracle, self.behaviour, self.ledger, self.key = oracle, behaviour, ledger, key
+        self.oracle, self.behaviour, self.ledger, self.key = oracle, behaviour, ledger, api_key
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Print nothing."""
@@ -150,8 +154,8 @@ class OracleHandler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(response_body)))
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
+        for header_name, header_value in (headers or {}).items():
+            self.send_header(header_name, header_value)
         self.end_headers()
         if is_cut:
             self.close_connection = True

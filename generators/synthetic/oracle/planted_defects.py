@@ -107,8 +107,8 @@ def _window_off_gold(gold_windows: tuple[Window, ...], duration_cs: int, length_
     length_cs = min(length_cs, max(map(_length_cs, gaps_without_gold)))
     if length_cs < 1:
         return None
-    gap = rng.choice([gap for gap in gaps_without_gold if _length_cs(gap) >= length_cs])
-    start_cs = rng.randint(gap.start_cs, gap.end_cs - length_cs)
+    free_gap = rng.choice([gap for gap in gaps_without_gold if _length_cs(gap) >= length_cs])
+    start_cs = rng.randint(free_gap.start_cs, free_gap.end_cs - length_cs)
     return Window(start_cs, start_cs + length_cs)
 
 
@@ -133,8 +133,8 @@ def _window_past_end(reply: LookReply, situation: DefectContext, rng: Random) ->
 
 
 def _needless_density(reply: LookReply, situation: DefectContext, rng: Random) -> LookReply | None:
-    fps = max(Decimal(12), 3 * reply.fps)
-    return reply.model_copy(update={"fps": fps}) if fps <= 1000 else None
+    needless_fps = max(Decimal(12), 3 * reply.fps)
+    return reply.model_copy(update={"fps": needless_fps}) if needless_fps <= 1000 else None
 
 
 def _low_density(reply: LookReply, situation: DefectContext, rng: Random) -> LookReply | None:
@@ -145,7 +145,9 @@ def _low_density(reply: LookReply, situation: DefectContext, rng: Random) -> Loo
 def _span_equals_answer(reply: LookReply, situation: DefectContext, rng: Random) -> LookReply | None:
     if situation.kind != "grounding" or not situation.windows:
         return None
-    answer_windows = (window for window in situation.windows if print_span(window) == situation.answer)
+    answer_windows = (
+        candidate_window for candidate_window in situation.windows if print_span(candidate_window) == situation.answer
+    )
     return _looking_at(reply, next(answer_windows, situation.windows[0]))
 
 
@@ -179,7 +181,7 @@ def _repetition(thought: str, situation: DefectContext, rng: Random) -> str | No
 
 
 def _stamps_cs(situation: DefectContext) -> list[int]:
-    return sorted(int(Decimal(stamp.strip("<>").removesuffix(" seconds")) * 100) for stamp in situation.stamps)
+    return sorted(int(Decimal(stamp_text.strip("<>").removesuffix(" seconds")) * 100) for stamp_text in situation.stamps)
 
 
 def _patch_reach_cs(stamps_cs: list[int]) -> int:
@@ -257,9 +259,9 @@ def _wrong_answer(answer: str, situation: DefectContext, rng: Random) -> str | N
         return _wrong_span(situation, rng)
     answers_given = (situation.answer, answer)
     wrong_candidates = [
-        candidate
-        for candidate in _similar_answers(situation)
-        if not any(matches(candidate, given_answer, situation.options) for given_answer in answers_given)
+        similar_answer
+        for similar_answer in _similar_answers(situation)
+        if not any(matches(similar_answer, earlier_answer, situation.options) for earlier_answer in answers_given)
     ]
     return rng.choice(wrong_candidates) if wrong_candidates else None
 

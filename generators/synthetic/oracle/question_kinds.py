@@ -33,7 +33,7 @@ class OracleAnswer:
 
     @property
     def windows(self) -> tuple[Window, ...]:
-        return tuple(stay.window for stay in self.stays)
+        return tuple(stay_fact.window for stay_fact in self.stays)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,11 @@ class UnderstoodQuestion:
 
 def understood(question: str) -> UnderstoodQuestion | None:
     """The kind and the objects of a question; None if it is of no known kind."""
-    for kind in KINDS:
-        kind_match = kind.pattern.fullmatch(question)
+    for question_kind in KINDS:
+        kind_match = question_kind.pattern.fullmatch(question)
         if kind_match is not None:
             return UnderstoodQuestion(
-                kind, {slot_name: slot_value for slot_name, slot_value in kind_match.groupdict().items() if slot_value}
+                question_kind, {slot_name: slot_value for slot_name, slot_value in kind_match.groupdict().items() if slot_value}
             )
     return None
 
@@ -87,11 +87,15 @@ def understood(question: str) -> UnderstoodQuestion | None:
 def write(story: Story, requested: list[tuple[QuestionType, Form]], rng: Random) -> tuple[Written, ...]:
     """Write a question for each requested type and form, where the story allows one."""
     written_questions: list[Written] = []
-    for question_type, form in requested:
-        possible_questions = list(_possible(story, question_type, form, {question.question for question in written_questions}))
+    for question_type, question_form in requested:
+        possible_questions = list(
+            _possible(
+                story, question_type, question_form, {possible_question.question for possible_question in written_questions}
+            )
+        )
         if possible_questions:
             question_text, question_kind, story_answer = rng.choice(possible_questions)
-            written_questions.append(_compose(question_text, question_kind, story_answer, form, story, rng))
+            written_questions.append(_compose(question_text, question_kind, story_answer, question_form, story, rng))
     return tuple(written_questions)
 
 
@@ -101,9 +105,9 @@ def _possible(
     for question_kind in KINDS:
         if question_kind.type != question_type or question_kind.grounded != (form == "grounded"):
             continue
-        for slots in _slot_values(story):
-            question_text = question_kind.text.format(**slots)
-            story_answer = question_kind.answer(story, slots)
+        for slot_values in _slot_values(story):
+            question_text = question_kind.text.format(**slot_values)
+            story_answer = question_kind.answer(story, slot_values)
             if story_answer is not None and question_text not in texts_used:
                 yield question_text, question_kind, story_answer
 
@@ -116,38 +120,44 @@ def _slot_values(story: Story) -> Iterator[dict[str, str]]:
 
 
 def _compose(text: str, kind: QuestionKind, answer: OracleAnswer, form: Form, story: Story, rng: Random) -> Written:
-    options: list[str] = []
+    answer_options: list[str] = []
     if form == "mcq":
         other_answers = [other_answer for other_answer in dict.fromkeys(kind.others(story)) if other_answer != answer.text]
-        options = [answer.text, *rng.sample(other_answers, min(MCQ_OPTIONS - 1, len(other_answers)))]
-        rng.shuffle(options)
+        answer_options = [answer.text, *rng.sample(other_answers, min(MCQ_OPTIONS - 1, len(other_answers)))]
+        rng.shuffle(answer_options)
     answer_spans = tuple(
-        Span(start_s=Decimal(window.start_cs) / 100, end_s=Decimal(window.end_cs) / 100) for window in answer.windows
+        Span(start_s=Decimal(answer_window.start_cs) / 100, end_s=Decimal(answer_window.end_cs) / 100)
+        for answer_window in answer.windows
     )
     return Written(
-        type=kind.type, form=form if options or form != "mcq" else "open", question=text, options=tuple(options),
+        type=kind.type, form=form if answer_options or form != "mcq" else "open", question=text, options=tuple(answer_options),
         answer=answer.text, windows=answer_spans, needs=answer.needs, difficulty="medium" if kind.fps > USUAL else "easy",
         fps=Decimal(kind.fps.numerator) / kind.fps.denominator,
     )  # fmt: skip
 
 
-def _stays(story: Story, name: str) -> tuple[Fact, ...]:
-    return tuple(story.of("stays", name))
+def _stays(story: Story, object_name: str) -> tuple[Fact, ...]:
+    return tuple(story.of("stays", object_name))
 
 
 def _answer_if(text: str | None, stays: tuple[Fact, ...], needs: Needs = "any") -> OracleAnswer | None:
     return OracleAnswer(text, stays, needs) if text and stays else None
 
 
-def _answer_shape(story: Story, slots: dict[str, str]) -> OracleAnswer | None:
-    object_name = next((object_name for object_name in story.names if object_name.startswith(slots["colour"] + " ")), "")
+def _answer_shape(story: Story, slot_values: dict[str, str]) -> OracleAnswer | None:
+    object_name = next((object_name for object_name in story.names if object_name.startswith(slot_values["colour"] + " ")), "")
     return _answer_if(object_name.rpartition(" ")[2], _stays(story, object_name))
 
 
-def _answer_deed(story: Story, slots: dict[str, str]) -> OracleAnswer | None:
-    object_name = slots["name"]
+def _answer_deed(story: Story, slot_values: dict[str, str]) -> OracleAnswer | None:
+    object_name = slot_values["name"]
     deed_fact = next(
-        (fact for fact in story.facts if fact.name == object_name and fact.kind in ("flashes", "turns", "moves")), None
+        (
+            deed_fact
+            for deed_fact in story.facts
+            if deed_fact.name == object_name and deed_fact.kind in ("flashes", "turns", "moves")
+        ),
+        None,
     )
     deed_sentence = (
         deed_fact.sentence.replace(f"the {object_name}", "it")
@@ -159,48 +169,50 @@ def _answer_deed(story: Story, slots: dict[str, str]) -> OracleAnswer | None:
     return _answer_if(deed_sentence, _stays(story, object_name)[:1])
 
 
-def _answer_first(story: Story, slots: dict[str, str]) -> OracleAnswer | None:
-    first_stays = [_stays(story, slots[slot_name])[:1] for slot_name in ("name", "other") if slots.get(slot_name)]
+def _answer_first(story: Story, slot_values: dict[str, str]) -> OracleAnswer | None:
+    first_stays = [_stays(story, slot_values[slot_name])[:1] for slot_name in ("name", "other") if slot_values.get(slot_name)]
     if len(first_stays) < 2 or not all(first_stays):
         return None
-    (first_stay,), (second_stay,) = sorted(first_stays, key=lambda stay: stay[0].window.start_cs)
+    (first_stay,), (second_stay,) = sorted(first_stays, key=lambda stay_facts: stay_facts[0].window.start_cs)
     if second_stay.window.start_cs - first_stay.window.start_cs < DIFFER_CS:
         return None
     return _answer_if(f"the {first_stay.name}", (first_stay, second_stay), "all")
 
 
-def _answer_flash_count(story: Story, slots: dict[str, str]) -> OracleAnswer | None:
-    flash_facts, stay_facts = story.of("flashes", slots["name"]), _stays(story, slots["name"])
+def _answer_flash_count(story: Story, slot_values: dict[str, str]) -> OracleAnswer | None:
+    flash_facts, stay_facts = story.of("flashes", slot_values["name"]), _stays(story, slot_values["name"])
     return _answer_if(str(len(flash_facts)) if flash_facts else None, stay_facts, "all" if len(stay_facts) > 1 else "any")
 
 
-def _answer_dot_count(story: Story, slots: dict[str, str]) -> OracleAnswer | None:
-    dot_facts, stay_facts = story.of("dots", slots["name"]), _stays(story, slots["name"])
+def _answer_dot_count(story: Story, slot_values: dict[str, str]) -> OracleAnswer | None:
+    dot_facts, stay_facts = story.of("dots", slot_values["name"]), _stays(story, slot_values["name"])
     return _answer_if(str(len(dot_facts)) if dot_facts and len(stay_facts) == 1 else None, stay_facts)
 
 
-def _answer_seconds(story: Story, slots: dict[str, str]) -> OracleAnswer | None:
-    stay_facts = _stays(story, slots["name"])
+def _answer_seconds(story: Story, slot_values: dict[str, str]) -> OracleAnswer | None:
+    stay_facts = _stays(story, slot_values["name"])
     if len(stay_facts) != 1:
         return None
     return _answer_if(str(round((stay_facts[0].window.end_cs - stay_facts[0].window.start_cs) / 100)), stay_facts)
 
 
-def _answer_colour_after(story: Story, slots: dict[str, str]) -> OracleAnswer | None:
-    turn_facts = story.of("turns", slots["name"])
-    return _answer_if(turn_facts[0].what if turn_facts else None, _stays(story, slots["name"])[:1])
+def _answer_colour_after(story: Story, slot_values: dict[str, str]) -> OracleAnswer | None:
+    turn_facts = story.of("turns", slot_values["name"])
+    return _answer_if(turn_facts[0].what if turn_facts else None, _stays(story, slot_values["name"])[:1])
 
 
-def _answer_cause(story: Story, slots: dict[str, str]) -> OracleAnswer | None:
-    flash_and_turn = _flash_and_turn(story, slots["name"])
-    return _answer_if(f"the {flash_and_turn[0].name} flashes" if flash_and_turn else None, _stays(story, slots["name"])[:1])
+def _answer_cause(story: Story, slot_values: dict[str, str]) -> OracleAnswer | None:
+    flash_and_turn = _flash_and_turn(story, slot_values["name"])
+    return _answer_if(
+        f"the {flash_and_turn[0].name} flashes" if flash_and_turn else None, _stays(story, slot_values["name"])[:1]
+    )
 
 
-def _answer_consequence(story: Story, slots: dict[str, str]) -> OracleAnswer | None:
-    flash_and_turn = _flash_and_turn(story, slots["name"])
-    if flash_and_turn is None or flash_and_turn[0].name != slots.get("other"):
+def _answer_consequence(story: Story, slot_values: dict[str, str]) -> OracleAnswer | None:
+    flash_and_turn = _flash_and_turn(story, slot_values["name"])
+    if flash_and_turn is None or flash_and_turn[0].name != slot_values.get("other"):
         return None
-    return _answer_if(f"it turns {flash_and_turn[1].what}", _stays(story, slots["name"])[:1])
+    return _answer_if(f"it turns {flash_and_turn[1].what}", _stays(story, slot_values["name"])[:1])
 
 
 def _flash_and_turn(story: Story, object_name: str) -> tuple[Fact, Fact] | None:
@@ -212,22 +224,22 @@ def _flash_and_turn(story: Story, object_name: str) -> tuple[Fact, Fact] | None:
     return None
 
 
-def _answer_longer(story: Story, slots: dict[str, str]) -> OracleAnswer | None:
-    stay_facts = _stays(story, slots["name"])
+def _answer_longer(story: Story, slot_values: dict[str, str]) -> OracleAnswer | None:
+    stay_facts = _stays(story, slot_values["name"])
     if len(stay_facts) != 2:
         return None
-    first_cs, second_cs = (stay.window.end_cs - stay.window.start_cs for stay in stay_facts)
+    first_cs, second_cs = (stay_fact.window.end_cs - stay_fact.window.start_cs for stay_fact in stay_facts)
     if abs(first_cs - second_cs) < DIFFER_CS:
         return None
     return _answer_if("the first time" if first_cs > second_cs else "the second time", stay_facts, "all")
 
 
-def _answer_when(story: Story, slots: dict[str, str]) -> OracleAnswer | None:
-    stay_facts = _stays(story, slots["name"])
+def _answer_when(story: Story, slot_values: dict[str, str]) -> OracleAnswer | None:
+    stay_facts = _stays(story, slot_values["name"])
     return _answer_if(print_span(stay_facts[0].window) if len(stay_facts) == 1 else None, stay_facts)
 
 
-def _answer_when_first(story: Story, slots: dict[str, str]) -> OracleAnswer | None:
+def _answer_when_first(story: Story, slot_values: dict[str, str]) -> OracleAnswer | None:
     first_stay = story.of("stays")[:1]
     return _answer_if(print_span(first_stay[0].window) if len(story.names) > 1 else None, tuple(first_stay))
 
@@ -239,12 +251,12 @@ def _possible_causes(story: Story) -> list[str]:
 
 
 def _colour_changes(story: Story) -> list[str]:
-    colours = [*(name.split()[0] for name in story.names), *COLOURS]
+    colours = [*(object_name.split()[0] for object_name in story.names), *COLOURS]
     return [f"it turns {colour}" for colour in colours]
 
 
 def _possible_deeds(story: Story) -> list[str]:
-    colours = list(dict.fromkeys([*(name.split()[0] for name in story.names), *COLOURS]))
+    colours = list(dict.fromkeys([*(object_name.split()[0] for object_name in story.names), *COLOURS]))
     return [
         *(f"it flashes {colour}" for colour in colours[:3]),
         *(f"it turns {colour}" for colour in colours[:2]),
@@ -253,7 +265,7 @@ def _possible_deeds(story: Story) -> list[str]:
 
 
 def _number_texts(story: Story) -> list[str]:
-    return [str(number) for number in range(1, MAX_DOTS + 1)]
+    return [str(dot_count) for dot_count in range(1, MAX_DOTS + 1)]
 
 
 def _object_names(story: Story) -> list[str]:

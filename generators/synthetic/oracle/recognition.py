@@ -58,14 +58,14 @@ class SeenFrames:
 
     def told(self, rival: Script) -> bool:
         """The pictures (not the script) rule a rival out."""
-        return any(self.eye.tells(rival, frame, picture) for frame, picture in self.pictures.items())
+        return any(self.eye.tells(rival, frame_index, picture) for frame_index, picture in self.pictures.items())
 
 
 class WorldGallery:
     """The worlds of a folder, which are recognised by their backdrops."""
 
-    def __init__(self, folder: Path) -> None:
-        self._settings = read_settings(folder)
+    def __init__(self, worlds_folder: Path) -> None:
+        self._settings = read_settings(worlds_folder)
         world_indices = range(self._settings.videos)
         self._scripts = [self._settings.script(world_index) for world_index in world_indices]
         self._uncovered = UNCOVERED_NEAR if self._settings.study else UNCOVERED
@@ -79,7 +79,7 @@ class WorldGallery:
         if world_index is None:
             return None
         script = self._scripts[world_index]
-        eye, world_questions = self._cached_world(world_index)
+        world_eye, world_questions = self._cached_world(world_index)
         cells_by_frame: dict[int, Cells] = {}
         stamp_by_frame: dict[int, str] = {}
         for picture_pair, printed_stamp, expected_stamp, frame_indices in zip(
@@ -89,13 +89,13 @@ class WorldGallery:
                 if (
                     printed_stamp == expected_stamp
                     and read_timecode(seen_picture) == frame_index
-                    and _matches_script(seen_picture, cells_seen := cells(seen_picture), eye.expected(frame_index))
+                    and _matches_script(seen_picture, cells_seen := cells(seen_picture), world_eye.expected(frame_index))
                 ):
                     cells_by_frame[frame_index], stamp_by_frame[frame_index] = cells_seen, printed_stamp
-        return SeenFrames(world_index, script, world_questions, eye, cells_by_frame, stamp_by_frame)
+        return SeenFrames(world_index, script, world_questions, world_eye, cells_by_frame, stamp_by_frame)
 
-    def _draw_world(self, index: int) -> tuple[WorldEye, tuple[WorldQuestion, ...]]:
-        script = self._scripts[index]
+    def _draw_world(self, world_index: int) -> tuple[WorldEye, tuple[WorldQuestion, ...]]:
+        script = self._scripts[world_index]
         return WorldEye(script, self._settings.width, self._settings.height), questions(script)
 
     def _recognise(self, pictures_shown: list[Picture]) -> int | None:
@@ -109,9 +109,9 @@ class WorldGallery:
             votes_by_world[int(world_distances.argmin())] += 1
         return votes_by_world.most_common(1)[0][0] if votes_by_world else None
 
-    def _drift(self, picture: Picture, frame: int) -> int:
+    def _drift(self, picture: Picture, frame_index: int) -> int:
         """The distance that the backdrop has moved by a frame, in pixels of this picture."""
-        return frame * picture.shape[1] // self._settings.width if self._settings.knobs.drifts else 0
+        return frame_index * picture.shape[1] // self._settings.width if self._settings.knobs.drifts else 0
 
     def _backdrop(self, script: Script) -> Picture:
         return backdrop(script.seed, self._settings.width, self._settings.height)
@@ -155,6 +155,10 @@ def matches(seen_cells: Cells, expected_cells: Cells, tolerance: float = TOLERAN
 
 def _signature(seen_cells: Cells) -> NDArray[np.float32]:
     """A few blocks of colour, most of which no object ever covers: blocks x 3."""
-    rows, columns = BLOCKS
-    block_means = seen_cells[: ROWS // rows * rows].reshape(ROWS // rows, rows, GRID // columns, columns, 3).mean(axis=(1, 3))
+    block_rows, block_columns = BLOCKS
+    block_means = (
+        seen_cells[: ROWS // block_rows * block_rows]
+        .reshape(ROWS // block_rows, block_rows, GRID // block_columns, block_columns, 3)
+        .mean(axis=(1, 3))
+    )
     return block_means.reshape(-1, 3)

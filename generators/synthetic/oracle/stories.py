@@ -45,37 +45,43 @@ class Story:
 
     facts: tuple[Fact, ...]
 
-    def of(self, kind: str, name: str | None = None) -> list[Fact]:
+    def of(self, fact_kind: str, object_name: str | None = None) -> list[Fact]:
         """The facts of a kind, about all objects or one."""
-        return [fact for fact in self.facts if fact.kind == kind and name in (None, fact.name)]
+        return [fact for fact in self.facts if fact.kind == fact_kind and object_name in (None, fact.name)]
 
     @property
     def names(self) -> list[str]:
         """The names of the objects, in order of appearance."""
-        return list(dict.fromkeys(fact.name for fact in self.of("stays")))
+        return list(dict.fromkeys(stay_fact.name for stay_fact in self.of("stays")))
 
 
 def seen_in(view: SeenFrames, window: Window) -> Story:
     """The story that the recognised frames show; `window` is the part of the video that they were taken from."""
     seen_frames = sorted(frame_index for frame_index in view.frames if window.start_cs <= _time_cs(frame_index) < window.end_cs)
-    facts = [fact for visit in view.script.visits for fact in _facts_of_visit(visit, seen_frames, window)]
-    return Story(tuple(sorted(facts, key=lambda fact: (fact.window.start_cs, fact.window.end_cs, fact.sentence))))
+    seen_facts = [seen_fact for visit in view.script.visits for seen_fact in _facts_of_visit(visit, seen_frames, window)]
+    return Story(
+        tuple(
+            sorted(seen_facts, key=lambda seen_fact: (seen_fact.window.start_cs, seen_fact.window.end_cs, seen_fact.sentence))
+        )
+    )
 
 
 def read_story(text: str) -> Story:
     """Read a story from its sentences, one a line; other lines are skipped."""
-    facts: list[Fact] = []
+    read_facts: list[Fact] = []
     for story_line in text.split("\n"):
         line_match = LINE.fullmatch(story_line)
         span_cs = read_span(line_match[1]) if line_match else None
         if line_match is None or span_cs is None or span_cs[0] >= span_cs[1]:
             continue
-        for kind, (_, pattern) in SENTENCES.items():
+        for fact_kind, (_, pattern) in SENTENCES.items():
             sentence_match = pattern.fullmatch(line_match[2])
             if sentence_match is not None:
-                facts.append(Fact(Window(*span_cs), kind, sentence_match["name"], sentence_match.groupdict().get("what") or ""))
+                read_facts.append(
+                    Fact(Window(*span_cs), fact_kind, sentence_match["name"], sentence_match.groupdict().get("what") or "")
+                )
                 break
-    return Story(tuple(facts))
+    return Story(tuple(read_facts))
 
 
 def story_lines(story: Story) -> list[str]:
@@ -118,15 +124,15 @@ def _facts_of_visit(visit: Visit, seen_frames: Sequence[int], window: Window) ->
 
 
 def _fact_over(
-    fact_frames: Sequence[int], seen_frames: Sequence[int], window: Window, kind: str, visit: Visit, what: str = ""
+    fact_frames: Sequence[int], seen_frames: Sequence[int], window: Window, fact_kind: str, visit: Visit, what: str = ""
 ) -> Iterator[Fact]:
     """A fact that lasts from the first of its frames until the next frame that is none of them."""
     if fact_frames:
         start_cs = window.start_cs if fact_frames[0] == seen_frames[0] else _time_cs(fact_frames[0])
         next_frame = next((frame_index for frame_index in seen_frames if frame_index > fact_frames[-1]), None)
         end_cs = window.end_cs if next_frame is None else _time_cs(next_frame)
-        yield Fact(Window(start_cs, end_cs), kind, visit.name, what)
+        yield Fact(Window(start_cs, end_cs), fact_kind, visit.name, what)
 
 
-def _time_cs(frame: int) -> int:
-    return 100 * frame // FPS
+def _time_cs(frame_index: int) -> int:
+    return 100 * frame_index // FPS

@@ -80,46 +80,50 @@ def imagine(seed: int, knobs: WorldKnobs, duration_s: int = MIN_DURATION_S) -> S
     has_other_object = knobs.bystander or knobs.decoy
     visit_windows = _windows(rng, 1 + knobs.returns + has_other_object, knobs.tenths, 100 * duration_s)
     if has_other_object:
-        *visit_windows, other_window = rng.sample(visit_windows, len(visit_windows))
-        visit_windows.sort(key=lambda window: window.start_cs)
+        *visit_windows, other_object_window = rng.sample(visit_windows, len(visit_windows))
+        visit_windows.sort(key=lambda visit_window: visit_window.start_cs)
     else:
-        other_window = visit_windows[0]
+        other_object_window = visit_windows[0]
     first_visit = Visit(visit_windows[0], colours[0], shapes[0], drawn_places[0], Deed())
     first_visit = first_visit.doing(_deed(rng, first_visit))
-    visits = [first_visit]
+    scripted_visits = [first_visit]
     if knobs.returns:
         second_visit = replace(first_visit, window=visit_windows[1], place=drawn_places[1], deed=Deed())
-        visits.append(second_visit.doing(_second_deed(rng, first_visit.deed, second_visit)))
+        scripted_visits.append(second_visit.doing(_second_deed(rng, first_visit.deed, second_visit)))
     if has_other_object:
-        other_visit = Visit(other_window, colours[1], shapes[1], drawn_places[2], Deed())
-        visits.append(other_visit.doing(Deed(flashes=_flashes(rng, other_visit, 1)) if knobs.decoy else Deed()))
+        other_object_visit = Visit(other_object_window, colours[1], shapes[1], drawn_places[2], Deed())
+        scripted_visits.append(
+            other_object_visit.doing(Deed(flashes=_flashes(rng, other_object_visit, 1)) if knobs.decoy else Deed())
+        )
     if knobs.causes:
-        visits = _with_cause(Random(f"cause {seed}"), first_visit.name, visits)
-    return Script(seed, 100 * duration_s, tuple(visits), knobs.drifts)
+        scripted_visits = _with_cause(Random(f"cause {seed}"), first_visit.name, scripted_visits)
+    return Script(seed, 100 * duration_s, tuple(scripted_visits), knobs.drifts)
 
 
 def study(script: Script) -> Script:
     """The same world for tiny students: its object is near, and flickers in every second."""
-    rng, visits = Random(f"study {script.seed}"), script.visits
+    rng, old_visits = Random(f"study {script.seed}"), script.visits
     first_frame, stop_frame = rng.choice(SEEN_FROM[rng.choice(PACES)])
-    flicker = Flash(_other_colour(rng, visits[0]), first_frame, stop_frame)
-    flickering_visits = (visit.doing(Deed(flickers=flicker)) if visit.name == visits[0].name else visit for visit in visits)
+    study_flicker = Flash(_other_colour(rng, old_visits[0]), first_frame, stop_frame)
+    flickering_visits = (
+        visit.doing(Deed(flickers=study_flicker)) if visit.name == old_visits[0].name else visit for visit in old_visits
+    )
     return replace(script, visits=tuple(flickering_visits), radius=NEAR)
 
 
-def _windows(rng: Random, window_count: int, tenths: bool, duration_cs: int) -> list[Window]:
+def _windows(rng: Random, window_count: int, to_tenths: bool, duration_cs: int) -> list[Window]:
     """Windows of visits in order, with gaps around each: 2 to 4 s for a single one, 2 to 3 s for several."""
-    unit_cs, gap_cs = (10, 50) if tenths else (100, 100)
+    unit_cs, gap_cs = (10, 50) if to_tenths else (100, 100)
     longest_cs = 400 if window_count == 1 else 300
     lengths_cs = [rng.randrange(200, longest_cs + 1, unit_cs) for _ in range(window_count)]
     while (free_cs := duration_cs - sum(lengths_cs) - gap_cs * (window_count + 1)) < 0:
         lengths_cs[lengths_cs.index(max(lengths_cs))] -= unit_cs
     start_offsets_cs = sorted(rng.randrange(0, free_cs + 1, unit_cs) for _ in range(window_count))
-    windows: list[Window] = []
+    drawn_windows: list[Window] = []
     for window_index, (start_offset_cs, length_cs) in enumerate(zip(start_offsets_cs, lengths_cs, strict=True)):
         start_cs = gap_cs * (window_index + 1) + start_offset_cs + sum(lengths_cs[:window_index])
-        windows.append(Window(start_cs, start_cs + length_cs))
-    return windows
+        drawn_windows.append(Window(start_cs, start_cs + length_cs))
+    return drawn_windows
 
 
 def _deed(rng: Random, visit: Visit) -> Deed:
@@ -145,7 +149,7 @@ def _second_deed(rng: Random, first_deed: Deed, visit: Visit) -> Deed:
     if first_deed.turns is not None:
         return Deed(turns=replace(first_deed.turns, first=visit.frames // 2, stop=visit.frames))
     if first_deed.dots:
-        return Deed(dots=tuple(2 + 2 * index for index in range(len(first_deed.dots))))
+        return Deed(dots=tuple(2 + 2 * dot_index for dot_index in range(len(first_deed.dots))))
     return first_deed
 
 
@@ -160,17 +164,19 @@ def _with_cause(rng: Random, object_name: str, visits: list[Visit]) -> list[Visi
         rng.choice([flash_candidate for flash_candidate in sorted(COLOURS) if flash_candidate != cause_colour]),
     )
     caused_visits: list[Visit] = []
-    for visit in visits:
-        if visit.name != object_name:
-            caused_visits.append(visit)
+    for earlier_visit in visits:
+        if earlier_visit.name != object_name:
+            caused_visits.append(earlier_visit)
             continue
-        change_frame = rng.randrange(FPS, visit.frames - FPS + 1)
-        change_deed = Deed(turns=Flash(new_colour, change_frame, visit.frames))
-        later_window = Window(visit.window.start_cs + LATER_CS, visit.window.end_cs)
+        change_frame = rng.randrange(FPS, earlier_visit.frames - FPS + 1)
+        change_deed = Deed(turns=Flash(new_colour, change_frame, earlier_visit.frames))
+        later_window = Window(earlier_visit.window.start_cs + LATER_CS, earlier_visit.window.end_cs)
         cause_flash = Flash(
-            flash_colour, change_frame - LATER_CS * FPS // 100, min(change_frame + FPS, visit.frames) - LATER_CS * FPS // 100
+            flash_colour,
+            change_frame - LATER_CS * FPS // 100,
+            min(change_frame + FPS, earlier_visit.frames) - LATER_CS * FPS // 100,
         )
-        caused_visits.append(replace(visit, place=(0, visit.place[1]), deed=change_deed))
+        caused_visits.append(replace(earlier_visit, place=(0, earlier_visit.place[1]), deed=change_deed))
         caused_visits.append(Visit(later_window, cause_colour, cause_shape, (1000, place_height), Deed(flashes=(cause_flash,))))
     return caused_visits
 

@@ -33,21 +33,21 @@ def measure(script: Script, asked_questions: tuple[WorldQuestion, ...], video_by
     decoded_frames = _decode(video_bytes)
     if [read_timecode(decoded_frame) for decoded_frame in decoded_frames] != list(range(script.frames)):
         raise DmforgeError(f"world {script.seed} is not rendered frame by frame", hint="please report this")
-    _, height, width, _ = decoded_frames.shape
-    world_eye, seen_cells = WorldEye(script, width, height), cells(decoded_frames)
-    return tuple(_measure_question(script, question, world_eye, seen_cells) for question in asked_questions)
+    _, picture_height, picture_width, _ = decoded_frames.shape
+    world_eye, seen_cells = WorldEye(script, picture_width, picture_height), cells(decoded_frames)
+    return tuple(_measure_question(script, world_question, world_eye, seen_cells) for world_question in asked_questions)
 
 
 def _measure_question(script: Script, question: WorldQuestion, world_eye: WorldEye, seen_cells: Cells) -> MeasuredQuestion:
-    rivals = tuple(rival for _, rival in question.rivals)
+    rival_scripts = tuple(rival_script for _, rival_script in question.rivals)
 
     def shows(frame_indices: frozenset[int]) -> bool:
-        return world_eye.tells_all(rivals, {frame: seen_cells[frame] for frame in frame_indices})
+        return world_eye.tells_all(rival_scripts, {frame_index: seen_cells[frame_index] for frame_index in frame_indices})
 
     if question.from_text:
         return MeasuredQuestion(None, False)
     look_plans = (plan_look(Look(question.look, fps), script.duration_s) for fps in DENSITIES)
-    lowest_fps = next((plan.requested_fps for plan in look_plans if shows(frozenset(plan.indices))), None)
+    lowest_fps = next((frame_plan.requested_fps for frame_plan in look_plans if shows(frozenset(frame_plan.indices))), None)
     measured_question = MeasuredQuestion(lowest_fps, shows(coarse_frames(script)))
     if measured_question != MeasuredQuestion(question.lowest_fps(script), question.from_coarse(script)):
         raise DmforgeError(

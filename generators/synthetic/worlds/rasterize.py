@@ -32,12 +32,12 @@ WHITE = 255
 
 def draw(script: Script, frame_index: int, width: int, height: int) -> Picture:
     """Draw one frame of a world."""
-    picture = backdrop(script.seed, width, height)
-    picture = np.roll(picture, frame_index, axis=1) if script.drifts else picture.copy()
+    drawn_picture = backdrop(script.seed, width, height)
+    drawn_picture = np.roll(drawn_picture, frame_index, axis=1) if script.drifts else drawn_picture.copy()
     for sprite in script.scene(frame_index):
-        _draw_sprite(picture, sprite, script.radius)
-    put_timecode(picture, frame_index)
-    return picture
+        _draw_sprite(drawn_picture, sprite, script.radius)
+    put_timecode(drawn_picture, frame_index)
+    return drawn_picture
 
 
 def picture_rows(height: int) -> int:
@@ -73,22 +73,22 @@ def put_timecode(picture: Picture, frame_index: int) -> None:
 def backdrop(seed: int, width: int, height: int) -> Picture:
     """A dim texture that wraps around: random colours on a coarse grid, joined linearly, with a little grain."""
     rng = Random(f"backdrop {seed}")
-    darkest, brightest = TEXTURE
+    darkest_level, brightest_level = TEXTURE
     grid_colours = np.frombuffer(rng.randbytes(GRAIN * GRAIN * 3), np.uint8).reshape(GRAIN, GRAIN, 3)
-    grid_colours = darkest + grid_colours.astype(np.int32) * (brightest - darkest) // 255
-    texture = _interpolate(_interpolate(grid_colours, height, 0), width, 1)
-    grain = np.frombuffer(rng.randbytes(width * height), np.uint8).reshape(height, width, 1).astype(np.int32)
-    return (texture + grain // 16 - 8).astype(np.uint8)
+    grid_colours = darkest_level + grid_colours.astype(np.int32) * (brightest_level - darkest_level) // 255
+    texture_pixels = _interpolate(_interpolate(grid_colours, height, 0), width, 1)
+    grain_pixels = np.frombuffer(rng.randbytes(width * height), np.uint8).reshape(height, width, 1).astype(np.int32)
+    return (texture_pixels + grain_pixels // 16 - 8).astype(np.uint8)
 
 
-def _interpolate(grid: NDArray[np.int32], length: int, axis: int) -> NDArray[np.int32]:
+def _interpolate(grid: NDArray[np.int32], target_length: int, axis: int) -> NDArray[np.int32]:
     """Linear interpolation along one axis, in integers; the last cell leads back to the first."""
     cell_count = grid.shape[axis]
-    scaled_positions = np.arange(length) * cell_count
-    left_cells, right_weight = scaled_positions // length, scaled_positions % length
+    scaled_positions = np.arange(target_length) * cell_count
+    left_cells, right_weight = scaled_positions // target_length, scaled_positions % target_length
     right_weight = right_weight.reshape([-1 if axis_index == axis else 1 for axis_index in range(3)])
     left_values, right_values = grid.take(left_cells, axis), grid.take((left_cells + 1) % cell_count, axis)
-    return (left_values * (length - right_weight) + right_values * right_weight) // length
+    return (left_values * (target_length - right_weight) + right_values * right_weight) // target_length
 
 
 def _draw_sprite(picture: Picture, sprite: Sprite, radius: int) -> None:

@@ -21,24 +21,26 @@ ENCODER = {"preset": "veryfast", "crf": "18", "threads": "1", "flags": "+bitexac
 def render(script: Script, width: int, height: int) -> bytes:
     """Render a world as an mp4."""
     mp4_buffer = io.BytesIO()
-    with encoding_h264(mp4_buffer, Size(width, height), FPS, ENCODER) as encode:
+    with encoding_h264(mp4_buffer, Size(width, height), FPS, ENCODER) as encode_frame:
         drawn_frames = np.stack([draw(script, frame_index, width, height) for frame_index in range(script.frames)])
         for frame_index, yuv_planes in enumerate(_planes(drawn_frames)):
-            frame = av.VideoFrame.from_ndarray(yuv_planes, format="yuv420p")
-            frame.pts, frame.time_base = frame_index, Fraction(1, FPS)
-            encode(frame)
+            av_frame = av.VideoFrame.from_ndarray(yuv_planes, format="yuv420p")
+            av_frame.pts, av_frame.time_base = frame_index, Fraction(1, FPS)
+            encode_frame(av_frame)
     return mp4_buffer.getvalue()
 
 
 def _planes(pictures: Picture) -> NDArray[np.uint8]:
     """Planes of YUV 4:2:0, by BT.601 in integers: a scaler's own arithmetic may differ from one machine to the next."""
-    red, green, blue = np.moveaxis(pictures.astype(np.int32), 3, 0)
-    luma = (66 * red + 129 * green + 25 * blue + 128 >> 8) + 16
-    frame_count, height, width = luma.shape
-    red, green, blue = map(_sum_blocks, (red, green, blue))
-    blue_chroma = (-38 * red - 74 * green + 112 * blue + 512 >> 10) + 128
-    red_chroma = (112 * red - 94 * green - 18 * blue + 512 >> 10) + 128
-    flat_planes = np.concatenate([yuv_plane.reshape(frame_count, -1) for yuv_plane in (luma, blue_chroma, red_chroma)], axis=1)
+    red_channel, green_channel, blue_channel = np.moveaxis(pictures.astype(np.int32), 3, 0)
+    luma_plane = (66 * red_channel + 129 * green_channel + 25 * blue_channel + 128 >> 8) + 16
+    frame_count, height, width = luma_plane.shape
+    red_channel, green_channel, blue_channel = map(_sum_blocks, (red_channel, green_channel, blue_channel))
+    blue_chroma = (-38 * red_channel - 74 * green_channel + 112 * blue_channel + 512 >> 10) + 128
+    red_chroma = (112 * red_channel - 94 * green_channel - 18 * blue_channel + 512 >> 10) + 128
+    flat_planes = np.concatenate(
+        [yuv_plane.reshape(frame_count, -1) for yuv_plane in (luma_plane, blue_chroma, red_chroma)], axis=1
+    )
     return flat_planes.astype(np.uint8).reshape(frame_count, height * 3 // 2, width)
 
 

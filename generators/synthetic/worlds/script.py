@@ -123,8 +123,8 @@ class Script:
 
     def replacing(self, old_visit: Visit, new_visit: Visit | None) -> Script:
         """The same world with one visit changed, or without it."""
-        visits = (visit if visit != old_visit else new_visit for visit in self.visits)
-        return replace(self, visits=tuple(visit for visit in visits if visit is not None))
+        new_visits = (visit if visit != old_visit else new_visit for visit in self.visits)
+        return replace(self, visits=tuple(visit for visit in new_visits if visit is not None))
 
 
 def sprite(visit: Visit, age_frames: int) -> Sprite:
@@ -154,6 +154,9 @@ def sprite(visit: Visit, age_frames: int) -> Sprite:
     return Sprite(visit.shape, colour, (x_thousandths, y_thousandths), sum(age_frames >= join_age for join_age in deed.dots))
 
 
-def tells(script: Script, rivals: tuple[Script, ...], frames: frozenset[int]) -> bool:
+def tells(script: Script, rivals: tuple[Script, ...], frame_indices: frozenset[int]) -> bool:
     """These frames tell a world from all its rivals: each rival looks different in one of them at least."""
-    return all(any(script.scene(frame_index) != rival.scene(frame_index) for frame_index in frames) for rival in rivals)
+    return all(
+        any(script.scene(frame_index) != rival_script.scene(frame_index) for frame_index in frame_indices)
+        for rival_script in rivals
+    )

@@ -23,8 +23,8 @@ Cells = NDArray[np.float32]
 
 def cells(pictures: Picture) -> Cells:
     """Pictures on the grid, without their timecode: `ROWS` x `GRID` x 3 each."""
-    *_, height, width, _ = pictures.shape
-    cell_height, cell_width = height // GRID, width // GRID
+    *_, picture_height, picture_width, _ = pictures.shape
+    cell_height, cell_width = picture_height // GRID, picture_width // GRID
     # sums of strided slices, and no matrix product: that would start a pool of threads in every process that looks
     row_slices = [
         pictures[..., pixel_offset : cell_height * GRID : cell_height, : cell_width * GRID, :].astype(np.float32)
@@ -55,11 +55,11 @@ class WorldEye:
         """The picture is clearly of our script and not of a rival."""
         if self._script.scene(frame_index) == rival.scene(frame_index):
             return False
-        own_cells, rival_cells = self.expected(frame_index), self.expected(frame_index, rival)
-        clearly_different_cells = np.abs(own_cells - rival_cells).max(axis=2) > CLEAR
+        script_cells, rival_cells = self.expected(frame_index), self.expected(frame_index, rival)
+        clearly_different_cells = np.abs(script_cells - rival_cells).max(axis=2) > CLEAR
         if not clearly_different_cells.any():
             return False
-        return 2 * float(np.abs(seen_cells - own_cells)[clearly_different_cells].mean()) < float(
+        return 2 * float(np.abs(seen_cells - script_cells)[clearly_different_cells].mean()) < float(
             np.abs(seen_cells - rival_cells)[clearly_different_cells].mean()
         )
 

@@ -66,10 +66,10 @@ class WorldSettings(Config):
     """Pixels, whole cells."""
 
     def script(self, world_index: int) -> Script:
-        seed, duration_s = self.seed * SEEDS_APART + world_index, self.duration_s
+        world_seed, duration_s = self.seed * SEEDS_APART + world_index, self.duration_s
         if self.longest_s > duration_s:
-            duration_s = Random(f"length {seed}").randint(duration_s, self.longest_s)
-        script = imagine(seed, self.knobs, duration_s)
+            duration_s = Random(f"length {world_seed}").randint(duration_s, self.longest_s)
+        script = imagine(world_seed, self.knobs, duration_s)
         return study(script) if self.study else script
 
 
@@ -91,13 +91,13 @@ class World:
         """The lines of this world in tasks.jsonl."""
         for question, measured_question in zip(self.questions, self.measured, strict=True):
             task_windows = question.windows if question.kind != "mcq" else ()
-            windows = [[window.start_cs / 100, window.end_cs / 100] for window in task_windows]
+            windows_s = [[window.start_cs / 100, window.end_cs / 100] for window in task_windows]
             fps_field = (
                 {"fps": float(measured_question.lowest_fps)} if self.script.is_study and measured_question.lowest_fps else {}
             )
             yield {
                 "video": self.name, "kind": question.kind, "question": question.text, "options": list(question.options),
-                "answer": question.answer, "windows": windows, "needs": question.needs, **fps_field,
+                "answer": question.answer, "windows": windows_s, "needs": question.needs, **fps_field,
             }  # fmt: skip
 
     def truth(self) -> dict[str, Any]:
@@ -175,8 +175,8 @@ def _truth(folder: Path) -> list[dict[str, Any]]:
 
 
 def _is_intact(folder: Path, truth_line: dict[str, Any]) -> bool:
-    path = folder / "videos" / truth_line["video"]
-    return path.is_file() and sha256(path.read_bytes()).hexdigest() == truth_line["sha256"]
+    video_path = folder / "videos" / truth_line["video"]
+    return video_path.is_file() and sha256(video_path.read_bytes()).hexdigest() == truth_line["sha256"]
 
 
 def _render_all(settings: WorldSettings) -> Iterator[World]:
@@ -197,7 +197,7 @@ def _make_world(settings: WorldSettings, world_index: int) -> World:
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    write_bytes(path, "".join(line + "\n" for line in lines).encode("ascii"))
+    write_bytes(path, "".join(json_line + "\n" for json_line in lines).encode("ascii"))
 
 
 def _density_text(fps: Fraction | None) -> str | None:

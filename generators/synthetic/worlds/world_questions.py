@@ -62,14 +62,16 @@ class WorldQuestion:
 
     def told_by(self, script: Script, frame_indices: frozenset[int]) -> bool:
         """These frames show the answer."""
-        return tells(script, tuple(rival for _, rival in self.rivals), frame_indices)
+        return tells(script, tuple(rival_script for _, rival_script in self.rivals), frame_indices)
 
     def lowest_fps(self, script: Script) -> Fraction | None:
         """The lowest density at which a look at the window shows the answer; None where no video is needed."""
         if self.from_text:
             return None
         look_plans = (plan_look(Look(self.look, fps), script.duration_s) for fps in DENSITIES)
-        return next(plan.requested_fps for plan in look_plans if self.told_by(script, frozenset(plan.indices)))
+        return next(
+            frame_plan.requested_fps for frame_plan in look_plans if self.told_by(script, frozenset(frame_plan.indices))
+        )
 
     def from_coarse(self, script: Script) -> bool:
         """The coarse clip alone shows the answer."""
@@ -90,8 +92,8 @@ def questions(script: Script) -> tuple[WorldQuestion, ...]:
     if rng.random() < 0.5:
         asked_questions.append(_shape_question(rng, script))
     else:
-        text, answer, options = rng.choice(GENERAL)
-        asked_questions.append(WorldQuestion("mcq", text, options, answer, (), "any", (), from_text=True))
+        question_text, general_answer, option_texts = rng.choice(GENERAL)
+        asked_questions.append(WorldQuestion("mcq", question_text, option_texts, general_answer, (), "any", (), from_text=True))
     rng.shuffle(asked_questions)
     return tuple(asked_questions)
 
@@ -102,12 +104,14 @@ def _main_visits(script: Script) -> tuple[Visit, ...]:
 
 
 def _when_questions(script: Script) -> Iterator[WorldQuestion]:
-    visits = _main_visits(script)
-    ordinals = ("",) if len(visits) == 1 else (" for the first time", " for the second time")
-    for visit, ordinal in zip(visits, ordinals, strict=True):
-        question_text = f"When is the {visit.name} on screen{ordinal}?"
-        absent_rival = (("never", script.replacing(visit, None)),)
-        yield WorldQuestion("grounding", question_text, (), print_span(visit.window), (visit.window,), "any", absent_rival)
+    main_visits = _main_visits(script)
+    ordinal_texts = ("",) if len(main_visits) == 1 else (" for the first time", " for the second time")
+    for main_visit, ordinal_text in zip(main_visits, ordinal_texts, strict=True):
+        question_text = f"When is the {main_visit.name} on screen{ordinal_text}?"
+        absent_rival = (("never", script.replacing(main_visit, None)),)
+        yield WorldQuestion(
+            "grounding", question_text, (), print_span(main_visit.window), (main_visit.window,), "any", absent_rival
+        )
 
 
 def _shape_question(rng: Random, script: Script) -> WorldQuestion:
@@ -120,38 +124,40 @@ def _shape_question(rng: Random, script: Script) -> WorldQuestion:
 
 def _deed_questions(rng: Random, script: Script) -> Iterator[WorldQuestion]:
     """Questions about what the object does. It does the same in each visit, so any of them shows it, except for counts."""
-    visits = _main_visits(script)
-    deed, object_name = visits[0].deed, visits[0].name
-    windows = tuple(visit.window for visit in visits)
+    main_visits = _main_visits(script)
+    deed, object_name = main_visits[0].deed, main_visits[0].name
+    visit_windows = tuple(main_visit.window for main_visit in main_visits)
 
     def choice(question_text: str, answer: str, answers: Sequence[str], change: Change) -> WorldQuestion:
-        rival_by_answer = {other_answer: _change_all(script, visits, change, other_answer) for other_answer in answers}
+        rival_by_answer = {other_answer: _change_all(script, main_visits, change, other_answer) for other_answer in answers}
         return _choice_question(
-            rng, rng.choice(("mcq", "grounded_mcq", "open")), question_text, answer, windows, rival_by_answer
+            rng, rng.choice(("mcq", "grounded_mcq", "open")), question_text, answer, visit_windows, rival_by_answer
         )
 
     if deed.flashes:
-        colours = [colour for colour in COLOURS if colour != visits[0].colour]
-        yield choice(f"Which colour does the {object_name} flash?", deed.flashes[0].colour, colours, _flash_in)
-        total_flashes = sum(len(visit.deed.flashes) for visit in visits)
+        other_colours = [colour for colour in COLOURS if colour != main_visits[0].colour]
+        yield choice(f"Which colour does the {object_name} flash?", deed.flashes[0].colour, other_colours, _flash_in)
+        total_flashes = sum(len(main_visit.deed.flashes) for main_visit in main_visits)
         yield WorldQuestion(
             "open",
             f"How many times does the {object_name} flash in all?",
             (),
             str(total_flashes),
-            windows,
+            visit_windows,
             "all",
             _count_rivals(script),
         )
     if deed.flickers is not None:
         pace = "slowly" if deed.flickers.stop - deed.flickers.first > 2 else "quickly"
-        colours = [colour for colour in COLOURS if colour != visits[0].colour]
-        rivals = {other_answer: _change_all(script, visits, _flicker_in, other_answer) for other_answer in colours}
+        other_colours = [colour for colour in COLOURS if colour != main_visits[0].colour]
+        rival_by_answer = {
+            other_answer: _change_all(script, main_visits, _flicker_in, other_answer) for other_answer in other_colours
+        }
         question_text, answer = f"Which colour does the {object_name} flicker {pace}?", deed.flickers.colour
-        yield WorldQuestion("open", question_text, (), answer, windows, "any", _wrong_answers(rivals, answer))
+        yield WorldQuestion("open", question_text, (), answer, visit_windows, "any", _wrong_answers(rival_by_answer, answer))
     if deed.turns is not None:
-        colours = [colour for colour in COLOURS if colour != visits[0].colour]
-        yield choice(f"Which colour does the {object_name} turn into?", deed.turns.colour, colours, _turn_into)
+        other_colours = [colour for colour in COLOURS if colour != main_visits[0].colour]
+        yield choice(f"Which colour does the {object_name} turn into?", deed.turns.colour, other_colours, _turn_into)
     if deed.moves is not None:
         yield choice(
             f"Which way does the {object_name} move?",
@@ -161,9 +167,11 @@ def _deed_questions(rng: Random, script: Script) -> Iterator[WorldQuestion]:
         )
     if deed.dots:
         number_texts = [str(number_text) for number_text in range(MAX_DOTS + 1)]
-        rivals = {number_text: _change_all(script, visits, _with_dots, number_text) for number_text in number_texts}
+        rival_by_answer = {
+            number_text: _change_all(script, main_visits, _with_dots, number_text) for number_text in number_texts
+        }
         question_text, answer = f"How many white dots line up while the {object_name} is on screen?", str(len(deed.dots))
-        yield WorldQuestion("open", question_text, (), answer, windows, "any", _wrong_answers(rivals, answer))
+        yield WorldQuestion("open", question_text, (), answer, visit_windows, "any", _wrong_answers(rival_by_answer, answer))
 
 
 def _choice_question(
@@ -178,14 +186,21 @@ def _choice_question(
     wrong_answers = _wrong_answers(rival_by_answer, answer)
     if kind == "open":
         return WorldQuestion(kind, question_text, (), answer, windows, "any", wrong_answers)
-    options = [answer, *(other_answer for other_answer, _ in rng.sample(wrong_answers, min(OPTIONS, len(rival_by_answer)) - 1))]
-    rng.shuffle(options)
-    offered_rivals = tuple((other_answer, rival) for other_answer, rival in wrong_answers if other_answer in options)
-    return WorldQuestion(kind, question_text, tuple(options), answer, windows, "any", offered_rivals)
+    option_texts = [
+        answer,
+        *(other_answer for other_answer, _ in rng.sample(wrong_answers, min(OPTIONS, len(rival_by_answer)) - 1)),
+    ]
+    rng.shuffle(option_texts)
+    offered_rivals = tuple(
+        (other_answer, rival_script) for other_answer, rival_script in wrong_answers if other_answer in option_texts
+    )
+    return WorldQuestion(kind, question_text, tuple(option_texts), answer, windows, "any", offered_rivals)
 
 
 def _wrong_answers(rival_by_answer: dict[str, Script], answer: str) -> tuple[tuple[str, Script], ...]:
-    return tuple((other_answer, rival) for other_answer, rival in rival_by_answer.items() if other_answer != answer)
+    return tuple(
+        (other_answer, rival_script) for other_answer, rival_script in rival_by_answer.items() if other_answer != answer
+    )
 
 
 def _change_all(script: Script, visits: tuple[Visit, ...], change: Change, answer: str) -> Script:
@@ -208,24 +223,28 @@ def _turn_into(deed: Deed, colour: str) -> Deed:
 
 def _with_dots(deed: Deed, count_text: str) -> Deed:
     """The deed with fewer dots, or with more, which join together with the last one."""
-    dots = deed.dots[: int(count_text)]
-    return replace(deed, dots=(*dots, *deed.dots[-1:] * (int(count_text) - len(dots))))
+    kept_dots = deed.dots[: int(count_text)]
+    return replace(deed, dots=(*kept_dots, *deed.dots[-1:] * (int(count_text) - len(kept_dots))))
 
 
 def _count_rivals(script: Script) -> tuple[tuple[str, Script], ...]:
     """Rivals with one flash less, or with one more in any second that has none."""
-    visits = _main_visits(script)
-    total_flashes = sum(len(visit.deed.flashes) for visit in visits)
-    rivals: list[tuple[str, Script]] = []
-    for visit in visits:
-        flashes = visit.deed.flashes
-        first_frame, flash_frames, colour = flashes[0].first % FPS, flashes[0].stop - flashes[0].first, flashes[0].colour
-        taken_seconds = {flash.first // FPS for flash in flashes}
-        for flash_index in range(len(flashes)):
-            deed_with_fewer = Deed(flashes=flashes[:flash_index] + flashes[flash_index + 1 :])
-            rivals.append((str(total_flashes - 1), script.replacing(visit, visit.doing(deed_with_fewer))))
+    main_visits = _main_visits(script)
+    total_flashes = sum(len(visit.deed.flashes) for visit in main_visits)
+    counts_and_rivals: list[tuple[str, Script]] = []
+    for visit in main_visits:
+        visit_flashes = visit.deed.flashes
+        first_frame, flash_frames, flash_colour = (
+            visit_flashes[0].first % FPS,
+            visit_flashes[0].stop - visit_flashes[0].first,
+            visit_flashes[0].colour,
+        )
+        taken_seconds = {flash.first // FPS for flash in visit_flashes}
+        for flash_index in range(len(visit_flashes)):
+            deed_with_fewer = Deed(flashes=visit_flashes[:flash_index] + visit_flashes[flash_index + 1 :])
+            counts_and_rivals.append((str(total_flashes - 1), script.replacing(visit, visit.doing(deed_with_fewer))))
         for free_second in sorted(set(range(visit.frames // FPS)) - taken_seconds):
             start_frame = FPS * free_second + first_frame
-            deed_with_more = Deed(flashes=(*flashes, Flash(colour, start_frame, start_frame + flash_frames)))
-            rivals.append((str(total_flashes + 1), script.replacing(visit, visit.doing(deed_with_more))))
-    return tuple(rivals)
+            deed_with_more = Deed(flashes=(*visit_flashes, Flash(flash_colour, start_frame, start_frame + flash_frames)))
+            counts_and_rivals.append((str(total_flashes + 1), script.replacing(visit, visit.doing(deed_with_more))))
+    return tuple(counts_and_rivals)

@@ -62,8 +62,8 @@ class Cluster:
         needed_resources = ((CPU, worker_resources.cpus), (GPU, worker_resources.gpus))
         return int(
             min(
-                self._resources.get(name, 0.0) / amount_per_worker + 1e-9
-                for name, amount_per_worker in needed_resources
+                self._resources.get(resource_name, 0.0) / amount_per_worker + 1e-9
+                for resource_name, amount_per_worker in needed_resources
                 if amount_per_worker
             )
         )
