@@ -19,7 +19,7 @@ from dmforge.generators.teacher.client import image_tokens as count_image_tokens
 from dmforge.generators.teacher.client import max_usage
 from dmforge.generators.teacher.frames_sent import SENT_BYTES_A_PIXEL, frames_sent, sent_patches
 from dmforge.generators.teacher.interview import shown_content
-from dmforge.generators.teacher.largest_look import max_usage_of_look
+from dmforge.generators.teacher.largest_look import max_usage_of_looks
 from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import NoFrames
@@ -84,10 +84,19 @@ def test_one_patch_is_sent_in_any_case() -> None:
 
 def test_what_is_left_out_is_recorded_and_nothing_is_where_all_is_sent() -> None:
     config = TeacherConfig(model="m", max_images=8)
-    overview, look = sent_patches(config, CLIPS, VIDEO, (None, LOOK))
+    overview, look = sent_patches([frames_sent(config, CLIPS, VIDEO, clip) for clip in (None, LOOK)])
     assert len(overview) == len(look) == 4
     assert [frames_sent(config, CLIPS, VIDEO, clip).patches for clip in (None, LOOK)] == [overview, look]
-    assert sent_patches(TeacherConfig(model="m"), CLIPS, VIDEO, (None, LOOK)) == ()
+    assert sent_patches([frames_sent(TeacherConfig(model="m"), CLIPS, VIDEO, clip) for clip in (None, LOOK)]) == ()
+
+
+def test_clips_that_share_a_request_share_what_a_provider_takes() -> None:
+    """And each shows the same patches whichever request it is in, so that one record says what was shown."""
+    config = TeacherConfig(model="m", max_images=16)
+    assert frames_sent(config, CLIPS, VIDEO, LOOK, clips_at_once=2).image_count == 8
+    assert frames_sent(config, CLIPS, VIDEO, LOOK, clips_at_once=20).image_count == 2
+    shared = frames_sent(config, CLIPS, VIDEO, LOOK, clips_at_once=2).patches
+    assert set(shared) <= set(frames_sent(TeacherConfig(model="m"), CLIPS, VIDEO, LOOK).patches)
 
 
 def test_a_time_that_the_writer_was_not_sent_is_not_one_that_it_can_cite() -> None:
@@ -133,6 +142,6 @@ def test_no_look_costs_more_than_what_is_set_aside_for_one(
     texts = [instruction(AnswerReply.name), "Which?", *map(stamp, patch_times(sent.plan.times_s))]
     tokens = count_image_tokens(config.price, sent.image_count, sent.size)
     usage = max_usage(AnswerReply, tokens, sum(map(len, texts)), 100)
-    bound = max_usage_of_look(config, clips, AnswerReply, video, "Which?", 100)
+    bound = max_usage_of_looks(config, clips, AnswerReply, video, "Which?", 100)
     assert usage.input_tokens <= bound.input_tokens
     assert usage.output_tokens == bound.output_tokens

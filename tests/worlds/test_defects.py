@@ -74,7 +74,7 @@ def make_case(seed: int) -> Case:
     duration_s = Fraction(duration_cs, 100)
     coarse_times_s = patch_times(plan_coarse(duration_s).times_s)
     close_times_s = patch_times(plan_look(Look(window, fps), duration_s).times_s)
-    look = DefectContext(kind, options, answer, windows, duration_cs, tuple(map(stamp, coarse_times_s)), None)
+    look = DefectContext(kind, options, answer, windows, duration_cs, tuple(map(stamp, coarse_times_s)), ())
     t1, t2 = (f"{float(draw.choice(times)):.1f}" for times in (coarse_times_s, close_times_s))
     return Case(
         look,
@@ -82,7 +82,7 @@ def make_case(seed: int) -> Case:
             thought=T1.format(time=t1), start_s=seconds(window.start_cs), end_s=seconds(window.end_cs), fps=Decimal(int(fps))
         ),
         coarse_times_s,
-        replace(look, stamps=tuple(map(stamp, close_times_s)), shown_window=window),
+        replace(look, stamps=tuple(map(stamp, close_times_s)), shown_windows=(window,)),
         AnswerReply(thought=T2.format(time=t2), answer=answer),
         close_times_s,
     )
@@ -115,7 +115,7 @@ def is_well_formed(t1: str = "I look.", t2: str = "I see.", answer: str = "red")
 
 def thought_signs(thought: str, situation: DefectContext, times_s: tuple[Fraction, ...]) -> Iterator[str]:
     words = set(re.findall(r"\w+", thought.lower()))
-    shown = situation.shown_window or Window(0, situation.duration_cs)
+    shown = next(iter(situation.shown_windows), Window(0, situation.duration_cs))
     inside = [time for time in cited_cs(thought) if shown.start_cs <= time < shown.end_cs]
     if re.search("ground truth|annotation|correct answer|expected answer", thought):
         yield "leaked_gold"
@@ -157,8 +157,8 @@ def look_signs(reply: LookReply, case: Case) -> set[str]:
 def answer_signs(reply: AnswerReply, case: Case) -> set[str]:
     situation, good, answer = case.answer, case.answer_reply.answer, reply.answer
     signs = {f"{sign}_t2" for sign in thought_signs(reply.thought, situation, case.close_times_s)}
-    assert situation.shown_window is not None
-    around = range(situation.shown_window.start_cs - 100, situation.shown_window.end_cs + 100)
+    assert situation.shown_windows
+    around = range(situation.shown_windows[0].start_cs - 100, situation.shown_windows[0].end_cs + 100)
     if any(time not in around for time in cited_cs(reply.thought)):
         signs.add("cited_outside_window_t2")
     parts = re.split(r"</answer><answer>| or ", answer)
@@ -296,7 +296,7 @@ def test_where_there_are_several_ways_all_are_drawn(name: str) -> None:
 
 
 def situation(**changes: object) -> DefectContext:
-    base = DefectContext("mcq", COLOURS, "red", (Window(1_000, 2_000),), 6_000, (), None)
+    base = DefectContext("mcq", COLOURS, "red", (Window(1_000, 2_000),), 6_000, (), ())
     return replace(base, **changes)  # pyright: ignore[reportArgumentType]
 
 
@@ -371,7 +371,7 @@ def test_a_leak_quotes_the_answer_but_for_a_span_which_would_cite_times() -> Non
 
 
 def test_a_late_citation_stays_in_the_video_though_the_window_goes_on() -> None:
-    past_end = situation(stamps=("<50.2 seconds>", "<51.2 seconds>"), shown_window=Window(5_000, 9_000))
+    past_end = situation(stamps=("<50.2 seconds>", "<51.2 seconds>"), shown_windows=(Window(5_000, 9_000),))
     for seed in range(50):
         spoilt = ANSWER_DEFECTS["cited_off_stamps_t2"](ANSWER, past_end, Random(seed))
         assert spoilt is not None
@@ -389,20 +389,20 @@ def test_a_citation_is_off_the_true_time_of_a_patch_too_not_only_off_its_rounded
 
 
 def test_between_even_stamps_no_time_is_off_all_of_them() -> None:
-    even = situation(stamps=tuple(f"<{time}.5 seconds>" for time in range(10, 20)), shown_window=Window(1_000, 2_000))
+    even = situation(stamps=tuple(f"<{time}.5 seconds>" for time in range(10, 20)), shown_windows=(Window(1_000, 2_000),))
     assert ANSWER_DEFECTS["cited_off_stamps_t2"](ANSWER, even, Random(0)) is None
 
 
 @pytest.mark.parametrize("stamps", [(), ("<12.0 seconds>",)])
 def test_without_two_stamps_nobody_can_say_what_is_off_them(stamps: tuple[str, ...]) -> None:
-    shown = situation(stamps=stamps, shown_window=Window(1_000, 2_000))
+    shown = situation(stamps=stamps, shown_windows=(Window(1_000, 2_000),))
     assert LOOK_DEFECTS["cited_off_stamps_t1"](LOOK, shown, Random(0)) is None
     assert ANSWER_DEFECTS["cited_off_stamps_t2"](ANSWER, shown, Random(0)) is None
 
 
 def test_nothing_is_outside_of_a_window_that_is_not_there_or_everywhere() -> None:
     for shown in (None, Window(50, 5_950)):
-        assert ANSWER_DEFECTS["cited_outside_window_t2"](ANSWER, situation(shown_window=shown), Random(0)) is None
+        assert ANSWER_DEFECTS["cited_outside_window_t2"](ANSWER, situation(shown_windows=(shown,)), Random(0)) is None
 
 
 @pytest.mark.parametrize("name", ["wrong_answer", "doubled_answer"])

@@ -55,8 +55,8 @@ def choose_look(request: OracleRequest, view: SeenFrames | None, rng: Random, ha
         return _look_reply(
             "It is hard to tell from these frames where this happens. I will look at one part of it.", _any_look(rng)
         )
-    inside_stamps = [view.stamps[frame_index] for frame_index in sorted(_frames_inside(world_question.look, view))]
-    seen_sentence = f"It is seen from {_cited(inside_stamps[0])} until {_cited(inside_stamps[-1])}."
+    inside_stamps = [view.stamps[frame_index] for frame_index in sorted(frames_inside(world_question.look, view))]
+    seen_sentence = f"It is seen from {cited(inside_stamps[0])} until {cited(inside_stamps[-1])}."
     if world_question.kind == "grounding":
         look = Look(_with_margin(world_question.look, view.script.duration_cs), Fraction(2))
         return _look_reply(f"{seen_sentence} A look around that will show when it comes and goes.", look)
@@ -69,10 +69,10 @@ def choose_look(request: OracleRequest, view: SeenFrames | None, rng: Random, ha
 def choose_given(request: OracleRequest, view: SeenFrames | None, rng: Random) -> GivenReply:
     """Reply with a thought that leads to a given window, and a density."""
     own_look = choose_look(request, view, rng)
-    inside_frames = [] if view is None or request.given_window is None else sorted(_frames_inside(request.given_window, view))
+    inside_frames = [] if view is None or request.given_window is None else sorted(frames_inside(request.given_window, view))
     if view is None or not inside_frames:
         return GivenReply(thought="It is hard to tell from these frames where this happens.", fps=own_look.fps)
-    thought = f"Something changes after {_cited(view.stamps[inside_frames[0]])}: it is worth a closer look."
+    thought = f"Something changes after {cited(view.stamps[inside_frames[0]])}: it is worth a closer look."
     return GivenReply(thought=thought, fps=own_look.fps)
 
 
@@ -89,7 +89,7 @@ def choose_answer(request: OracleRequest, view: SeenFrames | None, rng: Random) 
     if (
         view is None
         or world_question is None
-        or not any(_frames_inside(gold_window, view) for gold_window in world_question.windows)
+        or not any(frames_inside(gold_window, view) for gold_window in world_question.windows)
     ):
         return AnswerReply(thought="These frames do not show it. I have to guess.", answer=_any_answer(request, rng))
     if world_question.kind == "grounding":
@@ -103,7 +103,7 @@ def choose_answer(request: OracleRequest, view: SeenFrames | None, rng: Random) 
         guess_thought = "These frames leave more than one answer open. I have to guess."
     else:
         seen_stamps = [view.stamps[frame_index] for frame_index in sorted(view.frames)]
-        guess_thought = f"The frames from {_cited(seen_stamps[0])} until {_cited(seen_stamps[-1])} show it: {possible_answer}."
+        guess_thought = f"The frames from {cited(seen_stamps[0])} until {cited(seen_stamps[-1])} show it: {possible_answer}."
     return AnswerReply(thought=guess_thought, answer=as_option(possible_answer, request.options))
 
 
@@ -164,8 +164,8 @@ def _look_for(drafted: UnderstoodQuestion, view: SeenFrames, rng: Random) -> Loo
     look_window = Window(
         min(stay_fact.window.start_cs for stay_fact in stay_facts), max(stay_fact.window.end_cs for stay_fact in stay_facts)
     )
-    inside_stamps = [view.stamps[frame_index] for frame_index in sorted(_frames_inside(look_window, view))]
-    seen_sentence = f"What is asked about can be seen from {_cited(inside_stamps[0])} until {_cited(inside_stamps[-1])}."
+    inside_stamps = [view.stamps[frame_index] for frame_index in sorted(frames_inside(look_window, view))]
+    seen_sentence = f"What is asked about can be seen from {cited(inside_stamps[0])} until {cited(inside_stamps[-1])}."
     if drafted.kind.grounded or drafted.kind.type == "duration":
         look_window = _with_margin(look_window, view.script.duration_cs)
     fps = drafted.kind.fps
@@ -181,12 +181,12 @@ def _answer_drafted(drafted: UnderstoodQuestion, request: OracleRequest, view: S
         return AnswerReply(thought="These frames do not show it. I have to guess.", answer=_any_answer(request, rng))
     seen_stamps = [view.stamps[frame_index] for frame_index in sorted(view.frames)]
     thought = (
-        f"From {_cited(seen_stamps[0])} until {_cited(seen_stamps[-1])} the frames show it clearly enough: {story_answer.text}."
+        f"From {cited(seen_stamps[0])} until {cited(seen_stamps[-1])} the frames show it clearly enough: {story_answer.text}."
     )
     if drafted.kind.grounded:
-        inside_frames = sorted(_frames_inside(story_answer.windows[0], view))
+        inside_frames = sorted(frames_inside(story_answer.windows[0], view))
         thought = (
-            f"It is there at {_cited(view.stamps[inside_frames[0]])}, and still at {_cited(view.stamps[inside_frames[-1]])}."
+            f"It is there at {cited(view.stamps[inside_frames[0]])}, and still at {cited(view.stamps[inside_frames[-1]])}."
         )
     return AnswerReply(thought=thought, answer=as_option(story_answer.text, request.options))
 
@@ -197,12 +197,12 @@ def _whole_video(view: SeenFrames) -> Window:
 
 def _answer_when(question: WorldQuestion, view: SeenFrames) -> AnswerReply:
     window = question.windows[0]
-    inside_frames = sorted(_frames_inside(window, view))
-    frames_before = _frames_inside(Window(max(0, window.start_cs - MARGIN_CS), window.start_cs), view)
-    frames_after = _frames_inside(Window(window.end_cs, window.end_cs + MARGIN_CS), view)
+    inside_frames = sorted(frames_inside(window, view))
+    frames_before = frames_inside(Window(max(0, window.start_cs - MARGIN_CS), window.start_cs), view)
+    frames_after = frames_inside(Window(window.end_cs, window.end_cs + MARGIN_CS), view)
     if not (frames_before and frames_after):  # an end was not shown: the window reaches as far as it was seen
         window = Window(inside_frames[0] * 100 // FPS, (inside_frames[-1] + 1) * 100 // FPS)
-    first_stamp, last_stamp = _cited(view.stamps[inside_frames[0]]), _cited(view.stamps[inside_frames[-1]])
+    first_stamp, last_stamp = cited(view.stamps[inside_frames[0]]), cited(view.stamps[inside_frames[-1]])
     return AnswerReply(
         thought=f"It is there at {first_stamp}, and still at {last_stamp}, not before and not after.", answer=print_span(window)
     )
@@ -210,10 +210,10 @@ def _answer_when(question: WorldQuestion, view: SeenFrames) -> AnswerReply:
 
 def _has_seen(question: WorldQuestion, view: SeenFrames) -> bool:
     needed_windows = question.windows if question.needs == "all" else question.windows[:1]
-    return bool(needed_windows) and all(_frames_inside(needed_window, view) for needed_window in needed_windows)
+    return bool(needed_windows) and all(frames_inside(needed_window, view) for needed_window in needed_windows)
 
 
-def _frames_inside(window: Window, view: SeenFrames) -> frozenset[int]:
+def frames_inside(window: Window, view: SeenFrames) -> frozenset[int]:
     return frozenset(
         frame_index for frame_index in view.frames if window.start_cs * FPS <= 100 * frame_index < window.end_cs * FPS
     )
@@ -254,7 +254,7 @@ def as_option(answer: str, options: tuple[str, ...]) -> str:
     return ascii_uppercase[options.index(answer)] if answer in options else answer
 
 
-def _cited(stamp: str) -> str:
+def cited(stamp: str) -> str:
     """A stamp as it is cited: `<4.3 seconds>` without brackets."""
     return stamp.strip("<>")
 

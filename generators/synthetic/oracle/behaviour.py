@@ -15,6 +15,7 @@ from pydantic import Field, NonNegativeFloat, field_validator
 
 from dmforge.generators.synthetic.oracle.habits import Habits
 from dmforge.generators.synthetic.oracle.planted_defects import ANSWER_DEFECTS, LOOK_DEFECTS
+from dmforge.generators.synthetic.oracle.step_defects import STEP_DEFECTS
 from dmforge.schemas.config import Config, nearest
 
 SERVER_FAULTS = ("429", "429_hint", "500", "hang", "cut")
@@ -45,7 +46,7 @@ class Behaviour(Config):
     @field_validator("defects")
     @classmethod
     def _known_defects(cls, rate_by_defect: dict[str, float]) -> dict[str, float]:
-        return _check_names(rate_by_defect, [*LOOK_DEFECTS, *ANSWER_DEFECTS])
+        return _check_names(rate_by_defect, [*LOOK_DEFECTS, *STEP_DEFECTS, *ANSWER_DEFECTS])
 
     @field_validator("faults")
     @classmethod

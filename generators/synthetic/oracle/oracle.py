@@ -25,17 +25,22 @@ from dmforge.generators.synthetic.oracle.habits import Habits
 from dmforge.generators.synthetic.oracle.oracle_request import OracleRequest
 from dmforge.generators.synthetic.oracle.planted_defects import ANSWER_DEFECTS, LOOK_DEFECTS, DefectContext
 from dmforge.generators.synthetic.oracle.recognition import SeenFrames, WorldGallery
+from dmforge.generators.synthetic.oracle.several_places import choose_answer_of_several, choose_first, choose_step
+from dmforge.generators.synthetic.oracle.step_defects import STEP_DEFECTS
 from dmforge.generators.synthetic.worlds.world_folder import file_name
 from dmforge.generators.synthetic.worlds.world_questions import WorldQuestion
 from dmforge.schemas.replies import (
     AnswerReply,
     DescribeReply,
+    FinalReply,
+    FirstReply,
     GivenReply,
     GuessReply,
     LookReply,
     PresentReply,
     Reply,
     SafetyReply,
+    StepReply,
     WriteReply,
 )
 from dmforge.schemas.scoring import overlap_cs
@@ -109,9 +114,9 @@ class Oracle:
 
     def _with_defect(self, reply: Reply, situation: DefectContext, rng: Random) -> tuple[Reply, str | None]:
         """The reply with at most one defect, and the defect's name."""
-        if not isinstance(reply, LookReply | AnswerReply):  # defects are planted in windows and answers: this reply has neither
-            return reply, None
-        planter_by_defect: dict[str, Any] = {**(LOOK_DEFECTS if isinstance(reply, LookReply) else ANSWER_DEFECTS)}
+        planter_by_defect: dict[str, Any] = {}  # defects are planted in windows and answers: other replies have neither
+        for reply_type, planters in ((LookReply, LOOK_DEFECTS), (StepReply, STEP_DEFECTS), (AnswerReply, ANSWER_DEFECTS)):
+            planter_by_defect |= planters if isinstance(reply, reply_type) else {}
         for defect_name, defect_rate in sorted(self._behaviour.defects.items()):
             if defect_name in planter_by_defect and rng.random() < defect_rate:
                 defective_reply = planter_by_defect[defect_name](reply, situation, rng)
@@ -141,6 +146,12 @@ def _choose_reply(request: OracleRequest, view: SeenFrames | None, rng: Random, 
     match request.reply:
         case LookReply.name:
             return choose_look(request, view, rng, habits)
+        case FirstReply.name:
+            return choose_first(request, view, rng, habits)
+        case StepReply.name:
+            return choose_step(request, view, rng, habits)
+        case FinalReply.name:
+            return choose_answer_of_several(request, view, rng)
         case GivenReply.name:
             return choose_given(request, view, rng)
         case DescribeReply.name:
@@ -156,9 +167,8 @@ def _choose_reply(request: OracleRequest, view: SeenFrames | None, rng: Random, 
 
 
 def _looks_elsewhere(situation: DefectContext) -> bool:
-    shown_window = situation.shown_window
-    gold_windows = situation.windows if shown_window is not None else ()
-    return bool(gold_windows) and not overlap_cs(() if shown_window is None else (shown_window,), gold_windows)
+    gold_windows = situation.windows if situation.shown_windows else ()
+    return bool(gold_windows) and not overlap_cs(situation.shown_windows, gold_windows)
 
 
 def _situation(request: OracleRequest, view: SeenFrames, question: WorldQuestion) -> DefectContext:
@@ -169,5 +179,5 @@ def _situation(request: OracleRequest, view: SeenFrames, question: WorldQuestion
         windows=question.windows,
         duration_cs=view.script.duration_cs,
         stamps=request.stamps,
-        shown_window=request.look.window if request.look else None,
+        shown_windows=request.shown_windows,
     )

@@ -15,6 +15,8 @@ from dmforge.schemas.replies import REPLIES, Form, QuestionType
 
 STAMP = re.compile(r"<[0-9]+\.[0-9] seconds>")
 GIVEN = re.compile(r"\n\nThe closer look will be at (\S+ - \S+) seconds\.")
+ANNOUNCED_LOOK = re.compile(r"You are shown \S+ - \S+ seconds at \S+ frames per second\.")
+ANNOUNCED_OVERVIEW = "You are shown the whole video coarsely."
 LOOK = re.compile(r"shown ([0-9.]+ - [0-9.]+) seconds at ([0-9./]+) frames")
 WANTED = re.compile(r"[0-9]+\. (\w+), (\w+)")
 OPTION = re.compile(r"([A-Z])\. (.+)")
@@ -30,11 +32,13 @@ class OracleRequest:
     """The name of the reply that is asked for, such as `look` or `answer`."""
     question: str
     options: tuple[str, ...]
-    look: Look | None
-    """The look whose frames are shown, by the text; None for the coarse clip."""
+    clips: tuple[Look | None, ...]
+    """The look of each clip that is shown, by the text; None for the coarse clip."""
     stamps: tuple[str, ...]
     pictures: tuple[tuple[Picture, ...], ...]
     """The pictures under each stamp."""
+    clip_indices: tuple[int, ...]
+    """Of each stamp, which clip it belongs to."""
     attempt: int
     text: str
     instruction: str
@@ -42,6 +46,16 @@ class OracleRequest:
     """Questions that the teacher is asked to write, by type and form."""
     given_window: Window | None
     """The window of the next look, where the request gives it to the teacher."""
+
+    @property
+    def look(self) -> Look | None:
+        """The latest look that is shown; None where only the coarse clip is."""
+        return self.clips[-1]
+
+    @property
+    def shown_windows(self) -> tuple[Window, ...]:
+        """The windows of all looks that are shown."""
+        return tuple(look.window for look in self.clips if look is not None)
 
 
 class BadRequest(Exception):
@@ -68,15 +82,17 @@ def read_request(body: bytes) -> OracleRequest:
     if not isinstance(request.get("model"), str):
         raise BadRequest("you must name a model", "model")
     prompt_text, stamp_texts, pictures_by_stamp = _content(content_parts)
+    clips, clip_indices = _clips(content_parts, prompt_text)
     given_match = GIVEN.search(prompt_text)
     question, *option_lines = GIVEN.sub("", prompt_text).rstrip().rpartition("\n\n")[2].split("\n")
     return OracleRequest(
         reply=_reply_name(request),
         question=question,
         options=tuple(option_match[2] for option_line in option_lines if (option_match := OPTION.fullmatch(option_line))),
-        look=_look(prompt_text),
+        clips=clips,
         stamps=tuple(stamp_texts),
         pictures=tuple(map(tuple, pictures_by_stamp)),
+        clip_indices=clip_indices,
         attempt=request.get("seed") or 0,
         text=prompt_text,
         requested_questions=_wanted_questions(prompt_text),
@@ -158,6 +174,19 @@ def _window(span_text: str) -> Window:
     if bounds_cs is None or bounds_cs[0] >= bounds_cs[1]:
         raise BadRequest("the window that is given can't be read", "messages")
     return Window(*bounds_cs)
+
+
+def _clips(parts: list[Any], prompt_text: str) -> tuple[tuple[Look | None, ...], tuple[int, ...]]:
+    """The look of each clip, and for each stamp its clip. Of several clips each stands below a text that says what it is."""
+    clips: list[Look | None] = []
+    clip_indices: list[int] = []
+    for content_part in parts:
+        part_text = content_part.get("text", "") if isinstance(content_part, dict) else ""
+        if STAMP.fullmatch(part_text):
+            clip_indices.append(max(0, len(clips) - 1))
+        elif part_text == ANNOUNCED_OVERVIEW or ANNOUNCED_LOOK.fullmatch(part_text):
+            clips.append(_look(part_text))
+    return tuple(clips) or (_look(prompt_text),), tuple(clip_indices)
 
 
 def _look(text: str) -> Look | None:

@@ -85,8 +85,8 @@ class DefectContext:
     duration_cs: int
     stamps: tuple[str, ...]
     """As printed over the frames that were shown: `<1.2 seconds>`."""
-    shown_window: Window | None
-    """The window of the closer look; None while only the coarse clip was shown."""
+    shown_windows: tuple[Window, ...]
+    """The windows of the closer looks; none while only the coarse clip was shown."""
 
 
 LookPlanter = Callable[[LookReply, DefectContext, Random], LookReply | None]
@@ -95,19 +95,19 @@ TextPlanter = Callable[[str, DefectContext, Random], str | None]
 """Makes a defective thought or answer from a good one."""
 
 
-def _length_cs(window: Window) -> int:
+def window_length_cs(window: Window) -> int:
     return window.end_cs - window.start_cs
 
 
-def _window_off_gold(gold_windows: tuple[Window, ...], duration_cs: int, length_cs: int, rng: Random) -> Window | None:
+def window_off_gold(gold_windows: tuple[Window, ...], duration_cs: int, length_cs: int, rng: Random) -> Window | None:
     """A window that overlaps no gold; where gold fills the video, one too short for an IoU of .1 with any of it."""
     gaps_without_gold = gaps_between(gold_windows, 0, duration_cs)
     if not gaps_without_gold:
-        gaps_without_gold, length_cs = [Window(0, duration_cs)], min(length_cs, min(map(_length_cs, gold_windows)) // 11)
-    length_cs = min(length_cs, max(map(_length_cs, gaps_without_gold)))
+        gaps_without_gold, length_cs = [Window(0, duration_cs)], min(length_cs, min(map(window_length_cs, gold_windows)) // 11)
+    length_cs = min(length_cs, max(map(window_length_cs, gaps_without_gold)))
     if length_cs < 1:
         return None
-    free_gap = rng.choice([gap for gap in gaps_without_gold if _length_cs(gap) >= length_cs])
+    free_gap = rng.choice([gap for gap in gaps_without_gold if window_length_cs(gap) >= length_cs])
     start_cs = rng.randint(free_gap.start_cs, free_gap.end_cs - length_cs)
     return Window(start_cs, start_cs + length_cs)
 
@@ -119,9 +119,7 @@ def _looking_at(reply: LookReply, window: Window) -> LookReply:
 
 def _wrong_window(reply: LookReply, situation: DefectContext, rng: Random) -> LookReply | None:
     length_cs = round(reply.end_s * 100) - round(reply.start_s * 100)
-    wrong_look_window = (
-        _window_off_gold(situation.windows, situation.duration_cs, length_cs, rng) if situation.windows else None
-    )
+    wrong_look_window = window_off_gold(situation.windows, situation.duration_cs, length_cs, rng) if situation.windows else None
     return None if wrong_look_window is None else _looking_at(reply, wrong_look_window)
 
 
@@ -155,7 +153,7 @@ def _sentences(thought: str) -> list[str]:
     return re.split(r"(?<=[.!?]) ", thought)
 
 
-def _insert_text(inserted: str, thought: str, rng: Random) -> str:
+def insert_text(inserted: str, thought: str, rng: Random) -> str:
     """Insert a text before, between or after the sentences of a thought."""
     sentences = _sentences(thought)
     sentences.insert(rng.randint(0, len(sentences)), inserted)
@@ -163,7 +161,7 @@ def _insert_text(inserted: str, thought: str, rng: Random) -> str:
 
 
 def _inserting(texts: tuple[str, ...]) -> TextPlanter:
-    return lambda thought, situation, rng: _insert_text(rng.choice(texts), thought, rng)
+    return lambda thought, situation, rng: insert_text(rng.choice(texts), thought, rng)
 
 
 def _replacing_by(texts: tuple[str, ...]) -> TextPlanter:
@@ -172,7 +170,7 @@ def _replacing_by(texts: tuple[str, ...]) -> TextPlanter:
 
 def _leaked_gold(thought: str, situation: DefectContext, rng: Random) -> str:
     leak_text = rng.choice(SPAN_LEAKS if situation.kind == "grounding" else LEAKS)
-    return _insert_text(leak_text.format(answer=situation.answer), thought, rng)
+    return insert_text(leak_text.format(answer=situation.answer), thought, rng)
 
 
 def _repetition(thought: str, situation: DefectContext, rng: Random) -> str | None:
@@ -180,8 +178,13 @@ def _repetition(thought: str, situation: DefectContext, rng: Random) -> str | No
     return " ".join([rng.choice(sentences)] * rng.randint(12, 40)) if sentences else None
 
 
-def _stamps_cs(situation: DefectContext) -> list[int]:
-    return sorted(int(Decimal(stamp_text.strip("<>").removesuffix(" seconds")) * 100) for stamp_text in situation.stamps)
+def _stamps_cs(situation: DefectContext, shown_window: Window | None = None) -> list[int]:
+    """The times of all stamps, or of those over the frames of one window."""
+    stamps_cs = sorted(int(Decimal(stamp_text.strip("<>").removesuffix(" seconds")) * 100) for stamp_text in situation.stamps)
+    if shown_window is None:
+        return stamps_cs
+    start_cs, end_cs = shown_window.start_cs - STAMP_ERROR_CS, shown_window.end_cs + STAMP_ERROR_CS
+    return [stamp_cs for stamp_cs in stamps_cs if start_cs <= stamp_cs <= end_cs]
 
 
 def _patch_reach_cs(stamps_cs: list[int]) -> int:
@@ -194,27 +197,39 @@ def _cite(thought: str, citable_windows: list[Window], rng: Random) -> str | Non
         return None
     drawn_window = rng.choice(citable_windows)
     time_text = print_seconds(rng.randrange(drawn_window.start_cs, drawn_window.end_cs))
-    return _insert_text(rng.choice(CITATIONS).format(time=time_text), thought, rng)
+    return insert_text(rng.choice(CITATIONS).format(time=time_text), thought, rng)
 
 
 def _cited_off_stamps(thought: str, situation: DefectContext, rng: Random) -> str | None:
-    """Cite a time inside the shown window but on no stamp. Between even stamps there is none: often only the edges have
+    """Cite a time inside a shown window but on no stamp. Between even stamps there is none: often only the edges have
     room."""
-    stamps_cs, shown_window = _stamps_cs(situation), situation.shown_window or Window(0, situation.duration_cs)
-    if len(stamps_cs) < 2:  # the reach of a single patch is unknown
+    shown_windows = situation.shown_windows or (Window(0, situation.duration_cs),)
+    stamps_of_clips = [_stamps_cs(situation, shown_window) for shown_window in shown_windows]
+    if any(len(stamps_cs) < 2 for stamps_cs in stamps_of_clips):  # the reach of a single patch is unknown
         return None
-    reach_cs = _patch_reach_cs(stamps_cs)
-    stamp_windows = tuple(Window(max(0, stamp_cs - reach_cs), stamp_cs + reach_cs + 1) for stamp_cs in stamps_cs)
-    end_cs = min(shown_window.end_cs, situation.duration_cs)
-    return _cite(thought, gaps_between(stamp_windows, shown_window.start_cs, end_cs), rng)
+    reach_cs = max(map(_patch_reach_cs, stamps_of_clips))
+    stamp_windows = tuple(
+        Window(max(0, stamp_cs - reach_cs), stamp_cs + reach_cs + 1)
+        for stamp_cs in sorted(stamp_cs for stamps_cs in stamps_of_clips for stamp_cs in stamps_cs)
+    )
+    citable_windows = [
+        gap
+        for shown_window in shown_windows
+        for gap in gaps_between(stamp_windows, shown_window.start_cs, min(shown_window.end_cs, situation.duration_cs))
+    ]
+    return _cite(thought, citable_windows, rng)
 
 
 def _cited_outside_window(thought: str, situation: DefectContext, rng: Random) -> str | None:
-    if situation.shown_window is None:
+    if not situation.shown_windows:
         return None
-    margin_cs = max(OUTSIDE_CS, _patch_reach_cs(_stamps_cs(situation)))
-    padded_window = Window(max(0, situation.shown_window.start_cs - margin_cs), situation.shown_window.end_cs + margin_cs)
-    return _cite(thought, gaps_between((padded_window,), 0, situation.duration_cs), rng)
+    stamps_of_clips = [_stamps_cs(situation, shown_window) for shown_window in situation.shown_windows]
+    margin_cs = max(OUTSIDE_CS, *map(_patch_reach_cs, stamps_of_clips))
+    padded_windows = [
+        Window(max(0, shown_window.start_cs - margin_cs), shown_window.end_cs + margin_cs)
+        for shown_window in situation.shown_windows
+    ]
+    return _cite(thought, gaps_between(padded_windows, 0, situation.duration_cs), rng)
 
 
 def _cited_past_end(thought: str, situation: DefectContext, rng: Random) -> str | None:
@@ -230,7 +245,7 @@ def _wrong_span(situation: DefectContext, rng: Random) -> str | None:
         *([Window(*answer_bounds_cs)] if answer_bounds_cs and answer_bounds_cs[0] < answer_bounds_cs[1] else ()),
     )
     wrong_answer_window = (
-        _window_off_gold(gold_windows, situation.duration_cs, _length_cs(gold_windows[0]), rng) if gold_windows else None
+        window_off_gold(gold_windows, situation.duration_cs, window_length_cs(gold_windows[0]), rng) if gold_windows else None
     )
     return None if wrong_answer_window is None else print_span(wrong_answer_window)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -18,6 +19,7 @@ from dmforge.generators.synthetic.worlds.sight import GRID, ROWS, Cells, WorldEy
 from dmforge.generators.synthetic.worlds.world_folder import read_settings
 from dmforge.generators.synthetic.worlds.world_questions import WorldQuestion, questions
 from dmforge.schemas.frames import MIN_COARSE_FRAMES, NoFrames, plan_coarse, plan_look
+from dmforge.schemas.looks import Look
 from dmforge.schemas.stamps import patch_times, stamp
 
 BLOCKS = (5, 4)
@@ -82,9 +84,7 @@ class WorldGallery:
         world_eye, world_questions = self._cached_world(world_index)
         cells_by_frame: dict[int, Cells] = {}
         stamp_by_frame: dict[int, str] = {}
-        for picture_pair, printed_stamp, expected_stamp, frame_indices in zip(
-            request.pictures, request.stamps, *_expected_clip(script, request), strict=False
-        ):
+        for picture_pair, printed_stamp, expected_stamp, frame_indices in _expected_patches(script, request):
             for seen_picture, frame_index in zip(picture_pair, frame_indices, strict=False):
                 if (
                     printed_stamp == expected_stamp
@@ -117,13 +117,23 @@ class WorldGallery:
         return backdrop(script.seed, self._settings.width, self._settings.height)
 
 
-def _expected_clip(script: Script, request: OracleRequest) -> tuple[list[str], list[tuple[int, ...]]]:
+def _expected_patches(
+    script: Script, request: OracleRequest
+) -> Iterator[tuple[tuple[Picture, ...], str, str, tuple[int, ...]]]:
+    """The pictures under each stamp of a request, with the stamp and the frames that must stand there."""
+    for clip_index, look in enumerate(request.clips):
+        positions = [position for position, index in enumerate(request.clip_indices) if index == clip_index]
+        pictures = [request.pictures[position] for position in positions]
+        stamps = [request.stamps[position] for position in positions]
+        yield from zip(pictures, stamps, *_expected_clip(script, look, sum(map(len, pictures))), strict=False)
+
+
+def _expected_clip(script: Script, look: Look | None, picture_count: int) -> tuple[list[str], list[tuple[int, ...]]]:
     """The stamps and pairs of frames that a clip of this world must show, by the look that the request names."""
     try:
-        if request.look is not None:
-            times_s = plan_look(request.look, script.duration_s).times_s
+        if look is not None:
+            times_s = plan_look(look, script.duration_s).times_s
         else:
-            picture_count = sum(map(len, request.pictures))
             times_s = plan_coarse(
                 script.duration_s, Fraction(picture_count) / script.duration_s, max(picture_count, MIN_COARSE_FRAMES)
             ).times_s
