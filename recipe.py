@@ -25,7 +25,7 @@ from dmforge.generators.teacher.teacher_config import TeacherConfig, TeacherDefa
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Config, nearest, parse_config
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.records import RECORDS, UNKNOWN, Sample
+from dmforge.schemas.records import RECORDS, UNKNOWN, Overview, Sample
 
 STAGES = {
     "ingest": "curation.video.ingest:Ingest",
@@ -87,6 +87,8 @@ class Looks(Config):
 
     max_looks: Annotated[int, Field(ge=1, le=16)] = 1
     """The most looks of a trajectory."""
+    overview: Overview = "first"
+    """When a teacher is shown the coarse clip: before its first look only, or `always`."""
 
 
 class RecipeFile(Config):

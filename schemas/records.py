@@ -14,6 +14,8 @@ from dmforge.schemas.transcript import Transcript
 
 TaskKind = Literal["grounding", "mcq", "grounded_mcq", "open"]
 Needs = Literal["any", "all"]
+Overview = Literal["first", "always"]
+"""When a teacher that looks several times is shown the coarse clip: before its first look only, or always."""
 WindowSource = Literal["teacher", "gold_padded", "gold"]
 TargetSource = Literal["gold", "replay", "teacher"]
 SubjectKind = Literal["video", "task", "candidate"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
@@ -14,11 +15,13 @@ from dmforge.curation.contract.stage_results import Made, Result
 from dmforge.filters.rules.cited_times import CitedTime, cited_times
 from dmforge.filters.rules.guessing import unguessed
 from dmforge.filters.rules.leaks import unleaked
+from dmforge.filters.rules.look_use import LOOK_USE
 from dmforge.filters.rules.rule import Finding, Rule, RuleInput, RuleScore, TextSpan, measure_share, rule_input_of, verdict
 from dmforge.schemas.clips import Clips
+from dmforge.schemas.config import Later
 from dmforge.schemas.frames import NoFrames, plan_coarse, plan_look
 from dmforge.schemas.looks import Look, Window, print_seconds, print_span, read_span
-from dmforge.schemas.records import CandidateWithTask, Verdict
+from dmforge.schemas.records import CandidateWithTask, Overview, Verdict
 from dmforge.schemas.scoring import iou
 from dmforge.schemas.stamps import patch_times
 
@@ -33,22 +36,32 @@ class CitationsConfig(StageConfig):
     """How clips were cut: decides which frames, and so which stamps, were shown."""
     max_looks: PositiveInt = 1
     """The most looks in a trajectory."""
+    overview: Later[Overview] = "first"
+    """Whether a teacher was shown the coarse clip before its first look only, or `always`."""
 
 
 class Citations(Batch[CandidateWithTask, Verdict]):
-    """One verdict per candidate and rule: `cited_stamps`, `cited_inside`, `own_span`, `unleaked`, `unguessed`."""
+    """One verdict per candidate and rule: `cited_stamps`, `cited_inside`, `own_span`, `unleaked`, `unguessed`; where there may
+    be several looks also `overlap_looks` and `idle_look`."""
 
     name, version = "citations", 3
-    measures = ("cited_stamps", "cited_inside", "own_span", "unleaked", "unguessed")
+    measures = ("cited_stamps", "cited_inside", "own_span", "unleaked", "unguessed", "overlap_looks", "idle_look")
     config: CitationsConfig
+
+    def given_scores(self) -> frozenset[str]:
+        return frozenset(rule.name for rule in self._rules)
+
+    @property
+    def _rules(self) -> tuple[Rule, ...]:
+        return (*CITATIONS, *(LOOK_USE if self.config.max_looks > 1 else ()))
 
     def process(self, items: Iterator[CandidateWithTask]) -> Iterator[Result]:
         for item in items:
             yield Made(tuple(self._verdicts(item)))
 
     def _verdicts(self, item: CandidateWithTask) -> Iterator[Verdict]:
-        rule_input = rule_input_of(item, self.config.clips, self.config.max_looks)
-        for rule in CITATIONS:
+        rule_input = rule_input_of(item, self.config.clips, self.config.max_looks, self.config.overview)
+        for rule in self._rules:
             rule_score = rule.check(rule_input)
             if rule_score is not None:
                 yield verdict(item, rule.name, rule_score)
@@ -59,15 +72,18 @@ def cited_stamps(rule_input: RuleInput) -> RuleScore:
     stamp_faults: list[Finding] = []
     citation_count = 0
     for thought_index, thought in enumerate(rule_input.thoughts):
-        stamps_cs, max_distance_cs = _visible_stamps(rule_input, thought_index)
+        visible_clips = _visible_clips(rule_input, thought_index)
         for cited_time in _citations(rule_input, thought):
             citation_count += 1
-            distance_cs = _distance_cs(cited_time, stamps_cs)
+            slack_cs = max(STAMP_ROUNDING_CS, cited_time.slack_cs)
+            distances_cs = [_distance_cs(cited_time, clip.stamps_cs) for clip in visible_clips]
+            is_near = not visible_clips or any(
+                distance_cs <= clip.reach_cs + slack_cs for clip, distance_cs in zip(visible_clips, distances_cs, strict=True)
+            )
             is_concluded = thought_index > 0 and cited_time.time_cs in _answered_bounds_cs(rule_input)
-            if not is_concluded and distance_cs > max_distance_cs + max(STAMP_ROUNDING_CS, cited_time.slack_cs):
-                fault_message = (
-                    f"T{thought_index + 1} cites {cited_time.text}; the nearest stamp is {float(distance_cs) / 100:.2f} s away"
-                )
+            if not is_concluded and not is_near:
+                distance_s = float(min(distances_cs)) / 100
+                fault_message = f"T{thought_index + 1} cites {cited_time.text}; the nearest stamp is {distance_s:.2f} s away"
                 stamp_faults.append(Finding(fault_message, cited_time.start, cited_time.end))
     return measure_share(stamp_faults, citation_count, "off the stamps")
 
@@ -125,17 +141,25 @@ def _citations(rule_input: RuleInput, thought: TextSpan) -> Iterator[CitedTime]:
     yield from (cited_time for cited_time in cited_times(thought) if cited_time.text not in question_citations)
 
 
-def _visible_stamps(rule_input: RuleInput, thought_index: int) -> tuple[list[Fraction], Fraction]:
-    """The stamps that a thought may cite, in centiseconds, and half the largest gap between two patches; none if unknown."""
-    stamps_cs: list[Fraction] = []
-    max_distance_cs = Fraction(0)
-    first_clip = min(thought_index, 1)
+@dataclass(frozen=True, slots=True)
+class VisibleClip:
+    """A clip that was shown before a thought, as far as times can be cited from it."""
+
+    stamps_cs: list[Fraction]
+    reach_cs: Fraction
+    """Half the largest gap between two patches: a time nearer to a stamp than this is one of its patch."""
+
+
+def _visible_clips(rule_input: RuleInput, thought_index: int) -> list[VisibleClip]:
+    """The clips from which a thought may cite; none if unknown."""
+    visible_clips: list[VisibleClip] = []
+    first_clip = 0 if rule_input.overview == "always" else min(thought_index, 1)
     for clip_index, (times_s, clip_length_s) in enumerate(_patch_times_of_clips(rule_input, thought_index), first_clip):
         sent_patches = _sent_patches(rule_input, clip_index, len(times_s))
-        stamps_cs += [100 * times_s[patch_index] for patch_index in sent_patches if patch_index < len(times_s)]
+        stamps_cs = [100 * times_s[patch_index] for patch_index in sent_patches if patch_index < len(times_s)]
         gaps_s = [time_after_s - time_before_s for time_before_s, time_after_s in pairwise(times_s)]
-        max_distance_cs = max(max_distance_cs, 50 * max(gaps_s, default=clip_length_s))
-    return sorted(stamps_cs), max_distance_cs
+        visible_clips.append(VisibleClip(sorted(stamps_cs), 50 * max(gaps_s, default=clip_length_s)))
+    return visible_clips
 
 
 def _distance_cs(cited_time: CitedTime, stamps_cs: list[Fraction]) -> Fraction:
@@ -157,14 +181,12 @@ def _patch_times_of_clips(rule_input: RuleInput, thought_index: int) -> Iterator
     """The patch times and the length in seconds of each clip before a thought: V0 before T1, the looks before later ones."""
     clips_settings, duration_cs = rule_input.clips, rule_input.duration_cs
     try:
-        if thought_index == 0:
-            if duration_cs:
-                duration_s = Fraction(duration_cs, 100)
-                yield (
-                    patch_times(plan_coarse(duration_s, clips_settings.coarse_fps, clips_settings.coarse_frames).times_s),
-                    duration_s,
-                )
-            return
+        if thought_index == 0 or rule_input.overview == "always":
+            if not duration_cs:  # no stamp of the coarse clip is known
+                return
+            duration_s = Fraction(duration_cs, 100)
+            coarse_plan = plan_coarse(duration_s, clips_settings.coarse_fps, clips_settings.coarse_frames)
+            yield patch_times(coarse_plan.times_s), duration_s
         for look in rule_input.looks[:thought_index]:
             video_end_s = look.window.end_s if duration_cs is None else Fraction(duration_cs, 100)
             look_plan = plan_look(look, video_end_s, max_frames=clips_settings.look_frames)
@@ -174,7 +196,7 @@ def _patch_times_of_clips(rule_input: RuleInput, thought_index: int) -> Iterator
 
 
 def _is_inside(rule_input: RuleInput, thought_index: int, cited_time: CitedTime) -> bool:
-    if thought_index == 0:
+    if thought_index == 0 or rule_input.overview == "always":
         return not rule_input.duration_cs or cited_time.time_cs <= rule_input.duration_cs + cited_time.slack_cs
     shown_windows = [look.window for look in rule_input.looks[:thought_index]]
     contains_cited = (

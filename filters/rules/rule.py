@@ -15,7 +15,7 @@ from dmforge.schemas.defects import Defect
 from dmforge.schemas.grammar import Trajectory, parse
 from dmforge.schemas.ids import Id
 from dmforge.schemas.looks import Look, Window
-from dmforge.schemas.records import CandidateWithTask, Needs, TaskKind, Verdict
+from dmforge.schemas.records import CandidateWithTask, Needs, Overview, TaskKind, Verdict
 from dmforge.schemas.scoring import answer_options
 from dmforge.schemas.tags import CLOSE, OPEN, TAG
 
@@ -57,6 +57,8 @@ class RuleInput:
     max_looks: int = 1
     sent_patches: tuple[tuple[int, ...], ...] = ()
     """Of each clip, which patches the writer was sent; empty where that were all."""
+    overview: Overview = "first"
+    """Whether the coarse clip was shown before the first look only, or `always`."""
 
     @cached_property
     def parsed(self) -> Trajectory | tuple[Defect, ...]:
@@ -149,7 +151,7 @@ def measure_share(faults: Sequence[Finding], checked_count: int, reason: str) ->
     )
 
 
-def rule_input_of(item: CandidateWithTask, clips: Clips, max_looks: int) -> RuleInput:
+def rule_input_of(item: CandidateWithTask, clips: Clips, max_looks: int, overview: Overview = "first") -> RuleInput:
     """The input of rules for a candidate. A missing video has length 0: nothing lies inside it."""
     candidate, task = item.candidate, item.task
     options = answer_options(task.task_kind, task.question, task.options, task.answer)
@@ -157,7 +159,7 @@ def rule_input_of(item: CandidateWithTask, clips: Clips, max_looks: int) -> Rule
         candidate.transcript.trajectory_text,
         task.task_kind, task.question, options, task.answer, task.windows, task.needs,
         item.video.duration_cs if item.video else 0, candidate.looks, candidate.answer, clips, max_looks,
-        candidate.sent_patches,
+        candidate.sent_patches, overview,
     )  # fmt: skip
 
 

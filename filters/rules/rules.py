@@ -12,6 +12,7 @@ from dmforge.curation.contract.stage_results import Made, Result
 from dmforge.curation.io.plugins import PluginGroup
 from dmforge.filters.rules.audio_claims import silent
 from dmforge.filters.rules.citations import CITATIONS
+from dmforge.filters.rules.look_use import LOOK_USE
 from dmforge.filters.rules.prose import language, length, repetition
 from dmforge.filters.rules.rule import Rule, RuleInput, RuleScore, rule_input_of, verdict
 from dmforge.filters.rules.shape import answer_form, density, frames, grammar, window
@@ -128,4 +129,6 @@ def _checked_rule(plugin_name: str, loaded_object: object) -> Rule:
     return loaded_object
 
 
-_PLUGINS = PluginGroup("dmforge.rules", "rule", (*Rules.measures, *(rule.name for rule in CITATIONS)), _checked_rule)
+_PLUGINS = PluginGroup(
+    "dmforge.rules", "rule", (*Rules.measures, *(rule.name for rule in (*CITATIONS, *LOOK_USE))), _checked_rule
+)

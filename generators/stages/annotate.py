@@ -19,7 +19,7 @@ from pydantic import PositiveFloat, PositiveInt, model_validator
 from dmforge.curation.contract.budget import ExpectedCost, FurtherCalls, Usage
 from dmforge.curation.contract.stage_results import Made, Quarantined, Result
 from dmforge.curation.workspace_folder import WorkspaceFolder
-from dmforge.generators.stages.several_looks import GUESSED_FPS, Overview, SeveralLooks, Steps, look_and_answer
+from dmforge.generators.stages.several_looks import GUESSED_FPS, SeveralLooks, Steps, look_and_answer
 from dmforge.generators.teacher.ask_stage import NO_READABLE_REPLY, In, Out, RetryingConfig, RetryingStage, keys_of_replies
 from dmforge.generators.teacher.interview import (
     Interview,
@@ -37,7 +37,7 @@ from dmforge.schemas.grammar import assemble
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.looks import MAX_CS, Look, Window, print_seconds, print_span
 from dmforge.schemas.prompts import prompt, question_text
-from dmforge.schemas.records import Candidate, Task, TaskWithVideo, Video, WindowSource
+from dmforge.schemas.records import Candidate, Overview, Task, TaskWithVideo, Video, WindowSource
 from dmforge.schemas.replies import AnswerReply, FinalReply, FirstReply, GivenReply, LookReply, StepReply
 
 MISSES_GOLD = "its window misses gold"

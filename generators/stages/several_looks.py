@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
-from typing import Literal
 
 from dmforge.curation.contract.budget import FurtherCalls, Usage
 from dmforge.generators.teacher.interview import (
@@ -27,10 +26,9 @@ from dmforge.schemas.grammar import assemble
 from dmforge.schemas.ids import Id
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.prompts import prompt, question_text
-from dmforge.schemas.records import Candidate, Task, Video, WindowSource
+from dmforge.schemas.records import Candidate, Overview, Task, Video, WindowSource
 from dmforge.schemas.replies import FinalReply, FirstReply, StepReply
 
-Overview = Literal["first", "always"]
 GUESSED_FPS = Fraction(3)
 """The density that a cost estimate assumes, since only the teacher can choose it."""
 

@@ -29,6 +29,7 @@ from dmforge.curation.lake.readers_view import ReadersView
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.rules.citations import CITATIONS, Citations
+from dmforge.filters.rules.look_use import LOOK_USE
 from dmforge.filters.rules.rules import Rules, RulesConfig, rules_of
 from dmforge.filters.selection.select_cot import SelectCot, SelectCotConfig
 from dmforge.filters.selection.select_rl import SelectRl, SelectRlConfig
@@ -281,7 +282,7 @@ def test_every_filter_says_what_it_measures(workspace: Path) -> None:
     )
     assert {name for (name,) in measured} <= {name for stage in stages for name in stage.measures}
     assert Rules.measures == tuple(rule.name for rule in rules_of(RulesConfig()))
-    assert Citations.measures == tuple(rule.name for rule in CITATIONS)
+    assert Citations.measures == tuple(rule.name for rule in (*CITATIONS, *LOOK_USE))
 
 
 @pytest.mark.parametrize(
