@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
+from dmforge.curation.io.atomic import write_bytes
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.document import ShardSample
 from dmforge.curation.shards.examples import PackedVideo
@@ -21,21 +23,25 @@ def user_text(sample: ShardSample) -> str:
 
 
 def assistant_text(sample: ShardSample) -> str:
-    """The assistant's turn of a sample: what the policy wrote, with a mark where the look's clip was shown."""
+    """The assistant's turn of a sample: what the policy wrote, with a mark where the clip of each look was shown."""
     response_pieces = [response_piece for response_piece in sample.transcript.pieces if response_piece.author != "prompt"]
     return "".join(
         f"{VIDEO_MARK}\n" if response_piece.text is None else response_piece.text for response_piece in response_pieces
     )
 
 
-def first_look(sample: ShardSample) -> Look | None:
-    """The first look of a sample whose clip was shown."""
-    return next((piece.look for piece in sample.transcript.pieces if piece.look is not None), None)
+def looks_of(sample: ShardSample) -> list[Look]:
+    """The looks of a sample whose clips were shown, in the order of its transcript."""
+    return [piece.look for piece in sample.transcript.pieces if piece.look is not None]
 
 
-def cut_clip(corpus: Corpus, video: PackedVideo, look: Look) -> bytes:
-    """The clip of a look as an mp4, with exactly the frames of the transcript."""
-    return cut_look(corpus.clips, video.video.as_record(), look, video.grid)
+def write_clips(corpus: Corpus, video: PackedVideo, sample: ShardSample, folder: Path) -> list[str]:
+    """Write the clip of each look as an mp4, with exactly the frames of the transcript; their paths, in its order."""
+    clip_paths: list[str] = []
+    for number, look in enumerate(looks_of(sample), 1):
+        clip_paths.append(f"videos/{sample.id}{f'.{number}' if number > 1 else ''}.mp4")
+        write_bytes(folder / clip_paths[-1], cut_look(corpus.clips, video.video.as_record(), look, video.grid))
+    return clip_paths
 
 
 def density_json(fps: Fraction) -> int | float:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.exports.conversation_rows import cut_clip, density_json, first_look
+from dmforge.curation.exports.conversation_rows import density_json, write_clips
 from dmforge.curation.io.atomic import write_bytes, write_json_lines
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.document import ShardSample
@@ -23,17 +23,15 @@ def _rows(corpus: Corpus, folder: Path) -> Iterator[dict[str, Any]]:
         write_bytes(folder / coarse_path, packed_video.coarse)
         for sample in packed_video.samples:
             prompt_messages = [{"role": "user", "content": _content(sample, of_prompt=True)}]
-            sample_look = first_look(sample)
-            if sample_look is None:
+            clip_paths = write_clips(corpus, packed_video, sample, folder)
+            if not clip_paths:
                 yield {"prompt": prompt_messages, "videos": [coarse_path], **_reward_columns(sample)}
                 continue
-            clip_path = f"videos/{sample.id}.mp4"
-            write_bytes(folder / clip_path, cut_clip(corpus, packed_video, sample_look))
             completion_messages = [{"role": "assistant", "content": _content(sample, of_prompt=False)}]
             yield {
                 "prompt": prompt_messages,
                 "completion": completion_messages,
-                "videos": [coarse_path, clip_path],
+                "videos": [coarse_path, *clip_paths],
                 **_reward_columns(sample),
             }
 
