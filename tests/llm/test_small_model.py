@@ -68,6 +68,8 @@ IN_FLIGHT = {"admit": 4 * QUESTIONS, "safety": 4}
 """`admit` shows frames behind a guess, which this model refuses for good: by then all guesses must have been sent."""
 OUT_OF_BOUNDS = "input should be less than or equal to 1"
 """The one fault that is left under a schema: llama.cpp's grammars pass over the bounds of numbers that needn't be whole."""
+PILOT = {"admit": (), "safety": ("--videos", QUESTIONS // 5 + 1)}
+"""`safety` asks about every candidate, six or more a video: more than are counted would only take time."""
 SETTINGS = {"admit": "guesses = 1\nattempts = 1", "safety": ""}
 
 
@@ -103,7 +105,7 @@ def replies(drafted: Path, folder: Path, url: str, stage: str, form: str) -> lis
     shutil.copytree(drafted, place)
     settings = ASKING.format(stage=stage, url=url, form=form, in_flight=IN_FLIGHT[stage], settings=SETTINGS[stage])
     (place / "recipe.toml").write_text((place / "recipe.toml").read_text() + settings)
-    done = dmforge(place, "run", "--until", stage, "--keep-going", "--json")
+    done = dmforge(place, "run", "--until", stage, "--keep-going", "--json", *PILOT[stage])
     # 1: what isn't guessed is to be shown frames, which this model can't see; or no reply of a stage can be read
     assert done.returncode in (0, 1), done.stderr
     assert "Traceback" not in done.stderr
