@@ -43,6 +43,7 @@ class Density(RolloutStage[TaskWithVideo, Rollout | Verdict | Target]):
     the right window, unless no rollout was right at any density. All densities have the same seeds."""
 
     name, version = "density", 2
+    forces_a_look = True
     measures = ("density_pass",)
     config: DensityConfig
 

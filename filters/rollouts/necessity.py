@@ -45,6 +45,7 @@ class Necessity(RolloutStage[TaskWithVideo, Rollout | Verdict]):
     `necessity_coarse`: minus that without any look. 1 over n = 0 where it is unknown which window is right."""
 
     name, version = "necessity", 3
+    forces_a_look = True
     measures = ("necessity", "necessity_coarse")
     config: NecessityConfig
 

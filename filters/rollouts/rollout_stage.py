@@ -32,7 +32,8 @@ from dmforge.generators.inference.named_student import StudentConfig, open_engin
 from dmforge.generators.inference.rollout import RolloutLimits, RolloutRequest, RolloutResult, roll
 from dmforge.generators.rendition_footage import Renditions
 from dmforge.schemas.clips import Clips
-from dmforge.schemas.config import Formerly, Operational
+from dmforge.schemas.config import Formerly, Later, Operational
+from dmforge.schemas.errors import InputError
 from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.looks import Look, Window, print_density, print_span
@@ -72,6 +73,8 @@ class RolloutStageConfig(BatchConfig):
     """The most tokens that the student may write in a rollout."""
     max_visual_tokens: Annotated[PositiveInt, Formerly("most_visual_tokens")] = 1 << 20
     """The most visual tokens of all clips of a rollout, the coarse one included."""
+    max_looks: Later[PositiveInt] = 1
+    """How often the student may look in a rollout, by the recipe's `[looks]`."""
     own_thoughts: bool = True
     """Before a forced look stands what the student thought in its free rollout of the same index, if it came to a look there;
     without it a look comes out of nowhere, which a small student has never seen. The thought was about another window, so the
@@ -132,6 +135,8 @@ class RolloutStage(Batch[In, Out]):
     config: RolloutStageConfig
     shows_coarse_clip: ClassVar[bool] = True
     """Whether the coarse clip is shown to the student."""
+    forces_a_look: ClassVar[bool] = False
+    """Whether its arms differ by a look that is forced on the student."""
 
     def blocked_by(self) -> str:
         return self.config.student.blocked_by()
@@ -147,12 +152,17 @@ class RolloutStage(Batch[In, Out]):
         """An id of all that decides a rollout besides its task, student, arm and index."""
         config = self.config
         hashed_settings = [config.clips.for_video(video).semantic(), config.max_visual_tokens, self.shows_coarse_clip]
+        hashed_settings += [config.max_looks] if config.max_looks > 1 else []
         return digest(
             "settings", [ROLLOUT_VERSION, config.student.semantic(), config.temperature, config.max_tokens, *hashed_settings]
         )
 
     def check(self, workspace: WorkspaceFolder) -> None:
         refuse_other_clips(workspace, self.config.clips)
+        if self.forces_a_look and self.config.max_looks > 1:
+            message = f"it forces one look on a student, and [looks] max_looks is {self.config.max_looks}"
+            hint = f"leave the stage out; or measure what one look does: [stages.{self.name}] max_looks = 1"
+            raise InputError(message, where=f"[stages.{self.name}]", hint=hint)
 
     def begin(self, workspace: WorkspaceFolder) -> None:
         self.config.student.require()
@@ -216,11 +226,8 @@ class RolloutStage(Batch[In, Out]):
                 self._run_round([trial for trial in running_trials if trial.active_arms], per_arm, rollouts_by_key, footage)
         for trial in trials:
             if isinstance(trial, Experiment):
-                rollouts = [
-                    *(arm_rollout for arm_rollouts in trial.rollouts.values() for arm_rollout in arm_rollouts),
-                    *trial.free_rollouts,
-                ]
-                yield Made((*rollouts, *self.conclude(trial)))
+                arm_rollouts = [rollout for rollouts in trial.rollouts.values() for rollout in rollouts]
+                yield Made((*arm_rollouts, *trial.free_rollouts, *self.conclude(trial)))
             else:
                 yield trial
 
@@ -236,12 +243,9 @@ class RolloutStage(Batch[In, Out]):
                 footage,
             )
             for trial in with_forced_look:
-                new_rollouts = [
-                    rollouts_by_key[self._rollout_key(trial, FREE, index)] for index in range(len(trial.free_rollouts), per_arm)
-                ]
-                trial.free_rollouts += [
-                    replace(new_rollout, filter=self.name, arm=THOUGHT, score=0.0, id=b"") for new_rollout in new_rollouts
-                ]
+                for index in range(len(trial.free_rollouts), per_arm):
+                    free_rollout = rollouts_by_key[self._rollout_key(trial, FREE, index)]
+                    trial.free_rollouts.append(replace(free_rollout, filter=self.name, arm=THOUGHT, score=0.0, id=b""))
         requested = [
             (trial, trial.arms[arm_name], index)
             for trial in trials
@@ -268,7 +272,7 @@ class RolloutStage(Batch[In, Out]):
         for batch_start in range(0, len(missing_keys), self.config.max_rows):
             key_batch = missing_keys[batch_start : batch_start + self.config.max_rows]
             requests = [self._request(*request_by_key[rollout_key], footage) for rollout_key in key_batch]
-            limits = RolloutLimits(max_visual_tokens=self.config.max_visual_tokens)
+            limits = RolloutLimits(self.config.max_looks, self.config.max_visual_tokens)
             for rollout_key, rollout_result in zip(key_batch, roll(self._engine, requests, limits), strict=True):
                 rollouts_by_key[rollout_key] = self._rollout(*request_by_key[rollout_key], rollout_result, rollout_key)
 

@@ -34,6 +34,7 @@ class Vouch(RolloutStage[CandidateWithTask, Rollout | Verdict]):
     did, but doesn't look where nothing is. 1 over n = 0 where it never looks by itself."""
 
     name, version = "vouch", 3
+    forces_a_look = True
     measures = ("vouch", "vouch_window", "vouch_overlap")
     allows_duplicate_rows = True  # candidates of one task share the rollouts without a look
     config: VouchConfig
