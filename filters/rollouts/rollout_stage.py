@@ -153,9 +153,8 @@ class RolloutStage(Batch[In, Out]):
         config = self.config
         hashed_settings = [config.clips.for_video(video).semantic(), config.max_visual_tokens, self.shows_coarse_clip]
         hashed_settings += [config.max_looks] if config.max_looks > 1 else []
-        return digest(
-            "settings", [ROLLOUT_VERSION, config.student.semantic(), config.temperature, config.max_tokens, *hashed_settings]
-        )
+        sampling = [config.temperature, config.max_tokens]
+        return digest("settings", [ROLLOUT_VERSION, config.student.semantic(), *sampling, *hashed_settings])
 
     def check(self, workspace: WorkspaceFolder) -> None:
         refuse_other_clips(workspace, self.config.clips)
