@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from dmforge.curation.exports.conversation_rows import looks_of
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.shards.corpus import Corpus
@@ -139,7 +140,7 @@ def test_looks_without_a_fault_satisfy_every_judge(looked: Path) -> None:
 def test_shards_and_exports_hold_the_clip_of_every_look(looked: Path, tmp_path: Path) -> None:
     (packed,) = (looked / "shards").glob("cot/*/manifest.json")
     corpus = Corpus(packed.parent)
-    several = [sample for video in corpus.videos() for sample in video.samples if len(sample.looks) > 1]
+    several = [sample for video in corpus.videos() for sample in video.samples if len(looks_of(sample)) > 1]
     assert len(several) >= 3
     dmforge("export", "cot", "--to", "llamafactory", "--out", tmp_path / "out", "-w", looked)
     exported = json.loads((tmp_path / "out/cot.json").read_text())
@@ -232,7 +233,7 @@ def test_a_step_that_can_not_be_used_is_asked_for_again_and_then_rejects_its_tas
     step: dict[str, Any], reason: str, worlds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = workspace(worlds, tmp_path, 3, "concurrency = 1\nattempts = 1")
-    asked(place, monkeypatch, *[FIRST, told(**step)] * 10)
+    asked(place, monkeypatch, *[FIRST, told(**step)] * 10, code=1)  # nothing was made
     outcomes = rows(place, "SELECT DISTINCT status, detail FROM outcomes WHERE stage = 'annotate' AND status <> 'pending'")
     assert [status for status, _ in outcomes] == ["rejected"]
     assert reason in outcomes[0][1]
