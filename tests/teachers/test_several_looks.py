@@ -61,7 +61,7 @@ answer = 0.5
 [stages.pack]
 """
 CAUGHT_BY = {
-    "wrong_second_window": ("evidence",),
+    "wrong_second_window": ("evidence", "idle_look"),  # with a look left, the right place is looked at after it
     "overlapping_look": ("overlap_looks",),
     "idle_look": ("idle_look",),
     "cited_before_shown": ("cited_inside", "cited_stamps"),

@@ -56,7 +56,7 @@ def choose_answer_of_several(request: OracleRequest, view: SeenFrames | None, rn
     """Reply with the answer. It cites the latest look that shows something of what is asked about."""
     reply = choose_answer(request, view, rng)
     places = _places(request, view)
-    if view is None or len(places) < 2 or "show it" not in reply.thought:
+    if view is None or len(request.shown_windows) < 2 or "show it" not in reply.thought:
         return FinalReply(thought=reply.thought, answer=reply.answer)
     useful_windows = [shown for shown in request.shown_windows if overlap_cs((shown,), places) and frames_inside(shown, view)]
     thought = f"Here it is seen {_seen_from_until(useful_windows[-1], view)}. With what was seen before, that settles it."
