@@ -46,8 +46,8 @@ def choose_step(request: OracleRequest, view: SeenFrames | None, rng: Random, ha
         return StepReply(thought=reply.thought, looks=(), answer=reply.answer)
     fps = _enough_fps(known_question(request, view), view, places)
     look = habits.of(Look(unseen_places[0], fps), view.script.duration_cs, rng)
-    latest_place = next((place for place in reversed(request.shown_windows) if frames_inside(place, view)), None)
-    seen = f"It is seen {_seen_from_until(latest_place, view)}. " if latest_place is not None else ""
+    useful_windows = _useful_windows(request, view)
+    seen = f"It is seen {_seen_from_until(useful_windows[-1], view)}. " if useful_windows else ""
     thought = f"{seen}That is not all of it: the other time has to be looked at, too."
     return StepReply(thought=thought, looks=(further(look),), answer="")
 
@@ -55,10 +55,9 @@ def choose_step(request: OracleRequest, view: SeenFrames | None, rng: Random, ha
 def choose_answer_of_several(request: OracleRequest, view: SeenFrames | None, rng: Random) -> FinalReply:
     """Reply with the answer. It cites the latest look that shows something of what is asked about."""
     reply = choose_answer(request, view, rng)
-    places = _places(request, view)
-    if view is None or len(request.shown_windows) < 2 or "show it" not in reply.thought:
+    useful_windows = _useful_windows(request, view)
+    if view is None or len(request.shown_windows) < 2 or not useful_windows or "show it" not in reply.thought:
         return FinalReply(thought=reply.thought, answer=reply.answer)
-    useful_windows = [shown for shown in request.shown_windows if overlap_cs((shown,), places) and frames_inside(shown, view)]
     thought = f"Here it is seen {_seen_from_until(useful_windows[-1], view)}. With what was seen before, that settles it."
     return FinalReply(thought=thought, answer=reply.answer)
 
@@ -75,6 +74,14 @@ def _places(request: OracleRequest, view: SeenFrames | None) -> tuple[Window, ..
     if question is None or not question.windows:
         return ()
     return question.windows if question.needs == "all" else question.windows[:1]
+
+
+def _useful_windows(request: OracleRequest, view: SeenFrames | None) -> list[Window]:
+    """The windows of looks that show something of what is asked about."""
+    question = known_question(request, view)
+    if view is None or question is None:
+        return []
+    return [shown for shown in request.shown_windows if overlap_cs((shown,), question.windows) and frames_inside(shown, view)]
 
 
 def _enough_fps(question: WorldQuestion | None, view: SeenFrames, places: tuple[Window, ...]) -> Fraction:
