@@ -15,8 +15,8 @@ from dmforge.generators.footage import Footage, PromptPiece, ShownClip, show
 from dmforge.generators.inference.engines.engine import Engine, FailedRow, GeneratedText, Sampling
 from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.frames import NoFrames
-from dmforge.schemas.grammar import Trajectory, parse
-from dmforge.schemas.looks import Look, print_density, print_span
+from dmforge.schemas.grammar import Trajectory, parse, written_look
+from dmforge.schemas.looks import Look
 from dmforge.schemas.tags import CLOSE, OPEN
 from dmforge.schemas.transcript import Piece, Transcript
 
@@ -141,7 +141,7 @@ def _openings(rows: Sequence[_Row], limits: RolloutLimits) -> dict[int, Sequence
         elif row.request.forced is None:
             added_pieces[row_index] = row.request.prompt
         else:
-            row.pieces.append(Piece("runtime", _command(row.request.thought, row.request.forced)))
+            row.pieces.append(Piece("runtime", f"{OPEN['think']}{row.request.thought}{written_look(row.request.forced)}"))
             clip_piece = _cut(row, row.request.forced, limits)
             if clip_piece is not None:
                 added_pieces[row_index] = (*row.request.prompt, PromptPiece(row.pieces[-2]), clip_piece)
@@ -198,12 +198,6 @@ def _cut(row: _Row, look: Look, limits: RolloutLimits) -> PromptPiece | None:
     row.looks.append(look)
     row.pieces.append(Piece("runtime", look=look))
     return PromptPiece(row.pieces[-1], clip)
-
-
-def _command(thought: str, look: Look) -> str:
-    """The text of a forced look, with the thought before it."""
-    span_text, density_text = print_span(look.window), print_density(look.fps)
-    return f"{OPEN['think']}{thought}{OPEN['span']}{span_text}{CLOSE['span']}{OPEN['fps']}{density_text}{CLOSE['fps']}"
 
 
 def _result(row: _Row, limits: RolloutLimits) -> RolloutResult:
