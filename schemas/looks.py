@@ -88,6 +88,11 @@ class Look:
         if self.tokens is not None and (type(self.tokens) is not int or not 0 < self.tokens <= MAX_TOKENS):
             raise ValueError(f"no quota of {self.tokens} tokens: it must be a whole number from 1 to {MAX_TOKENS}")
 
+    @property
+    def has_limits(self) -> bool:
+        """Whether it has a box or a token quota: what can't act on one refuses it."""
+        return self.box is not None or self.tokens is not None
+
 
 def print_seconds(time_cs: int) -> str:
     """A time as seconds with two decimals: `1200` is `12.00`."""
@@ -131,6 +136,12 @@ def read_box_sides(text: str) -> tuple[int, int, int, int] | None:
         return None
     x1, y1, x2, y2 = map(int, match.groups())
     return x1, y1, x2, y2
+
+
+def print_limits(look: Look) -> str:
+    """The box and the quota of a look for people, behind window and density; nothing where it has none."""
+    box_text = f", box {print_box(look.box)}" if look.box else ""
+    return box_text if look.tokens is None else f"{box_text}, at most {look.tokens} tokens"
 
 
 def print_density(fps: Fraction) -> str:

@@ -13,6 +13,7 @@ from typing import Literal
 
 from dmforge.generators.footage import Footage, PromptPiece, ShownClip, show
 from dmforge.generators.inference.engines.engine import Engine, FailedRow, GeneratedText, Sampling
+from dmforge.schemas.clips import QuotaTooSmall
 from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.frames import NoFrames
 from dmforge.schemas.grammar import Trajectory, parse, written_look
@@ -190,6 +191,9 @@ def _cut(row: _Row, look: Look, limits: RolloutLimits) -> PromptPiece | None:
         clip: ShownClip = row.request.footage.look(look)
     except NoFrames:
         row.ending = "window_outside"
+        return None
+    except QuotaTooSmall:
+        row.ending = "malformed_look"
         return None
     if row.visual_tokens + clip.tokens > limits.max_visual_tokens:
         row.ending = "over_budget"
