@@ -1,4 +1,4 @@
-"""What is to be said of looks with boxes: their clips are cut from renditions, which may have fewer pixels than their videos."""
+"""What is to be said of looks with boxes: clips are cut from renditions, which may have fewer pixels than their videos."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _boxed_looks(view: ReadersView) -> dict[bytes, int]:
     )
     # unhashed: it is a remark, and all candidates of a lake are many
     counts = view.unchecked(f"SELECT video, count(*) AS looks FROM ({looks_sql}) WHERE look.box IS NOT NULL GROUP BY video")
-    return dict(zip(counts.column("video").to_pylist(), counts.column("looks").to_pylist(), strict=True))
+    return {row["video"]: row["looks"] for row in counts.to_pylist()}
 
 
 def _videos(view: ReadersView, ids: list[bytes]) -> list[Video]:

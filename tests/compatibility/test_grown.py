@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from fractions import Fraction
@@ -11,17 +12,23 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
+from dmforge import cli
 from dmforge.curation.lake.commits import CommitDraft, Lake
 from dmforge.curation.lake.parts import read_part
 from dmforge.curation.lake.recall import Recall
 from dmforge.curation.lake.views import LakeView
+from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import read_recipe
 from dmforge.schemas.columns import completed, from_arrow, to_arrow
-from dmforge.schemas.ids import digest
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.ids import digest, read_base32
 from dmforge.schemas.looks import Box, Look, Window
 from dmforge.schemas.records import Rollout, Sample, format_of
+from dmforge.trainers.sdgrpo.rewards import reward_target_of
+from dmforge.trainers.sdgrpo.sdgrpo_settings import RewardSettings
 from tests.compatibility.test_59a9f4a import dmforge, unpack
 
 NARROW = Look(Window(100, 300), Fraction(2), Box(120, 40, 560, 800), 96)
@@ -107,3 +114,58 @@ def test_an_unboxed_look_is_digested_as_it_was() -> None:
     assert rows[0].id == digest("sample", content)
     assert len({row.id for row in rows}) == 3
     assert format_of(Sample) == 2
+
+
+@pytest.fixture(scope="module")
+def boxed(both: Path) -> Path:
+    """The same workspace, where the target of one sample has a box, packed anew."""
+    root = shutil.copytree(both, both.with_name("boxed"))
+    dmforge("run", "-w", root)
+    lake = Lake(WorkspaceFolder(root))
+    (commit,) = (commit for commit in lake.commits.values() if commit.stage == "select_rl")
+    tables = {part.table: pa.concat_tables(read_part(lake.workspace.lake, part)) for part in commit.parts}
+    rows = from_arrow(Sample, tables["samples"])
+    assert len(rows) > 1
+    rows[0] = replace(rows[0], target=NARROW_TARGET, id=b"")
+    made_from = tables["samples"].column("made_from")
+    tables["samples"] = pa.Table.from_batches([to_arrow(Sample, rows)]).append_column("made_from", made_from)
+    lake.withdraw(commit)
+    draft = CommitDraft("collective", "select_rl", read_base32(commit.variant), digest("batch", 2), commit.config)
+    lake.publish(draft, {name: [table] for name, table in tables.items()})
+    return root
+
+
+NARROW_TARGET = replace(NARROW, tokens=None)
+
+
+def test_a_corpus_with_a_box_says_so_and_has_the_number_that_older_versions_refuse(boxed: Path) -> None:
+    before = {path.parent for path in boxed.glob("shards/rl/*/manifest.json")}
+    assert {json.loads((folder / "manifest.json").read_text()).get("documents", 1) for folder in before} == {1}
+    packed = dmforge("pack", "rl", "-w", boxed)
+    assert "1 looks with a box are cut from renditions that are smaller than their 1 videos" in packed["remarks"][0]
+    assert packed["remarks"] == dmforge("plan", "-w", boxed)["remarks"]
+    folder = Path(packed["path"])
+    assert folder not in before
+    assert json.loads((folder / "manifest.json").read_text())["documents"] == 2
+    assert dmforge("verify", folder)["ok"]
+    samples = [sample for video in Corpus(folder).videos() for sample in video.samples]
+    assert [sample.target for sample in samples if sample.target and sample.target.has_limits] == [NARROW_TARGET]
+    names = {tuple(values) for video in Corpus(folder).videos() for values in json.loads(video.document)["samples"]}
+    assert len(names) == 1  # readers take the schema from the first
+    assert {"target_box", "target_tokens"} <= set(*names)
+
+
+def test_what_has_no_place_for_a_box_refuses_it_by_name(boxed: Path, tmp_path: Path) -> None:
+    dmforge("pack", "rl", "-w", boxed)
+    for form, words in (("dynframe", "dynframe has no place for the box"), ("trl", "trl has no column for the box")):
+        result = CliRunner().invoke(cli.app, ["export", "rl", "--to", form, "-w", str(boxed), "--out", str(tmp_path / form)])
+        assert (result.exit_code, words in " ".join(result.output.split())) == (2, True), result.output
+        assert not (tmp_path / form).exists()
+    assert dmforge("export", "rl", "--to", "hf", "-w", boxed, "--out", tmp_path / "hf")["left_out"] == 0
+    rows = pq.read_table(tmp_path / "hf/data/train-00000-of-00001.parquet").to_pylist()
+    assert {row["target_box"] for row in rows} == {"", "120 40 560 800"}
+    assert {piece["box"] for row in rows for piece in row["pieces"]} == {""}
+    corpus = Corpus(Path(dmforge("pack", "rl", "-w", boxed)["path"]))
+    (sample,) = (sample for video in corpus.videos() for sample in video.samples if sample.target and sample.target.box)
+    with pytest.raises(InputError, match="rewards can't act on the box"):
+        reward_target_of(sample, RewardSettings())
