@@ -19,8 +19,12 @@ from dmforge.curation.video.jpeg import to_jpeg
 from dmforge.curation.video.media import Media
 from dmforge.curation.video.read_frames import read_grid, read_look
 from dmforge.generators.rendition_footage import Renditions
+from dmforge.generators.teacher.frames_sent import frames_sent
+from dmforge.generators.teacher.interview import announced, shown_content
+from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.clips import Clips, QuotaTooSmall
 from dmforge.schemas.crops import plan_crop
+from dmforge.schemas.ids import digest
 from dmforge.schemas.looks import Box, Look, Window
 from dmforge.schemas.records import Video
 from dmforge.schemas.sizes import CELL, Size, clip_tokens
@@ -60,7 +64,7 @@ def test_a_boxed_look_costs_no_more_than_it_may_and_is_never_enlarged(
     look = Look(Window(0, window_cs), Fraction(4), box, tokens)
     crop, (plan, size) = clips.crop(video, look), clips.shown(video, look)
     picture = crop.size if crop else clips.grid_size(video)
-    assert (size.width, size.height) <= (picture.width, picture.height)
+    assert size.width <= picture.width
     assert size.height <= picture.height
     assert clip_tokens(len(plan.times_s), size) <= min(tokens, clips.look_tokens)
     assert (plan, size) == clips.for_video(video).shown(video, look)
@@ -154,3 +158,15 @@ def test_teacher_student_and_exports_are_shown_the_same_part(videos: dict[str, t
     exported = decoded(cut_look(FLOOR, video, look, media.grid.read_bytes()))
     assert exported.shape == frames.shape
     assert float(np.abs(exported.astype(int) - frames).mean()) < 4
+
+
+def test_two_boxes_of_one_size_are_two_questions_and_a_teacher_is_told_which(videos: dict[str, tuple[Media, Video]]) -> None:
+    _, video = videos["fixed"]
+    teacher = TeacherConfig(model="one")
+    looks = [replace(SPARSE, box=box) for box in (None, Box(0, 0, 400, 400), Box(500, 500, 900, 900), Box(0, 0, 1000, 1000))]
+    contents = [shown_content(teacher, video, frames_sent(teacher, FIXED, video, look)) for look in looks]
+    assert FIXED.shown(video, looks[1]) == FIXED.shown(video, looks[2])
+    assert len({digest("ask", content) for content in contents}) == 3
+    assert contents[0] == contents[3]  # all of the picture is what a look without a box shows
+    assert announced(looks[0]) == "You are shown 0.00 - 1.00 seconds at 2 frames per second."
+    assert "cut to the box 500 500 900 900" in announced(looks[2])
