@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from dmforge.schemas.ids import ID_BYTES
+from dmforge.schemas.later_members import is_later_member
 
 T = TypeVar("T")
 Convert = Callable[[Any], Any] | None
@@ -23,6 +24,8 @@ Convert = Callable[[Any], Any] | None
 FRACTION = pa.struct([pa.field("num", pa.int64(), nullable=False), pa.field("den", pa.int64(), nullable=False)])
 SINCE = "since"
 """A key of a field's metadata: the number of the format that introduced the field."""
+GROWN = "grown"
+"""A key of a field's metadata: the number of the format in which the dataclass in it got another member."""
 if typing.TYPE_CHECKING:
     IdColumn = pa.Array[Any] | pa.ChunkedArray[Any]
     """A column of ids, however Arrow happens to hold it."""
@@ -94,9 +97,21 @@ def default_row(record: type) -> pa.Table:
     )
 
 
+@cache
+def grown_columns(record: type) -> tuple[str, ...]:
+    """The columns whose dataclass got members after a record's first format: parts of both ages have other types of structs."""
+    return tuple(field.name for field in dataclasses.fields(record) if GROWN in field.metadata)
+
+
 def completed(record: type, table: pa.Table) -> pa.Table:
-    """The rows of an older part, with the columns that came later filled with their defaults."""
-    for column_name, *default_cells in default_row(record).to_pydict().items():
+    """The rows of an older part in the columns of today: those that came later have their defaults, members None."""
+    for column_name in filter(table.column_names.__contains__, grown_columns(record)):
+        column_field, column_position = schema(record).field(column_name), table.column_names.index(column_name)
+        if table.schema.field(column_name).type != column_field.type:
+            # through Python, as rows are written: Arrow's cast refuses a struct that is null where its members can't be
+            cells = pa.array(table.column(column_name).to_pylist(), column_field.type)
+            table = table.set_column(column_position, column_field, cells)
+    for column_name, *defaults in default_row(record).to_pydict().items():
         if column_name not in table.column_names:
             column_position = [field_name for field_name, _ in fields(record)].index(column_name)
             filled_column = pa.array(default_cells[0] * table.num_rows, schema(record).field(column_name).type)
@@ -149,12 +164,18 @@ def id_matrix(column: IdColumn) -> np.ndarray[tuple[int, int], np.dtype[np.uint8
     )
 
 
-def plain(record: object, excluded_columns: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """A record's content as plain values, to be digested."""
+@cache
+def _later_members(record: type) -> frozenset[str]:
+    return frozenset(field.name for field in dataclasses.fields(record) if is_later_member(field))
+
+
+def plain(record: object, excluded: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """A record's content as plain values, to be digested. A later member that is None is left out."""
+    later_members = _later_members(type(record))
     return {
-        column_name: col.encode(getattr(record, column_name)) if col.encode else getattr(record, column_name)
-        for column_name, col in fields(type(record))
-        if column_name not in excluded_columns
+        name: col.encode(getattr(record, name)) if col.encode else getattr(record, name)
+        for name, col in fields(type(record))
+        if name not in excluded and not (name in later_members and getattr(record, name) is None)
     }
 
 
@@ -168,14 +189,18 @@ def _list_of(item_column: Column) -> Column:
 
 
 def _struct_of(record: type) -> Column:
-    record_fields = fields(record)
-    struct_type = pa.struct([pa.field(column_name, col.type, nullable=col.nullable) for column_name, col in record_fields])
+    record_fields, later_members = fields(record), _later_members(record)
+    for name, col in record_fields:
+        if name in later_members and not col.nullable:
+            raise TypeError(f"{record.__name__}.{name}: a later member is nullable, and None by default")
+    arrow = pa.struct([pa.field(name, col.type, nullable=col.nullable) for name, col in record_fields])
 
-    def decode(struct_cell: dict[str, Any]) -> Any:
+    def decode(cell: dict[str, Any]) -> Any:
         return record(
             **{
-                column_name: col.decode(struct_cell[column_name]) if col.decode else struct_cell[column_name]
-                for column_name, col in record_fields
+                name: col.decode(cell[name]) if col.decode else cell[name]
+                for name, col in record_fields
+                if name in cell or name not in later_members
             }
         )
 

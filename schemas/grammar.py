@@ -1,11 +1,13 @@
 """One parser and one renderer for what a policy writes, exact inverses of each other, total on any string.
 
     <think>T1 <span>12.00 - 20.00</span><fps>2</fps>T2</think><answer>A</answer>
+    <think>T1 <span>12.00 - 20.00</span><box>120 40 560 800</box><fps>2</fps>T2</think><answer>A</answer>
 
 Well-formed means canonical, so that what is parsed prints back to the byte: numbers only in their one printed form, nothing
-between `</span>` and `<fps>`, before `<think>` or after `</answer>`. T1, T2 and the answer are kept verbatim, white space
-included. White space (blank, tab, line ends) between `</think>` and `<answer>` is well-formed, since teachers do write it, and
-is kept in `gap`. No text field may hold a tag. Whether a window lies inside its video is a rule elsewhere.
+but a box between `</span>` and `<fps>`, nothing before `<think>` or after `</answer>`. T1, T2 and the answer are kept verbatim,
+white space included. White space (blank, tab, line ends) between `</think>` and `<answer>` is well-formed, since teachers do
+write it, and is kept in `gap`. No text field may hold a tag. `<box>` is one between `</span>` and `<fps>` alone: elsewhere it
+is words, as it was before there were boxes. Whether a window lies inside its video is a rule elsewhere.
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+from dmforge.schemas.box_text import length_of_box, read_written_box, written_box
 from dmforge.schemas.defects import GAP, Defect, find_defects
+from dmforge.schemas.errors import InputError
 from dmforge.schemas.looks import Look, Window, print_density, print_span, read_density, read_span
 from dmforge.schemas.tags import CLOSE, OPEN, TAG
 from dmforge.schemas.transcript import Piece, Transcript
@@ -37,6 +41,8 @@ class Trajectory:
             raise ValueError(f"only white space may stand between think and answer, not {self.gap[:40]!r}")
         if any(map(TAG.search, (*self.thoughts, self.answer))):
             raise ValueError("a thought or an answer holds a tag")
+        if any(map(length_of_box, self.thoughts[1:])):
+            raise ValueError("a thought behind a look begins with a box")
 
 
 def parse(text: str, max_looks: int = 1) -> Trajectory | tuple[Defect, ...]:
@@ -60,18 +66,20 @@ def _tags(look_count: int) -> list[str]:
 def _read_texts(texts_between_tags: list[str]) -> Trajectory | None:
     """The trajectory of the texts between the tags, None where one is malformed.
 
-    The texts: before, (thought, span, nothing, density) for each look, thought, gap, answer, after.
+    The texts: before, (thought, span, nothing or a box, density) for each look, thought, gap, answer, after.
     """
-    gap_text, answer, trailing_text = texts_between_tags[-3:]
-    if texts_between_tags[0] or trailing_text or any(texts_between_tags[3:-3:4]) or gap_text.strip(GAP) or not answer.strip():
+    gap_text, answer, trailing_text = texts[-3:]
+    if texts[0] or trailing_text or gap_text.strip(GAP) or not answer.strip():
         return None
-    looks: list[Look] = []
-    for span_text, density_text in zip(texts_between_tags[2:-3:4], texts_between_tags[4:-3:4], strict=True):
-        bounds_cs, fps = read_span(span_text), read_density(density_text)
-        if bounds_cs is None or fps is None or bounds_cs[0] >= bounds_cs[1] or fps <= 0:
+    thoughts, looks = tuple(texts[1:-3:4]), list[Look]()
+    if any(map(length_of_box, thoughts[1:])):
+        return None
+    for span_text, box_text, density_text in zip(texts[2:-3:4], texts[3:-3:4], texts[4:-3:4], strict=True):
+        bounds_cs, box, fps = read_span(span_text), read_written_box(box_text), read_density(density_text)
+        if bounds_cs is None or fps is None or bounds_cs[0] >= bounds_cs[1] or fps <= 0 or (box_text and box is None):
             return None
-        looks.append(Look(Window(*bounds_cs), fps))
-    return Trajectory(tuple(texts_between_tags[1:-3:4]), tuple(looks), answer, gap_text)
+        looks.append(Look(Window(*bounds_cs), fps, box))
+    return Trajectory(thoughts, tuple(looks), answer, gap_text)
 
 
 def render(trajectory: Trajectory) -> str:
@@ -91,14 +99,21 @@ def assemble(
     pieces = list(prompt)
     think_opening = OPEN["think"]
     for thought, look in zip(thoughts, looks, strict=False):  # the last thought has no look
-        span_text, density_text = print_span(look.window), print_density(look.fps)
-        policy_text = (
-            f"{think_opening}{thought}{OPEN['span']}{span_text}{CLOSE['span']}{OPEN['fps']}{density_text}{CLOSE['fps']}"
-        )
-        pieces += [Piece("policy", policy_text), Piece("runtime", look=look)]
+        pieces += [Piece("policy", f"{think_opening}{thought}{written_look(look)}"), Piece("runtime", look=look)]
         think_opening = ""
     closing_text = f"{CLOSE['think']}{gap_text}{OPEN['answer']}{answer}{CLOSE['answer']}"
     return Transcript((*pieces, Piece("policy", f"{think_opening}{thoughts[-1]}{closing_text}")))
+
+
+def written_look(look: Look) -> str:
+    """A look as a policy writes it. One with a token quota is refused: without it, it would be another look."""
+    if look.tokens is not None:
+        raise InputError(
+            f"the dialect `span` has no form for a token quota: a look of {look.tokens} tokens can't be written in it",
+            hint="write it in the dialect `tool`, or give the look no quota",
+        )
+    span_text, density_text = print_span(look.window), print_density(look.fps)
+    return f"{OPEN['span']}{span_text}{CLOSE['span']}{written_box(look.box)}{OPEN['fps']}{density_text}{CLOSE['fps']}"
 
 
 def trajectory_of(transcript: Transcript, max_looks: int = 1) -> Trajectory | tuple[Defect, ...]:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from dmforge.curation.io.atomic import write_bytes
 from dmforge.curation.shards.corpus import Corpus
-from dmforge.curation.shards.document import ShardSample
+from dmforge.curation.shards.document import ShardSample, has_limits
 from dmforge.curation.shards.examples import PackedVideo
 from dmforge.curation.video.export_clip import cut_look
+from dmforge.schemas.errors import InputError
 from dmforge.schemas.looks import Look
 
 VIDEO_MARK = "<video>"
@@ -35,13 +36,17 @@ def looks_of(sample: ShardSample) -> list[Look]:
     return [piece.look for piece in sample.transcript.pieces if piece.look is not None]
 
 
-def write_clips(corpus: Corpus, video: PackedVideo, sample: ShardSample, folder: Path) -> list[str]:
-    """Write the clip of each look as an mp4, with exactly the frames of the transcript; their paths, in its order."""
-    clip_paths: list[str] = []
-    for number, look in enumerate(looks_of(sample), 1):
-        clip_paths.append(f"videos/{sample.id}{f'.{number}' if number > 1 else ''}.mp4")
-        write_bytes(folder / clip_paths[-1], cut_look(corpus.clips, video.video.as_record(), look, video.grid))
-    return clip_paths
+def refuse_limits(sample: ShardSample, form: str) -> None:
+    """Refuse a sample whose look has a box or a token quota, in a format whose trainers would cut its clip without them."""
+    if has_limits(sample):
+        message = f"{form} has no place for the box or the token quota of a look: its trainers would show another clip"
+        hint = "export --to llamafactory or --to trl, whose clips are cut here, or --to hf"
+        raise InputError(message, where=sample.id, hint=hint)
+
+
+def cut_clip(corpus: Corpus, video: PackedVideo, look: Look) -> bytes:
+    """The clip of a look as an mp4, with exactly the frames of the transcript."""
+    return cut_look(corpus.clips, video.video.as_record(), look, video.grid)
 
 
 def density_json(fps: Fraction) -> int | float:

@@ -10,7 +10,8 @@ from dmforge.curation.exports.conversation_rows import (
     VIDEO_MARK,
     assistant_text,
     density_json,
-    looks_of,
+    first_look,
+    refuse_limits,
     user_text,
 )
 from dmforge.curation.io.atomic import write_bytes, write_json, write_json_lines
@@ -27,11 +28,10 @@ def to_dynframe(corpus: Corpus, folder: Path) -> int:
         relative_path = f"videos/{packed_video.key}.mp4"
         write_bytes(folder / relative_path, packed_video.grid)
         for sample in packed_video.samples:
-            looks = looks_of(sample)
-            if len(looks) > 1:
-                continue  # the format has one density a row, and its trainer cuts one clip
-            if looks:
-                conversations.append(_conversation(sample, looks[0], len(conversations), relative_path))
+            refuse_limits(sample, "dynframe")
+            shown_look = first_look(sample)
+            if shown_look is not None:
+                conversations.append(_conversation(sample, shown_look, len(conversations), relative_path))
             elif sample.target is not None:
                 task_rows.append(_task(sample, sample.target, relative_path))
     corpus_name, dataset_info = corpus.manifest.corpus, dict[str, Any]()

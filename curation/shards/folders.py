@@ -101,10 +101,11 @@ def published(folder: Path) -> Generator[Path]:
         sync_folder(folder.parent)
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest, last of all files: a folder with a manifest is complete."""
-    manifest_content = asdict(manifest) | FORMAT_NUMBERS | {"frames": formats.frames_format(manifest.clips)}
-    write_json(folder / MANIFEST, manifest_content | {"sha256": _content_sha256(manifest_content)})
+def write_manifest(folder: Path, manifest: Manifest, *, has_limits: bool = False) -> None:
+    """Write the manifest, last of all files: a folder with one is complete. `has_limits`: a look has a box or a quota."""
+    numbers = {"frames": formats.frames_format(manifest.clips), "documents": formats.documents_format(has_limits)}
+    content = asdict(manifest) | FORMAT_NUMBERS | numbers
+    write_json(folder / MANIFEST, content | {"sha256": _content_sha256(content)})
 
 
 def write_current(folder: Path) -> None:

@@ -42,20 +42,19 @@ def write_shards(folder: Path, entries: Iterable[ShardEntry], shard_bytes: int) 
 
 
 def fill_shards(
-    folder: Path, entries: Iterable[ShardEntry], shard_bytes: int, written_shards: list[Shard]
+    folder: Path, entries: Iterable[ShardEntry], shard_bytes: int, shards: list[Shard], *, with_limits: bool = False
 ) -> Generator[VideoIndexRow]:
-    """Write entries as shards, yielding the index row of each video; `written_shards` gets complete shards. Holds one video."""
+    """Write entries as shards, yielding the index row of each video; complete shards are added to `shards`. Holds one video."""
     entry_iterator = iter(entries)
     for shard_index in itertools.count():
         first_entry = next(entry_iterator, None)
         if first_entry is None:
             return
         shard_name, video_count, sample_count = f"train-{shard_index:06d}.tar", 0, 0
+        shard_entries = itertools.chain([first_entry], entry_iterator)
         with (
-            writing(folder / shard_name) as shard_file,
-            closing(
-                _fill_shard(shard_name, shard_file, itertools.chain([first_entry], entry_iterator), shard_bytes)
-            ) as index_rows,
+            writing(folder / shard_name) as file,
+            closing(_fill_shard(shard_name, file, shard_entries, shard_bytes, with_limits)) as index_rows,
         ):
             for index_row in index_rows:
                 video_count, sample_count = video_count + 1, sample_count + len(index_row.samples)
@@ -63,7 +62,9 @@ def fill_shards(
         written_shards.append(Shard(shard_name, shard_file.sha256, shard_file.size_bytes, video_count, sample_count))
 
 
-def _fill_shard(shard_name: str, shard_file: Any, entries: Iterator[ShardEntry], shard_bytes: int) -> Generator[VideoIndexRow]:
+def _fill_shard(
+    shard: str, file: Any, entries: Iterator[ShardEntry], shard_bytes: int, with_limits: bool
+) -> Generator[VideoIndexRow]:
     """Write the next videos into one shard, until it is large enough."""
     from webdataset.writer import TarWriter
 
@@ -73,7 +74,7 @@ def _fill_shard(shard_name: str, shard_file: Any, entries: Iterator[ShardEntry],
             # by name, which is how TarWriter sorts them
             bytes_by_suffix = {
                 "coarse.mp4": shard_entry.coarse,
-                "json": write_document(shard_entry.video, shard_entry.samples),
+                "json": write_document(shard_entry.video, shard_entry.samples, with_limits=with_limits),
                 "mp4": shard_entry.grid,
             }
             tar_writer.write({"__key__": shard_entry.key, **bytes_by_suffix})

@@ -13,10 +13,11 @@ from typing import Literal
 
 from dmforge.generators.footage import Footage, PromptPiece, ShownClip, show
 from dmforge.generators.inference.engines.engine import Engine, FailedRow, GeneratedText, Sampling
+from dmforge.schemas.clips import QuotaTooSmall
 from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.frames import NoFrames
-from dmforge.schemas.grammar import Trajectory, parse
-from dmforge.schemas.looks import Look, print_density, print_span
+from dmforge.schemas.grammar import Trajectory, parse, written_look
+from dmforge.schemas.looks import Look
 from dmforge.schemas.tags import CLOSE, OPEN
 from dmforge.schemas.transcript import Piece, Transcript
 
@@ -145,8 +146,8 @@ def _openings(rows: Sequence[_Row], limits: RolloutLimits) -> dict[int, Sequence
         elif rollout_row.request.forced is None:
             pieces_by_row[row_index] = rollout_row.request.prompt
         else:
-            rollout_row.pieces.append(Piece("runtime", _command(rollout_row.request.thought, rollout_row.request.forced)))
-            clip_piece = _cut(rollout_row, rollout_row.request.forced, limits)
+            row.pieces.append(Piece("runtime", f"{OPEN['think']}{row.request.thought}{written_look(row.request.forced)}"))
+            clip_piece = _cut(row, row.request.forced, limits)
             if clip_piece is not None:
                 pieces_by_row[row_index] = (*rollout_row.request.prompt, PromptPiece(rollout_row.pieces[-2]), clip_piece)
     return pieces_by_row
@@ -195,6 +196,9 @@ def _cut(row: _Row, look: Look, limits: RolloutLimits) -> PromptPiece | None:
     except NoFrames:
         row.ending = "window_outside"
         return None
+    except QuotaTooSmall:
+        row.ending = "malformed_look"
+        return None
     if row.visual_tokens + clip.tokens > limits.max_visual_tokens:
         row.ending = "over_budget"
         return None
@@ -202,12 +206,6 @@ def _cut(row: _Row, look: Look, limits: RolloutLimits) -> PromptPiece | None:
     row.looks.append(look)
     row.pieces.append(Piece("runtime", look=look))
     return PromptPiece(row.pieces[-1], clip)
-
-
-def _command(thought: str, look: Look) -> str:
-    """The text of a forced look, with the thought before it."""
-    span_text, density_text = print_span(look.window), print_density(look.fps)
-    return f"{OPEN['think']}{thought}{OPEN['span']}{span_text}{CLOSE['span']}{OPEN['fps']}{density_text}{CLOSE['fps']}"
 
 
 def _result(row: _Row, limits: RolloutLimits) -> RolloutResult:

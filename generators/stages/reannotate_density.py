@@ -7,7 +7,7 @@ nothing; call 2 is new, with other frames. A first thought that names another de
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from pydantic import model_validator
@@ -18,7 +18,7 @@ from dmforge.generators.stages.annotate import AnnotateConfig, SeveralTeachersSt
 from dmforge.generators.stages.several_looks import Steps
 from dmforge.generators.teacher.ask_stage import NO_READABLE_REPLY
 from dmforge.generators.teacher.interview import QuestionRefused, UnreadableReply, expected_usage
-from dmforge.schemas.looks import Look, print_density
+from dmforge.schemas.looks import print_density
 from dmforge.schemas.prompts import question_text
 from dmforge.schemas.records import Candidate, Joined, Target, Task, Video
 from dmforge.schemas.replies import AnswerReply, LookReply
@@ -77,9 +77,11 @@ class Thin(SeveralTeachersStage[TargetWithTask, Candidate]):
                         return Made(())
                     if named_densities(steps.thoughts[0]) - {target_fps}:
                         return Rejected("its first thought names a density", f"not {print_density(target_fps)}")
-                    further.begin_next()
-                    steps.looks[0] = Look(look.window, target_fps)
-                    candidate = await answer_look(teacher, item.task, item.video, attempt, steps, "teacher")
+                    second.is_due = True
+                    thinner_look = replace(look, fps=target_fps)
+                    candidate = await answer_look(
+                        teacher, item.task, item.video, attempt, look_request, thought, thinner_look, "teacher"
+                    )
                 return Made((candidate,))
             except UnreadableReply as error:
                 failure_detail = str(error)

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 
+from dmforge.generators.footage import ShownClip
 from dmforge.generators.inference.engines.engine import Sampling
 from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
 from dmforge.generators.inference.retrace import log_probs, retrace
 from dmforge.generators.inference.rollout import RolloutLimits, RolloutRequest, RolloutResult, look_of, prompt_of, roll
+from dmforge.schemas.clips import QuotaTooSmall
+from dmforge.schemas.errors import InputError
 from dmforge.schemas.frames import plan_coarse, plan_look
-from dmforge.schemas.looks import Look
+from dmforge.schemas.looks import Box, Look
 from dmforge.schemas.stamps import patches
 from dmforge.schemas.transcript import COARSE
 from tests.student.students import QUESTION, Barcodes, frame_numbers, logits_of_all, look, speck
@@ -97,6 +101,41 @@ def test_the_frames_that_were_asked_for_reach_the_model() -> None:
     asked = plan_look(look(100, 300), footage.duration_s)
     assert seen == [numbers(coarse.times_s), numbers(asked.times_s)]
     assert rolled.visual_tokens == 2 * patches(len(coarse.times_s)) + 6 * patches(len(asked.times_s))
+
+
+class Cells(Barcodes):
+    """A video whose looks with a box are shown in one cell: of another size than those without."""
+
+    def look(self, look: Look) -> ShownClip:
+        if look.tokens == 1:
+            raise QuotaTooSmall("too small")
+        clip = super().look(look)
+        return clip if look.box is None else ShownClip(clip.frames[:, :32, :32], clip.times_s)
+
+
+def test_a_box_that_a_policy_writes_is_what_it_is_shown() -> None:
+    footage, box = Cells(), Box(120, 40, 560, 800)
+    text = LOOKS.replace("<fps>", "<box>120 40 560 800</box><fps>")
+    rolled = written(text + ANSWERS, footage=footage, max_tokens=120)
+    narrow = replace(look(100, 300), box=box)
+    assert (rolled.ending, rolled.looks, footage.cut) == ("answered", (narrow,), [narrow])
+    plain = written(LOOKS + ANSWERS, footage=Cells())
+    asked = patches(len(plan_look(narrow, footage.duration_s).times_s))
+    assert plain.visual_tokens - rolled.visual_tokens == (6 - 1) * asked
+    laid_out = retrace(rolled, footage, STUDENT.layout)
+    assert int((laid_out.ids == STUDENT.vocabulary.video_pad).sum()) == rolled.visual_tokens
+    late = written(LOOKS + "<box>120 40 560 800</box>" + ANSWERS, max_tokens=120)
+    assert late.ending == "malformed"
+
+
+def test_a_quota_that_nothing_fits_is_a_malformed_look_and_one_in_this_dialect_is_refused() -> None:
+    class Stingy(Cells):
+        def look(self, look: Look) -> ShownClip:
+            return super().look(replace(look, tokens=1))
+
+    assert written(LOOKS + ANSWERS, footage=Stingy()).ending == "malformed_look"
+    with pytest.raises(InputError, match="`span` has no form for a token quota"):
+        roll(ENGINE, [quest(forced=replace(look(100, 300), tokens=96))])
 
 
 def test_they_reach_it_row_by_row_when_rows_look_together() -> None:
