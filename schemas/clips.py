@@ -66,7 +66,7 @@ class Clips(Config):
     def size_of_look(self, video: Video, frame_count: int) -> Size:
         """The size at which a look of so many frames is shown."""
         overview_size = None if self.look_size == "fixed" else self.coarse_size(video)
-        return self._size(video.width, video.height, overview_size, frames)
+        return self._size(video.width, video.height, overview_size, frame_count)
 
     def _size(self, width: int, height: int, overview_size: Size | None, frames: int) -> Size:
         """The size of so many frames of a `width` x `height` source, in looks that may be as large as an overview, or not."""

@@ -111,7 +111,7 @@ def completed(record: type, table: pa.Table) -> pa.Table:
             # through Python, as rows are written: Arrow's cast refuses a struct that is null where its members can't be
             cells = pa.array(table.column(column_name).to_pylist(), column_field.type)
             table = table.set_column(column_position, column_field, cells)
-    for column_name, *defaults in default_row(record).to_pydict().items():
+    for column_name, *default_cells in default_row(record).to_pydict().items():
         if column_name not in table.column_names:
             column_position = [field_name for field_name, _ in fields(record)].index(column_name)
             filled_column = pa.array(default_cells[0] * table.num_rows, schema(record).field(column_name).type)
@@ -193,7 +193,7 @@ def _struct_of(record: type) -> Column:
     for name, col in record_fields:
         if name in later_members and not col.nullable:
             raise TypeError(f"{record.__name__}.{name}: a later member is nullable, and None by default")
-    arrow = pa.struct([pa.field(name, col.type, nullable=col.nullable) for name, col in record_fields])
+    struct_type = pa.struct([pa.field(name, col.type, nullable=col.nullable) for name, col in record_fields])
 
     def decode(cell: dict[str, Any]) -> Any:
         return record(

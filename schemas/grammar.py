@@ -63,7 +63,7 @@ def _tags(look_count: int) -> list[str]:
     return [OPEN["think"], *look_tags * look_count, CLOSE["think"], OPEN["answer"], CLOSE["answer"]]
 
 
-def _read_texts(texts_between_tags: list[str]) -> Trajectory | None:
+def _read_texts(texts: list[str]) -> Trajectory | None:
     """The trajectory of the texts between the tags, None where one is malformed.
 
     The texts: before, (thought, span, nothing or a box, density) for each look, thought, gap, answer, after.

@@ -44,9 +44,13 @@ def refuse_limits(sample: ShardSample, form: str) -> None:
         raise InputError(message, where=sample.id, hint=hint)
 
 
-def cut_clip(corpus: Corpus, video: PackedVideo, look: Look) -> bytes:
-    """The clip of a look as an mp4, with exactly the frames of the transcript."""
-    return cut_look(corpus.clips, video.video.as_record(), look, video.grid)
+def write_clips(corpus: Corpus, video: PackedVideo, sample: ShardSample, folder: Path) -> list[str]:
+    """Write the clip of each look as an mp4, with exactly the frames of the transcript; their paths, in its order."""
+    clip_paths: list[str] = []
+    for number, look in enumerate(looks_of(sample), 1):
+        clip_paths.append(f"videos/{sample.id}{f'.{number}' if number > 1 else ''}.mp4")
+        write_bytes(folder / clip_paths[-1], cut_look(corpus.clips, video.video.as_record(), look, video.grid))
+    return clip_paths
 
 
 def density_json(fps: Fraction) -> int | float:

@@ -10,7 +10,7 @@ from dmforge.curation.exports.conversation_rows import (
     VIDEO_MARK,
     assistant_text,
     density_json,
-    first_look,
+    looks_of,
     refuse_limits,
     user_text,
 )
@@ -29,9 +29,11 @@ def to_dynframe(corpus: Corpus, folder: Path) -> int:
         write_bytes(folder / relative_path, packed_video.grid)
         for sample in packed_video.samples:
             refuse_limits(sample, "dynframe")
-            shown_look = first_look(sample)
-            if shown_look is not None:
-                conversations.append(_conversation(sample, shown_look, len(conversations), relative_path))
+            looks = looks_of(sample)
+            if len(looks) > 1:
+                continue  # the format has one density a row, and its trainer cuts one clip
+            if looks:
+                conversations.append(_conversation(sample, looks[0], len(conversations), relative_path))
             elif sample.target is not None:
                 task_rows.append(_task(sample, sample.target, relative_path))
     corpus_name, dataset_info = corpus.manifest.corpus, dict[str, Any]()

@@ -409,9 +409,9 @@ class LakeView:
         if later_defaults.num_columns:  # parts of earlier formats lack these columns: their rows have the defaults
             defaults_sql = self._in_memory_sql(f"defaults_{digest('schema', columns.to_string()).hex()}", later_defaults)
             for column in later_defaults.column_names:
-                expressions[column] = f'coalesce("{column}", (SELECT "{column}" FROM ({defaults_sql}))) AS "{column}"'
+                expression_of[column] = f'coalesce("{column}", (SELECT "{column}" FROM ({defaults_sql}))) AS "{column}"'
         elif not (record and grown_columns(record)):
-            return f"SELECT {', '.join(expressions.values())} FROM read_parquet({file_list_sql})"
+            return f"SELECT {', '.join(expression_of.values())} FROM read_parquet({file_list_sql})"
         # by name: structs of earlier formats lack members, which are NULL in their rows
         stored_rows_sql = f"SELECT * FROM read_parquet({file_list_sql}, union_by_name = true)"
         return f"SELECT {', '.join(expression_of.values())} FROM ({stored_rows_sql} UNION ALL BY NAME {empty_sql(columns)})"

@@ -67,17 +67,17 @@ class Pack(Collective[Sample, Packed]):
 
     def _pack_corpus(self, selected: SelectedSamples, origin: Origin) -> Iterator[StageResults]:
         has_limits = selected.has_limits()
-        selection = digest("selection", [selected.corpus, self.config.semantic(), *selected.extents()])
-        with published(selection_folder(self._workspace, selected.corpus, selection)) as folder:
-            tally, shards = CardCounts(), list[Shard]()
-            entries, shard_bytes = self._entries(selected, tally), self.config.shard_mb << 20
-            index_rows = fill_shards(folder, entries, shard_bytes, shards, with_limits=has_limits)
+        selection_id = digest("selection", [selected.corpus, self.config.semantic(), *selected.extents()])
+        with published(selection_folder(self._workspace, selected.corpus, selection_id)) as unfinished_folder:
+            card_counts, shards = CardCounts(), list[Shard]()
+            entries, shard_bytes = self._entries(selected, card_counts), self.config.shard_mb << 20
+            index_rows = fill_shards(unfinished_folder, entries, shard_bytes, shards, with_limits=has_limits)
             with closing(index_rows):  # where the index can't be written: the open shard gives back its room with the folder
                 index_sha256 = write_index(unfinished_folder / INDEX, index_rows)
             pack_settings = self.config.partial, self.config.clips.semantic()
-            manifest = Manifest(selected.corpus, base32(selection), *pack_settings, tuple(shards), {INDEX: index_sha256})
-            manifest.files.update(write_card(folder, CardContents(manifest, tally, selected.view)))
-            write_manifest(folder, manifest, has_limits=has_limits)
+            manifest = Manifest(selected.corpus, base32(selection_id), *pack_settings, tuple(shards), {INDEX: index_sha256})
+            manifest.files.update(write_card(unfinished_folder, CardContents(manifest, card_counts, selected.view)))
+            write_manifest(unfinished_folder, manifest, has_limits=has_limits)
         # shards hold videos in the order of their ids, so the counts say which video is in which shard
         video_index, shard_ends = -1, list(itertools.accumulate(shard_name.videos for shard_name in shards))
         last_video = b""

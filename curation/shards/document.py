@@ -184,13 +184,13 @@ def as_json(sample: ShardSample, *, with_limits: bool = False) -> dict[str, Any]
 
 
 def _read_sample(sample_values: dict[str, Any]) -> ShardSample:
-    pieces = tuple(_read_piece(piece_values) for piece_values in sample_values.pop("pieces"))
+    transcript_pieces = tuple(_read_piece(piece_values) for piece_values in sample_values.pop("pieces"))
     target_texts = (sample_values.pop(f"target_{name}", "") for name in LOOK_FIELDS)
     target_look = _look(*target_texts)
-    options, windows = tuple(map(str, json.loads(sample_values.pop("options")))), sample_values.pop("windows")
+    option_texts, windows_text = tuple(map(str, json.loads(sample_values.pop("options")))), sample_values.pop("windows")
     return ShardSample(
         options=option_texts,
-        windows=tuple(_window(span_text) for span_text in window_pairs.split(", ") if span_text),
+        windows=tuple(_window(span_text) for span_text in windows_text.split(", ") if span_text),
         target=target_look,
         transcript=Transcript(transcript_pieces),
         **sample_values,

@@ -33,7 +33,7 @@ def card_html(sample: ShardSample, video: ShardVideo, coarse_bytes: bytes, grid_
             return _clip(lambda indices: read_coarse(coarse_bytes, indices), clips.coarse(video_record), "overview")
         frame_plan = clips.look(video_record, piece.look)
         box = piece.look.box
-        return _clip(lambda indices: read_grid(grid, indices, box), frame_plan, f"look at {_look(piece.look)}")
+        return _clip(lambda indices: read_grid(grid_bytes, indices, box), frame_plan, f"look at {_look(piece.look)}")
 
     html_lines = [f"<b>{escape(escaped(sample.question))}</b>", *map(_text, lettered(sample.options))]
     html_lines += map(piece_html, sample.transcript.pieces)

@@ -42,9 +42,9 @@ def write_shards(folder: Path, entries: Iterable[ShardEntry], shard_bytes: int) 
 
 
 def fill_shards(
-    folder: Path, entries: Iterable[ShardEntry], shard_bytes: int, shards: list[Shard], *, with_limits: bool = False
+    folder: Path, entries: Iterable[ShardEntry], shard_bytes: int, written_shards: list[Shard], *, with_limits: bool = False
 ) -> Generator[VideoIndexRow]:
-    """Write entries as shards, yielding the index row of each video; complete shards are added to `shards`. Holds one video."""
+    """Write entries as shards, yielding the index row of each video; `written_shards` gets complete shards. Holds one video."""
     entry_iterator = iter(entries)
     for shard_index in itertools.count():
         first_entry = next(entry_iterator, None)
@@ -53,8 +53,8 @@ def fill_shards(
         shard_name, video_count, sample_count = f"train-{shard_index:06d}.tar", 0, 0
         shard_entries = itertools.chain([first_entry], entry_iterator)
         with (
-            writing(folder / shard_name) as file,
-            closing(_fill_shard(shard_name, file, shard_entries, shard_bytes, with_limits)) as index_rows,
+            writing(folder / shard_name) as shard_file,
+            closing(_fill_shard(shard_name, shard_file, shard_entries, shard_bytes, with_limits)) as index_rows,
         ):
             for index_row in index_rows:
                 video_count, sample_count = video_count + 1, sample_count + len(index_row.samples)
@@ -63,7 +63,7 @@ def fill_shards(
 
 
 def _fill_shard(
-    shard: str, file: Any, entries: Iterator[ShardEntry], shard_bytes: int, with_limits: bool
+    shard_name: str, shard_file: Any, entries: Iterator[ShardEntry], shard_bytes: int, with_limits: bool
 ) -> Generator[VideoIndexRow]:
     """Write the next videos into one shard, until it is large enough."""
     from webdataset.writer import TarWriter

@@ -102,8 +102,8 @@ def look_shot(path: Path, backend: str, look: Look) -> FramePreview:
 def exact_shot(path: Path, backend: str, look: Look) -> FramePreview:
     """The frames of a look at the exact times that its numbers say, without snapping to the grid."""
     _refuse_limits(look)
-    probed = probe(read_timeline(path))
-    end_s = min(look.window.end_s, probed.duration_s)
+    probed_video = probe(read_timeline(path))
+    end_s = min(look.window.end_s, probed_video.duration_s)
     frame_count = max(1, int((end_s - look.window.start_s) * look.fps))
     times_s = tuple(look.window.start_s + frame_index / look.fps for frame_index in range(frame_count))
     frame_size = CLIPS.size_of_look(probed_video.as_video(PLACEHOLDER_SHA256, 0), min(frame_count, CLIPS.look_frames))

@@ -146,8 +146,9 @@ def _openings(rows: Sequence[_Row], limits: RolloutLimits) -> dict[int, Sequence
         elif rollout_row.request.forced is None:
             pieces_by_row[row_index] = rollout_row.request.prompt
         else:
-            row.pieces.append(Piece("runtime", f"{OPEN['think']}{row.request.thought}{written_look(row.request.forced)}"))
-            clip_piece = _cut(row, row.request.forced, limits)
+            forced_look, thought = rollout_row.request.forced, rollout_row.request.thought
+            rollout_row.pieces.append(Piece("runtime", f"{OPEN['think']}{thought}{written_look(forced_look)}"))
+            clip_piece = _cut(rollout_row, forced_look, limits)
             if clip_piece is not None:
                 pieces_by_row[row_index] = (*rollout_row.request.prompt, PromptPiece(rollout_row.pieces[-2]), clip_piece)
     return pieces_by_row

@@ -77,11 +77,9 @@ class Thin(SeveralTeachersStage[TargetWithTask, Candidate]):
                         return Made(())
                     if named_densities(steps.thoughts[0]) - {target_fps}:
                         return Rejected("its first thought names a density", f"not {print_density(target_fps)}")
-                    second.is_due = True
-                    thinner_look = replace(look, fps=target_fps)
-                    candidate = await answer_look(
-                        teacher, item.task, item.video, attempt, look_request, thought, thinner_look, "teacher"
-                    )
+                    further.begin_next()
+                    steps.looks[0] = replace(look, fps=target_fps)
+                    candidate = await answer_look(teacher, item.task, item.video, attempt, steps, "teacher")
                 return Made((candidate,))
             except UnreadableReply as error:
                 failure_detail = str(error)

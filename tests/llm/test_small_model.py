@@ -68,8 +68,8 @@ IN_FLIGHT = {"admit": 4 * QUESTIONS, "safety": 4}
 """`admit` shows frames behind a guess, which this model refuses for good: by then all guesses must have been sent."""
 OUT_OF_BOUNDS = "input should be less than or equal to 1"
 """The one fault that is left under a schema: llama.cpp's grammars pass over the bounds of numbers that needn't be whole."""
-PILOT = {"admit": (), "safety": ("--videos", QUESTIONS // 5 + 1)}
-"""`safety` asks about every candidate, six or more a video: more than are counted would only take time."""
+PILOT = {"admit": (), "safety": ("--videos", QUESTIONS // 3)}
+"""`safety` asks about every candidate, some four a video: more than are counted would only take time."""
 SETTINGS = {"admit": "guesses = 1\nattempts = 1", "safety": ""}
 
 
