@@ -39,6 +39,9 @@ Rule = Literal[
     "fps_not_positive",
     "fps_missing",
     "fps_without_span",
+    "layout_not_canonical",
+    "call_not_canonical",
+    "turn_not_canonical",
 ]
 
 GAP: Final = " \t\r\n"
@@ -207,7 +210,7 @@ def _content_defects(scan: _Scan) -> Iterator[Defect]:
             rule_and_expected = (_span_fault if element.name == "span" else _fps_fault)(scan.text[start:end])
             if rule_and_expected is not None:
                 rule, expected = rule_and_expected
-                yield Defect(rule, f"{element.name} is {_quote(scan.text, start, end)}; expected {expected}", start, end)
+                yield Defect(rule, f"{element.name} is {quote(scan.text, start, end)}; expected {expected}", start, end)
 
 
 def _missing_tag_defects(scan: _Scan) -> Iterator[Defect]:
@@ -259,7 +262,7 @@ def _loose_text_defects(scan: _Scan) -> Iterator[Defect]:
         if loose_spans_there:
             yield Defect(
                 rule,
-                f"text {_quote(scan.text, *loose_spans_there[0])} {expectation}",
+                f"text {quote(scan.text, *loose_spans_there[0])} {expectation}",
                 loose_spans_there[0][0],
                 loose_spans_there[-1][1],
             )
@@ -302,7 +305,7 @@ def _look_defects(scan: _Scan, max_looks: int) -> Iterator[Defect]:
 def _defects_after_span(scan: _Scan, span: _Element, following: _Element | None) -> Iterator[Defect]:
     if following is not None and following.name == "fps":
         if span.end < following.start:
-            excerpt = _quote(scan.text, span.end, following.start)
+            excerpt = quote(scan.text, span.end, following.start)
             message = f"text {excerpt} between {CLOSE['span']} and {OPEN['fps']}; expected none"
             yield Defect("text_in_look", message, span.end, following.start)
     elif span.end < len(scan.text):  # else the text was cut off here, which is reported already
@@ -327,6 +330,6 @@ def _fps_fault(text: str) -> tuple[Rule, str] | None:
     return ("fps_not_positive", "a density above zero") if fps <= 0 else None
 
 
-def _quote(text: str, start: int, end: int) -> str:
+def quote(text: str, start: int, end: int) -> str:
     """An excerpt that can always be printed: repr escapes lone surrogates and NULs."""
     return repr(text[start:end]) if end - start <= 40 else repr(text[start : start + 37]) + "..."

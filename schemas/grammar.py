@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate, pairwise
 
 from dmforge.schemas.defects import GAP, Defect, find_defects
+from dmforge.schemas.errors import InputError
 from dmforge.schemas.looks import Look, Window, print_density, print_span, read_density, read_span
 from dmforge.schemas.tags import CLOSE, OPEN, TAG
 from dmforge.schemas.transcript import Piece, Transcript
@@ -27,16 +29,27 @@ class Trajectory:
     looks: tuple[Look, ...]
     answer: str
     gap: str = ""
+    turns: tuple[int, ...] = ()
+    """How many looks are asked for at once after each thought but the last; empty where that is one each time."""
 
     def __post_init__(self) -> None:
-        if len(self.thoughts) != len(self.looks) + 1:
-            raise ValueError(f"{len(self.looks)} looks need {len(self.looks) + 1} thoughts, not {len(self.thoughts)}")
+        if self.turns and (sum(self.turns) != len(self.looks) or min(self.turns) < 1 or max(self.turns) == 1):
+            raise ValueError(f"turns of {self.turns} looks don't group {len(self.looks)}; where each has one, none are given")
+        turn_count = len(self.turns) or len(self.looks)
+        if len(self.thoughts) != turn_count + 1:
+            looks_noun = "turns" if self.turns else "looks"
+            raise ValueError(f"{turn_count} {looks_noun} need {turn_count + 1} thoughts, not {len(self.thoughts)}")
         if not self.answer.strip():
             raise ValueError("the answer is empty")
         if self.gap.strip(GAP):
             raise ValueError(f"only white space may stand between think and answer, not {self.gap[:40]!r}")
         if any(map(TAG.search, (*self.thoughts, self.answer))):
             raise ValueError("a thought or an answer holds a tag")
+
+    def looks_by_turn(self) -> tuple[tuple[Look, ...], ...]:
+        """The looks after each thought but the last."""
+        ends = accumulate(self.turns or (1,) * len(self.looks))
+        return tuple(self.looks[start:end] for start, end in pairwise((0, *ends)))
 
 
 def parse(text: str, max_looks: int = 1) -> Trajectory | tuple[Defect, ...]:
@@ -81,6 +94,8 @@ def render(trajectory: Trajectory) -> str:
 
 def transcribe(prompt: tuple[Piece, ...], trajectory: Trajectory) -> Transcript:
     """The transcript of a policy that wrote this after the prompt, with the clip of every look behind its `</fps>`."""
+    if trajectory.turns:
+        raise unsayable("span", f"{max(trajectory.turns)} looks in one turn", "say it in `tool`, or leave the sample out")
     return assemble(prompt, trajectory.thoughts, trajectory.looks, trajectory.answer, trajectory.gap)
 
 
@@ -104,3 +119,8 @@ def assemble(
 def trajectory_of(transcript: Transcript, max_looks: int = 1) -> Trajectory | tuple[Defect, ...]:
     """The inverse of `transcribe`; offsets of defects count in the transcript's `trajectory_text`."""
     return parse(transcript.trajectory_text, max_looks)
+
+
+def unsayable(dialect: str, value: str, hint: str) -> InputError:
+    """The refusal of a value that a dialect has no words for."""
+    return InputError(f"{value} can't be said in the dialect `{dialect}`", where="dialect", hint=hint)
