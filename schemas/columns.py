@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from dmforge.schemas.ids import ID_BYTES
+from dmforge.schemas.later_members import is_later_member
 
 T = TypeVar("T")
 Convert = Callable[[Any], Any] | None
@@ -23,6 +24,8 @@ Convert = Callable[[Any], Any] | None
 FRACTION = pa.struct([pa.field("num", pa.int64(), nullable=False), pa.field("den", pa.int64(), nullable=False)])
 SINCE = "since"
 """A key of a field's metadata: the number of the format that introduced the field."""
+GROWN = "grown"
+"""A key of a field's metadata: the number of the format in which the dataclass in it got another member."""
 if typing.TYPE_CHECKING:
     IdColumn = pa.Array[Any] | pa.ChunkedArray[Any]
     """A column of ids, however Arrow happens to hold it."""
@@ -91,8 +94,20 @@ def default_row(record: type) -> pa.Table:
     return pa.table({name: pa.array([encoded_defaults[name]], col.type) for name, col in columns.items()})
 
 
+@cache
+def grown_columns(record: type) -> tuple[str, ...]:
+    """The columns whose dataclass got members after a record's first format: parts of both ages have other types of structs."""
+    return tuple(field.name for field in dataclasses.fields(record) if GROWN in field.metadata)
+
+
 def completed(record: type, table: pa.Table) -> pa.Table:
-    """The rows of an older part, with the columns that came later filled with their defaults."""
+    """The rows of an older part in the columns of today: those that came later have their defaults, members None."""
+    for column_name in filter(table.column_names.__contains__, grown_columns(record)):
+        column_field, column_position = schema(record).field(column_name), table.column_names.index(column_name)
+        if table.schema.field(column_name).type != column_field.type:
+            # through Python, as rows are written: Arrow's cast refuses a struct that is null where its members can't be
+            cells = pa.array(table.column(column_name).to_pylist(), column_field.type)
+            table = table.set_column(column_position, column_field, cells)
     for column_name, *defaults in default_row(record).to_pydict().items():
         if column_name not in table.column_names:
             column_position = [field_name for field_name, _ in fields(record)].index(column_name)
@@ -144,12 +159,18 @@ def id_matrix(column: IdColumn) -> np.ndarray[tuple[int, int], np.dtype[np.uint8
     return np.frombuffer(memoryview(id_buffer), np.uint8)[start_byte : start_byte + len(ids) * ID_BYTES].reshape(-1, ID_BYTES)
 
 
+@cache
+def _later_members(record: type) -> frozenset[str]:
+    return frozenset(field.name for field in dataclasses.fields(record) if is_later_member(field))
+
+
 def plain(record: object, excluded: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """A record's content as plain values, to be digested."""
+    """A record's content as plain values, to be digested. A later member that is None is left out."""
+    later_members = _later_members(type(record))
     return {
         name: col.encode(getattr(record, name)) if col.encode else getattr(record, name)
         for name, col in fields(type(record))
-        if name not in excluded
+        if name not in excluded and not (name in later_members and getattr(record, name) is None)
     }
 
 
@@ -163,11 +184,18 @@ def _list_of(item_column: Column) -> Column:
 
 
 def _struct_of(record: type) -> Column:
-    record_fields = fields(record)
+    record_fields, later_members = fields(record), _later_members(record)
+    for name, col in record_fields:
+        if name in later_members and not col.nullable:
+            raise TypeError(f"{record.__name__}.{name}: a later member is nullable, and None by default")
     arrow = pa.struct([pa.field(name, col.type, nullable=col.nullable) for name, col in record_fields])
 
     def decode(cell: dict[str, Any]) -> Any:
-        return record(**{name: col.decode(cell[name]) if col.decode else cell[name] for name, col in record_fields})
+        return record(**{
+            name: col.decode(cell[name]) if col.decode else cell[name]
+            for name, col in record_fields
+            if name in cell or name not in later_members
+        })
 
     return Column(arrow, encode=plain, decode=decode)
 

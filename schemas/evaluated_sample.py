@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dmforge.schemas.ids import Id
 from dmforge.schemas.looks import Look
-from dmforge.schemas.records import Record
+from dmforge.schemas.records import Record, grown
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,9 @@ class EvaluatedSample(Record):
     checkpoint: str
     """What it is called."""
     ending: str
-    look: Look | None
+    look: Look | None = grown(2)
     """The first one whose clip was shown."""
-    target: Look | None
+    target: Look | None = grown(2)
     """Where it should have looked, where one look is known to be right."""
     iou: float | None
     density_error: float | None

@@ -1,4 +1,5 @@
-"""A look is exact: its window counts whole centiseconds, its density is a fraction, and each has one printed form."""
+"""A look is exact: its window counts whole centiseconds, its density is a fraction, its box whole per mille; each has one printed
+form."""
 
 from __future__ import annotations
 
@@ -7,16 +8,25 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
+from dmforge.schemas.later_members import later_member
+
 MAX_CS = 999_999_999
 """The latest time a window may name, 9999999.99 s (115 days): what can be built can be printed and read back."""
 
 MAX_DENSITY_PART = 1_000_000
 """The largest numerator or denominator of a density; 24000/1001 fits, a number made of megabytes doesn't."""
 
+PICTURE_SIDE = 1000
+"""A side of the picture, as boxes count it: per mille."""
+
+MAX_TOKENS = 999_999_999
+"""The largest token quota of a look: what can be built can be stored."""
+
 OFFERED_FPS = (1, 2, 3, 4, 6)
 """The densities that prompts offer a teacher."""
 
 _SPAN = re.compile(r"(0|[1-9][0-9]{0,6})\.([0-9]{2}) - (0|[1-9][0-9]{0,6})\.([0-9]{2})")
+_BOX = re.compile(r"(0|[1-9][0-9]{0,3}) (0|[1-9][0-9]{0,3}) (0|[1-9][0-9]{0,3}) (0|[1-9][0-9]{0,3})")
 # 19 decimals: the longest terminating decimal that MAX_DENSITY_PART allows is that of 1/2**19
 _DENSITY = re.compile(r"-?[0-9]{1,7}(?:\.[0-9]{1,19}|/[0-9]{1,7})?")
 
@@ -44,15 +54,38 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Box:
+    """A part of the picture from its left and upper side, in per mille of its width and height: from x1 up to, not including, x2."""
+
+    x1: int
+    y1: int
+    x2: int
+    y2: int
+
+    def __post_init__(self) -> None:
+        sides = (self.x1, self.y1, self.x2, self.y2)
+        if not all(type(side) is int for side in sides) or not (
+            0 <= self.x1 < self.x2 <= PICTURE_SIDE and 0 <= self.y1 < self.y2 <= PICTURE_SIDE
+        ):
+            raise ValueError(f"no box of {sides}: whole numbers with 0 <= first < second <= {PICTURE_SIDE} on both axes must hold")
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
-    """A retrieval command: where to look, and how densely in frames per second."""
+    """A retrieval command: where to look, how densely in frames per second, at which part of the picture, at what cost."""
 
     window: Window
     fps: Fraction
+    box: Box | None = later_member()
+    """The part of the picture that is shown; None for all of it."""
+    tokens: int | None = later_member()
+    """The most visual tokens that the clip may cost; None for as many as a recipe gives every look."""
 
     def __post_init__(self) -> None:
         if self.fps <= 0 or not _in_bounds(self.fps):
             raise ValueError(f"no density of {self.fps} fps: it must be positive, with no part above {MAX_DENSITY_PART}")
+        if self.tokens is not None and (type(self.tokens) is not int or not 0 < self.tokens <= MAX_TOKENS):
+            raise ValueError(f"no quota of {self.tokens} tokens: it must be a whole number from 1 to {MAX_TOKENS}")
 
 
 def print_seconds(time_cs: int) -> str:
@@ -72,6 +105,31 @@ def read_span(text: str) -> tuple[int, int] | None:
         return None
     start_s, start_decimals, end_s, end_decimals = match.groups()
     return int(start_s + start_decimals), int(end_s + end_decimals)
+
+
+def print_box(box: Box) -> str:
+    """A box as its four sides: `120 40 560 800`."""
+    return f"{box.x1} {box.y1} {box.x2} {box.y2}"
+
+
+def read_box(text: str) -> Box | None:
+    """The inverse of `print_box`; None for any other text."""
+    sides = read_box_sides(text)
+    if sides is None:
+        return None
+    try:
+        return Box(*sides)
+    except ValueError:
+        return None
+
+
+def read_box_sides(text: str) -> tuple[int, int, int, int] | None:
+    """The four sides if the text is canonical, even of a box that is empty, reversed or outside the picture; else None."""
+    match = _BOX.fullmatch(text)
+    if match is None:
+        return None
+    x1, y1, x2, y2 = map(int, match.groups())
+    return x1, y1, x2, y2
 
 
 def print_density(fps: Fraction) -> str:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import cache
 from typing import Any, ClassVar, Literal, TypeVar
 
-from dmforge.schemas.columns import SINCE, plain
+from dmforge.schemas.columns import GROWN, SINCE, plain
 from dmforge.schemas.ids import Id, digest, show
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.transcript import Transcript
@@ -84,9 +84,14 @@ def later(default: T, since: int) -> T:
     return field(default=default, kw_only=True, metadata={SINCE: since})
 
 
+def grown(since: int) -> Any:
+    """A column of a dataclass that has a later member since the table's format of this number: rows of older parts have None."""
+    return field(metadata={GROWN: since})
+
+
 def format_of(record: type[Record]) -> int:
-    """The number of a table's format: that of its latest column."""
-    return max((f.metadata.get(SINCE, 1) for f in fields(record)), default=1)
+    """The number of a table's format: that of its latest column, or of the latest member of a dataclass in one."""
+    return max((number for f in fields(record) for number in (f.metadata.get(SINCE, 1), f.metadata.get(GROWN, 1))), default=1)
 
 
 def table_formats() -> dict[str, int]:
@@ -211,8 +216,8 @@ class Candidate(Record):
     task: Id
     attempt: int
     teacher: str
-    transcript: Transcript
-    looks: tuple[Look, ...]
+    transcript: Transcript = grown(3)
+    looks: tuple[Look, ...] = grown(3)
     answer: str
     window_source: WindowSource
     requests: tuple[Id, ...]
@@ -242,8 +247,8 @@ class Rollout(Record):
     student: Id
     mode: Mode
     index: int
-    transcript: Transcript
-    looks: tuple[Look, ...]
+    transcript: Transcript = grown(2)
+    looks: tuple[Look, ...] = grown(2)
     answer: str
     ending: str
     """How it ended: `answered`, or which defect ended it."""
@@ -284,7 +289,7 @@ class Target(Record):
 
     video: Id
     task: Id
-    look: Look
+    look: Look = grown(2)
     source: TargetSource
 
 
@@ -299,7 +304,7 @@ class Sample(Record):
     corpus: str
     task: Id
     candidate: Id | None
-    target: Look | None
+    target: Look | None = grown(2)
     target_source: TargetSource | None
 
 

@@ -25,7 +25,7 @@ from dmforge.curation.lake.missing_stage import MissingStage
 from dmforge.curation.lake.partition import ALL, Bounds, Share
 from dmforge.curation.lake.parts import Extent, Part, check_parts, naming_damaged_part
 from dmforge.curation.lake.sql_text import empty_sql, quoted_path, range_condition, union_of, without_wildcards
-from dmforge.schemas.columns import default_row, from_arrow, id_matrix, schema
+from dmforge.schemas.columns import default_row, from_arrow, grown_columns, id_matrix, schema
 from dmforge.schemas.errors import LakeError, first_line
 from dmforge.schemas.ids import Id, base32, digest, show
 from dmforge.schemas.records import RECORDS, Item, Outcome, Record
@@ -406,12 +406,13 @@ class LakeView:
         expressions = {column: f'"{column}"' for column in columns.names}
         file_list_sql = f"[{', '.join(quoted_path(part.path(self._folder)) for part in parts)}], hive_partitioning = false"
         later_defaults = default_row(record) if record else pa.table({})
-        if not later_defaults.num_columns:
+        if later_defaults.num_columns:  # parts of earlier formats lack these columns: their rows have the defaults
+            defaults_sql = self._in_memory_sql(f"defaults_{digest('schema', columns.to_string()).hex()}", later_defaults)
+            for column in later_defaults.column_names:
+                expressions[column] = f'coalesce("{column}", (SELECT "{column}" FROM ({defaults_sql}))) AS "{column}"'
+        elif not (record and grown_columns(record)):
             return f"SELECT {', '.join(expressions.values())} FROM read_parquet({file_list_sql})"
-        # parts of earlier formats lack these columns: their rows have the defaults
-        defaults_sql = self._in_memory_sql(f"defaults_{digest('schema', columns.to_string()).hex()}", later_defaults)
-        for column in later_defaults.column_names:
-            expressions[column] = f'coalesce("{column}", (SELECT "{column}" FROM ({defaults_sql}))) AS "{column}"'
+        # by name: structs of earlier formats lack members, which are NULL in their rows
         stored_rows_sql = f"SELECT * FROM read_parquet({file_list_sql}, union_by_name = true)"
         return f"SELECT {', '.join(expressions.values())} FROM ({stored_rows_sql} UNION ALL BY NAME {empty_sql(columns)})"
 
