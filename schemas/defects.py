@@ -317,9 +317,14 @@ def _span_fault(text: str) -> tuple[Rule, str] | None:
     bounds_cs = read_span(text)
     if bounds_cs is None:
         return "span_not_canonical", "two times in seconds with two decimals each, like 12.00 - 20.00"
-    if bounds_cs[0] == bounds_cs[1]:
+    return window_fault(*bounds_cs)
+
+
+def window_fault(start_cs: int, end_cs: int) -> tuple[Rule, str] | None:
+    """The rule that a window from here to there breaks, and what was expected; None where it is sound."""
+    if start_cs == end_cs:
         return "span_empty", "an end after the start"
-    return ("span_reversed", "the earlier time first") if bounds_cs[0] > bounds_cs[1] else None
+    return ("span_reversed", "the earlier time first") if start_cs > end_cs else None
 
 
 def _fps_fault(text: str) -> tuple[Rule, str] | None:

@@ -16,7 +16,7 @@ from itertools import accumulate, pairwise
 
 from dmforge.schemas.defects import GAP, Defect, find_defects
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.looks import Look, Window, print_density, print_span, read_density, read_span
+from dmforge.schemas.looks import Look, Window, print_box, print_density, print_span, read_density, read_span
 from dmforge.schemas.tags import CLOSE, OPEN, TAG
 from dmforge.schemas.transcript import Piece, Transcript
 
@@ -94,8 +94,13 @@ def render(trajectory: Trajectory) -> str:
 
 def transcribe(prompt: tuple[Piece, ...], trajectory: Trajectory) -> Transcript:
     """The transcript of a policy that wrote this after the prompt, with the clip of every look behind its `</fps>`."""
+    hint = "say it in `tool`, or leave the sample out"
     if trajectory.turns:
-        raise unsayable("span", f"{max(trajectory.turns)} looks in one turn", "say it in `tool`, or leave the sample out")
+        raise unsayable("span", f"{max(trajectory.turns)} looks in one turn", hint)
+    for look in trajectory.looks:
+        if look.box is not None or look.tokens is not None:
+            value = f"a quota of {look.tokens} tokens" if look.box is None else f"the box {print_box(look.box)}"
+            raise unsayable("span", value, hint)
     return assemble(prompt, trajectory.thoughts, trajectory.looks, trajectory.answer, trajectory.gap)
 
 

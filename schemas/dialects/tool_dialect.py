@@ -9,11 +9,11 @@ of models that think write it. Several calls in one turn are answered together.
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 from typing import Final
 
-from dmforge.schemas.defects import Defect, Rule
+from dmforge.schemas.defects import Defect, Rule, window_fault
 from dmforge.schemas.dialects.call_numbers import (
+    COUNT,
     DENSITY,
     SECONDS,
     print_call_density,
@@ -25,21 +25,27 @@ from dmforge.schemas.dialects.dialect import Dialect
 from dmforge.schemas.dialects.turn_form import TurnForm
 from dmforge.schemas.dialects.turn_reader import read_turns
 from dmforge.schemas.grammar import Trajectory
-from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.looks import Box, Look, Window
 
 FUNCTION: Final = "crop_video"
 """The name by which published tools of this kind are called."""
 _EXAMPLE: Final = f'{{"name": "{FUNCTION}", "arguments": {{"start_time": 12, "end_time": 20.5, "fps": 2}}}}'
+_SIDE: Final = "(0|[1-9][0-9]{0,3})"
 _CALL: Final = re.compile(
     rf'\{{"name": "{FUNCTION}", "arguments": '
-    rf'\{{"start_time": ({SECONDS}), "end_time": ({SECONDS}), "fps": ({DENSITY})\}}\}}'
+    rf'\{{"start_time": ({SECONDS}), "end_time": ({SECONDS}), "fps": ({DENSITY})'
+    rf'(?:, "box": \[{_SIDE}, {_SIDE}, {_SIDE}, {_SIDE}\])?(?:, "max_tokens": ({COUNT}))?\}}\}}'
 )
 
 
 def _print_look(look: Look) -> str:
     start, end = print_call_seconds(look.window.start_cs), print_call_seconds(look.window.end_cs)
-    arguments = f'{{"start_time": {start}, "end_time": {end}, "fps": {print_call_density(look.fps)}}}'
-    return f'{{"name": "{FUNCTION}", "arguments": {arguments}}}'
+    arguments = f'"start_time": {start}, "end_time": {end}, "fps": {print_call_density(look.fps)}'
+    if look.box is not None:
+        arguments += f', "box": [{look.box.x1}, {look.box.y1}, {look.box.x2}, {look.box.y2}]'
+    if look.tokens is not None:
+        arguments += f', "max_tokens": {look.tokens}'
+    return f'{{"name": "{FUNCTION}", "arguments": {{{arguments}}}}}'
 
 
 def _read_look(text: str) -> Look | tuple[Rule, str]:
@@ -47,16 +53,16 @@ def _read_look(text: str) -> Look | tuple[Rule, str]:
     if match is None:
         return "call_not_canonical", f"a call like {_EXAMPLE}"
     start_cs, end_cs, fps = read_call_seconds(match[1]), read_call_seconds(match[2]), read_call_density(match[3])
-    return look_or_fault(start_cs, end_cs, fps)
-
-
-def look_or_fault(start_cs: int, end_cs: int, fps: Fraction | None) -> Look | tuple[Rule, str]:
-    """The look of canonical values, or the rule that one of them breaks with what was expected."""
-    if start_cs >= end_cs:
-        return ("span_reversed", "the earlier time first") if start_cs > end_cs else ("span_empty", "an end after the start")
-    if fps is None:
-        return "fps_not_canonical", 'a density in its shortest form, like 2, 0.5 or "1/3"'
-    return Look(Window(start_cs, end_cs), fps) if fps > 0 else ("fps_not_positive", "a density above zero")
+    if (bounds_fault := window_fault(start_cs, end_cs)) is not None:
+        return bounds_fault
+    if fps is None or fps <= 0:
+        expected = 'a density above zero in its shortest form, like 2, 0.5 or "1/3"'
+        return "fps_not_canonical" if fps is None else "fps_not_positive", expected
+    try:
+        box = None if match[4] is None else Box(*(int(match[group]) for group in range(4, 8)))
+        return Look(Window(start_cs, end_cs), fps, box, None if match[8] is None else int(match[8]))
+    except ValueError as error:
+        return "call_not_canonical", f"another value: {error}"
 
 
 FORM: Final = TurnForm(

@@ -16,22 +16,30 @@ from hypothesis import strategies as st
 
 from dmforge.schemas.defects import MAX_DEFECTS
 from dmforge.schemas.dialects.dialect import Dialect
+from dmforge.schemas.dialects.grounding_dialect import GROUNDING
 from dmforge.schemas.dialects.known_dialects import DIALECTS, SPAN
 from dmforge.schemas.dialects.tool_dialect import TOOL
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.grammar import Trajectory, render
-from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.looks import MAX_TOKENS, Box, Look, Window
 from dmforge.schemas.transcript import COARSE, Piece
 from tests.foundation.test_grammar import any_text, soup, trajectories
 
 LOOK, LATER = Look(Window(1200, 2000), Fraction(2)), Look(Window(3050, 3125), Fraction(1, 3))
 ONE = Trajectory(("T1", "T2"), (LOOK,), "A")
 TOGETHER = Trajectory(("T1", "T2"), (LOOK, LATER), "A", turns=(2,))
+QUOTA, BOXED = replace(LOOK, tokens=6144), replace(LOOK, box=Box(0, 100, 500, 1000))
+FINE = replace(ONE, looks=(QUOTA,))
+GROUNDING_TEXT = (
+    '<think>T1</think>\n<grounding>{"temporal_segment": [12, 20], "sampling_strategy": "fine"}</grounding><|im_end|>'
+    "\n<|im_start|>user\n<|im_end|>\n<|im_start|>assistant\n<think>T2</think>\n<answer>A</answer>"
+)
 CALL = '<tool_call>\n{"name": "crop_video", "arguments": {"start_time": 12, "end_time": 20, "fps": 2}}\n</tool_call>'
 RESPONSE = "\n<|im_start|>user\n<tool_response>\n\n</tool_response><|im_end|>\n<|im_start|>assistant\n"
 TOOL_TEXT = f"<think>\nT1\n</think>\n\n{CALL}<|im_end|>{RESPONSE}<think>\nT2\n</think>\n\n<answer>A</answer>"
 PARTS = [
     "<think>", "<think>\n", "</think>", "\n</think>\n\n", "<answer>", "</answer>", "A", "\n", CALL, "<|im_end|>", RESPONSE,
+    "<grounding>", "</grounding>", '{"temporal_segment": [1, 2], "sampling_strategy": "coarse"}',
     "<tool_call>\n", "\n</tool_call>", "<tool_response>", "<|im_start|>", "<span>", "\ud800", "\0", '{"name": "crop_video"',
 ]  # fmt: skip
 
@@ -42,17 +50,32 @@ def _insert(text: str, at: int, other: str) -> str:
 
 damaged = st.builds(
     _insert,
-    st.sampled_from([TOOL_TEXT, TOOL_TEXT[8:], TOOL_TEXT[:-9]]),
+    st.sampled_from([TOOL_TEXT, TOOL_TEXT[8:], TOOL_TEXT[:-9], GROUNDING_TEXT, GROUNDING_TEXT[:-9]]),
     st.integers(0, len(TOOL_TEXT)),
     st.lists(st.sampled_from(PARTS), max_size=3).map("".join),
 )
 texts = st.one_of(soup, any_text, damaged, st.lists(st.sampled_from(PARTS), max_size=20).map("".join))
 
 
+sides = st.lists(st.integers(0, 1000), min_size=2, max_size=2, unique=True).map(sorted)
+boxes = st.tuples(sides, sides).map(lambda pair: Box(pair[0][0], pair[1][0], pair[0][1], pair[1][1]))
+quotas = st.sampled_from([2048, 4096, 6144]) | st.integers(1, MAX_TOKENS)
+
+
+def _further(look: Look) -> st.SearchStrategy[Look]:
+    """The look, with what later ones have besides; some of them as every dialect says them."""
+    return st.one_of(
+        st.just(look),
+        st.builds(replace, st.just(look), box=st.none() | boxes, tokens=st.none() | quotas),
+        st.builds(replace, st.just(look), fps=st.just(Fraction(2)), tokens=quotas),
+    )
+
+
 @st.composite
 def grouped(draw: st.DrawFn) -> Trajectory:
     """A trajectory whose turns may have several looks."""
     trajectory = draw(trajectories(max_looks=4))
+    trajectory = replace(trajectory, looks=tuple(draw(_further(look)) for look in trajectory.looks))
     look_count = len(trajectory.looks)
     cuts = sorted(draw(st.sets(st.integers(1, max(1, look_count - 1)))) | {0, look_count})
     turns = tuple(end - start for start, end in pairwise(cuts))
@@ -132,6 +155,22 @@ def test_looks_of_a_turn_are_grouped_in_one_way_only() -> None:
         (SPAN, TOGETHER, "2 looks in one turn can't be said in the dialect `span`"),
         (TOOL, replace(ONE, answer="a </tool_call>"), "holds </tool_call> can't be said in the dialect `tool`"),
         (TOOL, replace(ONE, answer="<|im_end|>"), "holds <|im_end|> can't be said"),
+        (SPAN, replace(FINE, looks=(BOXED,)), "the box 0 100 500 1000 can't be said in the dialect `span`"),
+        (SPAN, FINE, "a quota of 6144 tokens can't be said in the dialect `span`"),
+        (GROUNDING, ONE, "a look without a token quota can't be said in the dialect `grounding`"),
+        (
+            GROUNDING,
+            replace(FINE, looks=(replace(QUOTA, tokens=6145),)),
+            "a quota of 6145 tokens can't be said in the dialect `grounding`",
+        ),
+        (GROUNDING, replace(FINE, looks=(replace(QUOTA, fps=Fraction(4)),)), "4 fps can't be said in the dialect `grounding`"),
+        (GROUNDING, replace(FINE, looks=(BOXED,)), "the box 0 100 500 1000 can't be said in the dialect `grounding`"),
+        (
+            GROUNDING,
+            Trajectory(("a", "b"), (QUOTA, QUOTA), "A", turns=(2,)),
+            "2 looks in one turn can't be said in the dialect `grounding`",
+        ),
+        (GROUNDING, replace(FINE, thoughts=("<grounding>", "")), "holds <grounding> can't be said"),
     ],
 )
 def test_what_a_dialect_has_no_words_for_is_refused_by_name(dialect: Dialect, trajectory: Trajectory, value: str) -> None:
@@ -174,6 +213,38 @@ def test_a_fault_of_tool_is_named_at_its_place(text: str, expected: str, place: 
     assert place is None or text[found[0].start : found[0].end] == place
 
 
+def test_grounding_reads_as_published() -> None:
+    assert GROUNDING.render(FINE) == GROUNDING_TEXT
+    transcript = GROUNDING.transcribe((COARSE,), FINE)
+    assert [piece.author for piece in transcript.pieces] == ["prompt", "policy", *["runtime"] * 3, "policy"]
+    assert (transcript.pieces[1].text or "").endswith("</grounding><|im_end|>")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "place"),
+    [
+        (GROUNDING_TEXT.replace("12,", "12.0,"), "call_not_canonical", None),
+        (GROUNDING_TEXT.replace("fine", "dense"), "call_not_canonical", None),
+        (GROUNDING_TEXT.replace("20]", "12]"), "span_empty", '{"temporal_segment": [12, 12], "sampling_strategy": "fine"}'),
+        (GROUNDING_TEXT.replace("</think>\n<ans", "</think><ans"), "layout_not_canonical", "<"),
+        (GROUNDING_TEXT.replace("user\n", "user\nLook: "), "turn_not_canonical", "L"),
+        (GROUNDING_TEXT.replace("}</grounding>", "}</grounding>\n"), "turn_not_canonical", "\n"),
+        (GROUNDING_TEXT.replace("</grounding>", ""), "tag_nested", "<|im_end|>"),
+    ],
+)
+def test_a_fault_of_grounding_is_named_at_its_place(text: str, expected: str, place: str | None) -> None:
+    found = GROUNDING.parse(text, 1)
+    assert isinstance(found, tuple)
+    assert [defect.rule for defect in found] == [expected]
+    assert place is None or text[found[0].start : found[0].end] == place
+
+
+@pytest.mark.parametrize("box", ["[0, 1, 2]", "[5, 0, 5, 9]", "[0, 0, 1001, 9]", "[0.5, 0, 5, 9]", "[00, 0, 5, 9]"])
+def test_a_box_that_is_none_is_a_fault_of_its_call(box: str) -> None:
+    text = TOOL_TEXT.replace('"fps": 2', f'"fps": 2, "box": {box}')
+    assert rules(TOOL, text) == ["call_not_canonical"]
+
+
 def test_faults_of_what_calls_say_are_all_reported() -> None:
     text = TOOL.render(TOGETHER).replace("20,", "12,").replace("31.25,", "31.250,").replace("<answer>A", "<answer>")
     assert rules(TOOL, text, 1) == ["span_empty", "looks_too_many", "call_not_canonical", "answer_empty"]
@@ -182,7 +253,7 @@ def test_faults_of_what_calls_say_are_all_reported() -> None:
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda dialect: dialect.name)
 def test_a_megabyte_of_anything_is_read_at_once(dialect: Dialect) -> None:
     draw = random.Random(1)
-    text = dialect.render(ONE)
+    text = dialect.render(FINE if dialect is GROUNDING else ONE)
     think, rest = text.split("T1")
     call = rest[: rest.index("T2")]
     hostile = [
@@ -201,11 +272,12 @@ def test_a_megabyte_of_anything_is_read_at_once(dialect: Dialect) -> None:
 
 @given(st.integers(0, 10**9 - 2), st.integers(1, 10**5), st.integers(1, 10**6), st.integers(1, 10**6))
 def test_numbers_of_a_call_are_exact_and_read_by_any_json_reader(start: int, length: int, part: int, whole: int) -> None:
-    look = Look(Window(start, min(10**9 - 1, start + length)), Fraction(part, whole))
+    look = Look(Window(start, min(10**9 - 1, start + length)), Fraction(part, whole), tokens=length)
     text = TOOL.render(Trajectory(("", ""), (look,), "A"))
     parsed = TOOL.parse(text, 1)
     assert isinstance(parsed, Trajectory)
     assert parsed.looks == (look,)
     call = json.loads(text.partition("<tool_call>")[2].partition("</tool_call>")[0], parse_float=Fraction)
     arguments = {name: Fraction(value) for name, value in call["arguments"].items()}
-    assert arguments == {"start_time": look.window.start_s, "end_time": look.window.end_s, "fps": look.fps}
+    times = {"start_time": look.window.start_s, "end_time": look.window.end_s}
+    assert arguments == {**times, "fps": look.fps, "max_tokens": length}
