@@ -152,6 +152,7 @@ class RolloutStage(Batch[In, Out]):
         )
 
     def check(self, workspace: WorkspaceFolder) -> None:
+        self.config.student.require_span()
         refuse_other_clips(workspace, self.config.clips)
 
     def begin(self, workspace: WorkspaceFolder) -> None:

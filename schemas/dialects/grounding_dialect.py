@@ -11,12 +11,11 @@ import re
 from fractions import Fraction
 from typing import Final
 
-from dmforge.schemas.defects import Defect, Rule, window_fault
+from dmforge.schemas.defects import Rule, window_fault
 from dmforge.schemas.dialects.call_numbers import SECONDS, print_call_seconds, read_call_seconds
-from dmforge.schemas.dialects.dialect import Dialect
 from dmforge.schemas.dialects.turn_form import TurnForm
-from dmforge.schemas.dialects.turn_reader import read_turns
-from dmforge.schemas.grammar import Trajectory, unsayable
+from dmforge.schemas.dialects.turn_reader import turn_dialect
+from dmforge.schemas.grammar import unsayable
 from dmforge.schemas.looks import Look, Window, print_box, print_density
 
 FPS: Final = Fraction(2)
@@ -63,11 +62,4 @@ FORM: Final = TurnForm(
     print_look=_print_look,
     read_look=_read_look,
 )
-
-
-def parse_grounding_text(text: str, max_looks: int = 1) -> Trajectory | tuple[Defect, ...]:
-    """The trajectory, or why it isn't one: at least one defect, in the order of their offsets."""
-    return read_turns(FORM, text, max_looks)
-
-
-GROUNDING: Final = Dialect("grounding", FORM.look_tag, parse_grounding_text, FORM.transcribe)
+GROUNDING: Final = turn_dialect(FORM)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from dmforge.schemas.defects import Defect, Rule, window_fault
+from dmforge.schemas.defects import Rule, window_fault
 from dmforge.schemas.dialects.call_numbers import (
     COUNT,
     DENSITY,
@@ -21,10 +21,8 @@ from dmforge.schemas.dialects.call_numbers import (
     read_call_density,
     read_call_seconds,
 )
-from dmforge.schemas.dialects.dialect import Dialect
 from dmforge.schemas.dialects.turn_form import TurnForm
-from dmforge.schemas.dialects.turn_reader import read_turns
-from dmforge.schemas.grammar import Trajectory
+from dmforge.schemas.dialects.turn_reader import turn_dialect
 from dmforge.schemas.looks import Box, Look, Window
 
 FUNCTION: Final = "crop_video"
@@ -80,11 +78,4 @@ FORM: Final = TurnForm(
     print_look=_print_look,
     read_look=_read_look,
 )
-
-
-def parse_tool_text(text: str, max_looks: int = 1) -> Trajectory | tuple[Defect, ...]:
-    """The trajectory, or why it isn't one: at least one defect, in the order of their offsets."""
-    return read_turns(FORM, text, max_looks)
-
-
-TOOL: Final = Dialect("tool", FORM.look_tag, parse_tool_text, FORM.transcribe)
+TOOL: Final = turn_dialect(FORM)

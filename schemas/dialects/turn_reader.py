@@ -6,18 +6,17 @@ that is the last thing reported: what would be said of the rest would be a guess
 
 from __future__ import annotations
 
-from typing import Literal
+from functools import partial
 
 from dmforge.schemas.defects import GAP, MAX_DEFECTS, Defect, Rule, quote
+from dmforge.schemas.dialects.dialect import Dialect
 from dmforge.schemas.dialects.turn_form import TURN_END, TurnForm
 from dmforge.schemas.grammar import Trajectory
 from dmforge.schemas.looks import Look
 from dmforge.schemas.tags import CLOSE, OPEN
 
-Element = Literal["think", "answer", "call"]
 
-
-def read_turns(form: TurnForm, text: str, max_looks: int) -> Trajectory | tuple[Defect, ...]:
+def read_turns(form: TurnForm, text: str, max_looks: int = 1) -> Trajectory | tuple[Defect, ...]:
     """The trajectory, or why it isn't one: at least one defect, in the order of their offsets."""
     reader = _TurnReader(form, text)
     reader.run(max_looks)
@@ -25,6 +24,27 @@ def read_turns(form: TurnForm, text: str, max_looks: int) -> Trajectory | tuple[
         return tuple(sorted(reader.defects, key=lambda defect: (defect.start, defect.end))[:MAX_DEFECTS])
     turns = tuple(reader.turns) if max(reader.turns, default=1) > 1 else ()
     return Trajectory(tuple(reader.thoughts), tuple(reader.looks), reader.answer, reader.gap, turns)
+
+
+def looks_so_far(form: TurnForm, text: str) -> tuple[Look, ...] | None:
+    """The looks of a text that ends with a turn of calls; None where that is no beginning of a trajectory."""
+    call_count = text.count(f"</{form.look_tag}>", max(0, text.rfind(OPEN["think"])))
+    answer = f"{OPEN['answer']}-{CLOSE['answer']}"
+    trajectory = read_turns(form, f"{text}{form.response_text(call_count)}{form.think('')}{answer}", len(text))
+    return trajectory.looks if isinstance(trajectory, Trajectory) else None
+
+
+def turn_dialect(form: TurnForm) -> Dialect:
+    """The dialect of a form."""
+    return Dialect(
+        form.name,
+        form.look_tag,
+        partial(read_turns, form),
+        form.transcribe,
+        partial(looks_so_far, form),
+        form.answered,
+        TURN_END,
+    )
 
 
 class _TurnReader:

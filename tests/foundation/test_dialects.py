@@ -62,12 +62,17 @@ boxes = st.tuples(sides, sides).map(lambda pair: Box(pair[0][0], pair[1][0], pai
 quotas = st.sampled_from([2048, 4096, 6144]) | st.integers(1, MAX_TOKENS)
 
 
-def _further(look: Look) -> st.SearchStrategy[Look]:
+@st.composite
+def further(draw: st.DrawFn, look: Look) -> Look:
     """The look, with what later ones have besides; some of them as every dialect says them."""
-    return st.one_of(
-        st.just(look),
-        st.builds(replace, st.just(look), box=st.none() | boxes, tokens=st.none() | quotas),
-        st.builds(replace, st.just(look), fps=st.just(Fraction(2)), tokens=quotas),
+    return draw(
+        st.sampled_from(
+            [
+                look,
+                replace(look, box=draw(st.none() | boxes), tokens=draw(st.none() | quotas)),
+                replace(look, fps=Fraction(2), tokens=draw(quotas)),
+            ]
+        )
     )
 
 
@@ -75,7 +80,7 @@ def _further(look: Look) -> st.SearchStrategy[Look]:
 def grouped(draw: st.DrawFn) -> Trajectory:
     """A trajectory whose turns may have several looks."""
     trajectory = draw(trajectories(max_looks=4))
-    trajectory = replace(trajectory, looks=tuple(draw(_further(look)) for look in trajectory.looks))
+    trajectory = replace(trajectory, looks=tuple(draw(further(look)) for look in trajectory.looks))
     look_count = len(trajectory.looks)
     cuts = sorted(draw(st.sets(st.integers(1, max(1, look_count - 1)))) | {0, look_count})
     turns = tuple(end - start for start, end in pairwise(cuts))

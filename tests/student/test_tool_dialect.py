@@ -61,7 +61,7 @@ def conversation(trajectory: Trajectory, video: Any) -> list[dict[str, Any]]:
     return [*messages, {"role": "assistant", "content": answer}]
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(encodable)
 def test_the_template_of_qwen3_vl_renders_the_same_ids(trajectory: Trajectory) -> None:
     tokenizer = with_template("qwen3_vl.jinja")
@@ -86,6 +86,7 @@ thoughts = st.text(st.characters(categories=("L", "N", "P", "Zs")), min_size=1, 
 )
 
 
+@settings(max_examples=20)
 @given(thoughts, thoughts, thoughts, st.booleans())
 def test_a_template_that_thinks_keeps_the_thoughts_of_all_turns(first: str, second: str, third: str, together: bool) -> None:
     """Qwen3's own, with thoughts in their field: it leaves out only those before the last question, and there are none."""
@@ -106,7 +107,7 @@ def test_a_template_that_thinks_keeps_the_thoughts_of_all_turns(first: str, seco
     assert rendered == tokenizer.encode(ours(trajectory).replace(CLIP, "", 1), add_special_tokens=False)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(encodable)
 def test_pieces_are_the_same_ids_one_by_one_as_in_one_text(trajectory: Trajectory) -> None:
     pieces = [CLIP if piece.text is None else piece.text for piece in TOOL.transcribe((), trajectory).pieces]
