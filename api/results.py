@@ -170,14 +170,18 @@ class PackedFolder(CommandResult):
 
     folder: Path
     manifest: Manifest
+    remarks: tuple[str, ...] = ()
+    """What is to be said of its looks."""
 
     def as_json(self) -> dict[str, Any]:
+        remarks = {"remarks": list(self.remarks)} if self.remarks else {}
         return self._counts() | {
-            "selection": self.manifest.selection, "path": str(self.folder), "partial": self.manifest.partial,
+            "selection": self.manifest.selection, "path": str(self.folder), "partial": self.manifest.partial, **remarks,
         }  # fmt: skip
 
     def blocks(self) -> Iterator[Block]:
         yield f"{self.folder}: " + ", ".join(f"{count} {name}" for name, count in self._counts().items())
+        yield from self.remarks
 
     def _counts(self) -> dict[str, Any]:
         return {"shards": len(self.manifest.shards), "samples": self.manifest.samples, "bytes": self.manifest.bytes}

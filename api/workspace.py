@@ -24,6 +24,7 @@ from dmforge.commands import report as report_commands
 from dmforge.commands import run as run_commands
 from dmforge.commands import select as select_commands
 from dmforge.commands.audit import Why
+from dmforge.commands.box_remarks import box_remarks
 from dmforge.commands.caller import Caller, python_call
 from dmforge.commands.full_run import RunSettings, full_run
 from dmforge.commands.intake import Imported, Ingested
@@ -174,7 +175,8 @@ class Workspace:
     def pack(self, corpus: str, *, partial: bool = False) -> PackedFolder:
         """Pack what is selected as shards, although earlier stages still have work to do if it is `partial`."""
         caller = self._called("pack", {"corpus": corpus, "partial": partial})
-        return PackedFolder(*pack_corpus.pack(self.folder, caller.console, caller.command, corpus, partial))
+        folder, manifest = pack_corpus.pack(self.folder, caller.console, caller.command, corpus, partial)
+        return PackedFolder(folder, manifest, tuple(box_remarks(self.folder)))
 
     def corpora(self) -> dict[str, Corpus]:
         """The packed corpora, by name."""

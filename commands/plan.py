@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from dmforge.commands.box_remarks import box_remarks
 from dmforge.commands.journal_probe import unanswered
 from dmforge.commands.price_remarks import price_remarks
 from dmforge.commands.run import readers_view, requests_out
@@ -44,8 +45,9 @@ class Forecast:
 
 
 def remarks(workspace: WorkspaceFolder) -> list[str]:
-    """What the recipe's prices, and what is out in batches, leave to be said of the costs of a plan."""
-    return [*price_remarks(read_recipe(workspace.require().recipe)), *requests_out(workspace)]
+    """What the recipe's prices, what is out in batches, and looks with boxes leave to be said of a plan."""
+    prices = price_remarks(read_recipe(workspace.require().recipe))
+    return [*prices, *requests_out(workspace), *box_remarks(workspace)]
 
 
 def plan(workspace: WorkspaceFolder) -> list[Forecast]:

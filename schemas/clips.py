@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt
 
 from dmforge.schemas.config import Config, Later
+from dmforge.schemas.crops import Crop, plan_crop
+from dmforge.schemas.errors import InputError
 from dmforge.schemas.frames import (
     COARSE_FPS,
     GRID_FPS,
@@ -23,6 +25,10 @@ from dmforge.schemas.looks import Look
 from dmforge.schemas.records import Video
 from dmforge.schemas.sizes import Size, plan_look_sizes, plan_size
 from dmforge.schemas.stamps import patches
+
+
+class QuotaTooSmall(InputError):
+    """A look's token quota has not one token for each temporal patch of the densest look: no frames are so small."""
 
 
 class Clips(Config):
@@ -59,11 +65,14 @@ class Clips(Config):
 
     def size_of_look(self, video: Video, frames: int) -> Size:
         """The size at which a look of so many frames is shown."""
-        if self.look_size == "fixed":
-            return self._densest_size(video)
-        overview = self.coarse_size(video)
-        sizes = plan_look_sizes(self.look_frames, video.width, video.height, self.look_tokens, overview)
-        return sizes[patches(frames) - 1]
+        overview_size = None if self.look_size == "fixed" else self.coarse_size(video)
+        return self._size(video.width, video.height, overview_size, frames)
+
+    def _size(self, width: int, height: int, overview_size: Size | None, frames: int) -> Size:
+        """The size of so many frames of a `width` x `height` source, in looks that may be as large as an overview, or not."""
+        if overview_size is None:
+            return plan_size(self.look_frames, width, height, self.look_tokens)
+        return plan_look_sizes(self.look_frames, width, height, self.look_tokens, overview_size)[patches(frames) - 1]
 
     def grid_size(self, video: Video) -> Size:
         """The size of the frames that looks are cut from: no look shows larger ones."""
@@ -80,7 +89,32 @@ class Clips(Config):
         if look is None:
             return self.coarse(video), self.coarse_size(video)
         plan = self.look(video, look)
-        return plan, self.size_of_look(video, len(plan.times_s))
+        frames = len(plan.times_s)
+        if not look.has_limits:
+            return plan, self.size_of_look(video, frames)
+        clips, crop = self.for_video(video)._within(look.tokens), self.crop(video, look)
+        if crop is None:
+            return plan, clips.size_of_look(video, frames)
+        # the crop stands for the source, and for what the overview shows of it, which is no larger
+        return plan, clips._size(crop.width, crop.height, None if clips.look_size == "fixed" else crop.size, frames)
+
+    def crop(self, video: Video, look: Look) -> Crop | None:
+        """The part of the grid's frames that a look with a box shows; None where that is all of them."""
+        crop = plan_crop(look.box, self.grid_size(video)) if look.box else None
+        return None if crop is None or crop.size == crop.picture else crop
+
+    def _within(self, quota: int | None) -> Clips:
+        """These settings for a look with a token quota: it stands for `look_tokens` where it is smaller."""
+        if quota is None or quota >= self.look_tokens:
+            return self
+        max_patches = patches(self.look_frames)
+        if quota < max_patches:
+            raise QuotaTooSmall(
+                f"a quota of {quota} tokens has not one for each of the {max_patches} patches that a look may have",
+                where="[clips] look_frames",
+                hint=f"look with a quota of at least {max_patches} tokens",
+            )
+        return self.model_copy(update={"look_tokens": quota})
 
     def for_video(self, video: Video) -> Clips:
         """These settings as they bear on one video: where looks are no larger for `floor`, its keys and files are those of

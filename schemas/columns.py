@@ -191,11 +191,13 @@ def _struct_of(record: type) -> Column:
     arrow = pa.struct([pa.field(name, col.type, nullable=col.nullable) for name, col in record_fields])
 
     def decode(cell: dict[str, Any]) -> Any:
-        return record(**{
-            name: col.decode(cell[name]) if col.decode else cell[name]
-            for name, col in record_fields
-            if name in cell or name not in later_members
-        })
+        return record(
+            **{
+                name: col.decode(cell[name]) if col.decode else cell[name]
+                for name, col in record_fields
+                if name in cell or name not in later_members
+            }
+        )
 
     return Column(arrow, encode=plain, decode=decode)
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import Final, Literal
 
+from dmforge.schemas.box_text import BoxRule, box_faults, end_of_box, length_of_box
 from dmforge.schemas.looks import MAX_DENSITY_PART, read_density, read_span
 from dmforge.schemas.tags import CLOSE, OPEN, TAG, TAG_NAMES, TagName
 
-Rule = Literal[
+TagRule = Literal[
     "think_missing",
     "think_doubled",
     "answer_missing",
@@ -43,6 +44,7 @@ Rule = Literal[
     "call_not_canonical",
     "turn_not_canonical",
 ]
+Rule = TagRule | BoxRule
 
 GAP: Final = " \t\r\n"
 """The white space that may stand between `</think>` and `<answer>`."""
@@ -292,6 +294,9 @@ def _look_defects(scan: _Scan, max_looks: int) -> Iterator[Defect]:
     for previous_element, element in pairwise([None, *elements, None]):
         if previous_element is not None and previous_element.name == "span":
             yield from _defects_after_span(scan, previous_element, element)
+        if element is not None and element.name == "fps" and (box_length := length_of_box(scan.text, element.end)):
+            message = f"a box behind the density, where it is not obeyed; expected it between {CLOSE['span']} and {OPEN['fps']}"
+            yield Defect("box_after_fps", message, element.end, element.end + box_length)
         if element is None or (element.name == "fps" and previous_element is not None and previous_element.name == "span"):
             continue
         looks.append(element)
@@ -304,10 +309,14 @@ def _look_defects(scan: _Scan, max_looks: int) -> Iterator[Defect]:
 
 def _defects_after_span(scan: _Scan, span: _Element, following: _Element | None) -> Iterator[Defect]:
     if following is not None and following.name == "fps":
-        if span.end < following.start:
-            excerpt = quote(scan.text, span.end, following.start)
-            message = f"text {excerpt} between {CLOSE['span']} and {OPEN['fps']}; expected none"
-            yield Defect("text_in_look", message, span.end, following.start)
+        faults = list(box_faults(scan.text, span.end, following.start))
+        for rule, expected, start, end in faults:
+            yield Defect(rule, f"box is {quote(scan.text, start, end)}; expected {expected}", start, end)
+        box_end = end_of_box(scan.text, span.end, following.start)
+        if box_end < following.start and all(fault.rule != "box_doubled" for fault in faults):
+            excerpt = quote(scan.text, box_end, following.start)
+            message = f"text {excerpt} between {CLOSE['span']} and {OPEN['fps']}; expected none, or a box"
+            yield Defect("text_in_look", message, box_end, following.start)
     elif span.end < len(scan.text):  # else the text was cut off here, which is reported already
         message = f"no density after the span; expected {OPEN['fps']} right after {CLOSE['span']}"
         yield Defect("fps_missing", message, span.start, span.end)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dmforge.schemas.ids import Id
 from dmforge.schemas.looks import Look
@@ -24,9 +24,9 @@ class EvaluatedSample(Record):
     checkpoint: str
     """What it is called."""
     ending: str
-    look: Look | None = grown(2)
+    look: Look | None = field(metadata=grown(2))
     """The first one whose clip was shown."""
-    target: Look | None = grown(2)
+    target: Look | None = field(metadata=grown(2))
     """Where it should have looked, where one look is known to be right."""
     iou: float | None
     density_error: float | None

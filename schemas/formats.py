@@ -17,8 +17,9 @@ JOURNAL = 2
 whether it was cut off there; of several answers to a question one counts."""
 SHARDS = 1
 """manifest.json, the index, and which files a shard has for a video."""
-DOCUMENTS = 1
-"""The JSON document about a video and its samples in a shard."""
+DOCUMENTS = 2
+"""The JSON document about a video and its samples in a shard. 2: looks have `box` and `tokens`; shards where no look has either
+are written with 1, so older versions read them."""
 FRAMES = 2
 """Which frames a look and an overview have, and how large they are. 1: all looks at a video have one size. 2: `look_size` may
 be `floor`; shards without it are written with 1, so older versions read them."""
@@ -33,6 +34,11 @@ TRAINING = 1
 def frames_format(clips: Mapping[str, object]) -> int:
     """The format number of frames with these clip settings, by their first names."""
     return 2 if "look_size" in clips else 1
+
+
+def documents_format(has_limits: bool) -> int:
+    """The format number of documents, by whether any look in them has a box or a token quota."""
+    return 2 if has_limits else 1
 
 
 def refuse_newer(subject: str, format_number: object, max_supported: int, where: str, written_by: str = "") -> None:

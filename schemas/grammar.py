@@ -1,11 +1,13 @@
 """One parser and one renderer for what a policy writes, exact inverses of each other, total on any string.
 
     <think>T1 <span>12.00 - 20.00</span><fps>2</fps>T2</think><answer>A</answer>
+    <think>T1 <span>12.00 - 20.00</span><box>120 40 560 800</box><fps>2</fps>T2</think><answer>A</answer>
 
 Well-formed means canonical, so that what is parsed prints back to the byte: numbers only in their one printed form, nothing
-between `</span>` and `<fps>`, before `<think>` or after `</answer>`. T1, T2 and the answer are kept verbatim, white space
-included. White space (blank, tab, line ends) between `</think>` and `<answer>` is well-formed, since teachers do write it, and
-is kept in `gap`. No text field may hold a tag. Whether a window lies inside its video is a rule elsewhere.
+but a box between `</span>` and `<fps>`, nothing before `<think>` or after `</answer>`. T1, T2 and the answer are kept verbatim,
+white space included. White space (blank, tab, line ends) between `</think>` and `<answer>` is well-formed, since teachers do
+write it, and is kept in `gap`. No text field may hold a tag. `<box>` is one between `</span>` and `<fps>` alone: elsewhere it
+is words, as it was before there were boxes. Whether a window lies inside its video is a rule elsewhere.
 """
 
 from __future__ import annotations
@@ -14,9 +16,10 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, pairwise
 
+from dmforge.schemas.box_text import length_of_box, read_written_box, written_box
 from dmforge.schemas.defects import GAP, Defect, find_defects
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.looks import Look, Window, print_box, print_density, print_span, read_density, read_span
+from dmforge.schemas.looks import Look, Window, print_density, print_span, read_density, read_span
 from dmforge.schemas.tags import CLOSE, OPEN, TAG
 from dmforge.schemas.transcript import Piece, Transcript
 
@@ -45,6 +48,8 @@ class Trajectory:
             raise ValueError(f"only white space may stand between think and answer, not {self.gap[:40]!r}")
         if any(map(TAG.search, (*self.thoughts, self.answer))):
             raise ValueError("a thought or an answer holds a tag")
+        if any(map(length_of_box, self.thoughts[1:])):
+            raise ValueError("a thought behind a look begins with a box")
 
     def looks_by_turn(self) -> tuple[tuple[Look, ...], ...]:
         """The looks after each thought but the last."""
@@ -73,18 +78,20 @@ def _tags(look_count: int) -> list[str]:
 def _read_texts(texts: list[str]) -> Trajectory | None:
     """The trajectory of the texts between the tags, None where one is malformed.
 
-    The texts: before, (thought, span, nothing, density) for each look, thought, gap, answer, after.
+    The texts: before, (thought, span, nothing or a box, density) for each look, thought, gap, answer, after.
     """
     gap_text, answer, trailing_text = texts[-3:]
-    if texts[0] or trailing_text or any(texts[3:-3:4]) or gap_text.strip(GAP) or not answer.strip():
+    if texts[0] or trailing_text or gap_text.strip(GAP) or not answer.strip():
         return None
-    looks: list[Look] = []
-    for span_text, density_text in zip(texts[2:-3:4], texts[4:-3:4], strict=True):
-        bounds_cs, fps = read_span(span_text), read_density(density_text)
-        if bounds_cs is None or fps is None or bounds_cs[0] >= bounds_cs[1] or fps <= 0:
+    thoughts, looks = tuple(texts[1:-3:4]), list[Look]()
+    if any(map(length_of_box, thoughts[1:])):
+        return None
+    for span_text, box_text, density_text in zip(texts[2:-3:4], texts[3:-3:4], texts[4:-3:4], strict=True):
+        bounds_cs, box, fps = read_span(span_text), read_written_box(box_text), read_density(density_text)
+        if bounds_cs is None or fps is None or bounds_cs[0] >= bounds_cs[1] or fps <= 0 or (box_text and box is None):
             return None
-        looks.append(Look(Window(*bounds_cs), fps))
-    return Trajectory(tuple(texts[1:-3:4]), tuple(looks), answer, gap_text)
+        looks.append(Look(Window(*bounds_cs), fps, box))
+    return Trajectory(thoughts, tuple(looks), answer, gap_text)
 
 
 def render(trajectory: Trajectory) -> str:
@@ -94,13 +101,9 @@ def render(trajectory: Trajectory) -> str:
 
 def transcribe(prompt: tuple[Piece, ...], trajectory: Trajectory) -> Transcript:
     """The transcript of a policy that wrote this after the prompt, with the clip of every look behind its `</fps>`."""
-    hint = "say it in `tool`, or leave the sample out"
     if trajectory.turns:
+        hint = "say it in the dialect `tool`, or leave the sample out"
         raise unsayable("span", f"{max(trajectory.turns)} looks in one turn", hint)
-    for look in trajectory.looks:
-        if look.box is not None or look.tokens is not None:
-            value = f"a quota of {look.tokens} tokens" if look.box is None else f"the box {print_box(look.box)}"
-            raise unsayable("span", value, hint)
     return assemble(prompt, trajectory.thoughts, trajectory.looks, trajectory.answer, trajectory.gap)
 
 
@@ -111,14 +114,19 @@ def assemble(
     pieces = list(prompt)
     think_opening = OPEN["think"]
     for thought, look in zip(thoughts, looks, strict=False):  # the last thought has no look
-        span_text, density_text = print_span(look.window), print_density(look.fps)
-        policy_text = (
-            f"{think_opening}{thought}{OPEN['span']}{span_text}{CLOSE['span']}{OPEN['fps']}{density_text}{CLOSE['fps']}"
-        )
-        pieces += [Piece("policy", policy_text), Piece("runtime", look=look)]
+        pieces += [Piece("policy", f"{think_opening}{thought}{written_look(look)}"), Piece("runtime", look=look)]
         think_opening = ""
     closing_text = f"{CLOSE['think']}{gap}{OPEN['answer']}{answer}{CLOSE['answer']}"
     return Transcript((*pieces, Piece("policy", f"{think_opening}{thoughts[-1]}{closing_text}")))
+
+
+def written_look(look: Look) -> str:
+    """A look as a policy writes it. One with a token quota is refused: without it, it would be another look."""
+    if look.tokens is not None:
+        hint = "say it in the dialect `tool`, or give the look no quota"
+        raise unsayable("span", f"a quota of {look.tokens} tokens", hint)
+    span_text, density_text = print_span(look.window), print_density(look.fps)
+    return f"{OPEN['span']}{span_text}{CLOSE['span']}{written_box(look.box)}{OPEN['fps']}{density_text}{CLOSE['fps']}"
 
 
 def trajectory_of(transcript: Transcript, max_looks: int = 1) -> Trajectory | tuple[Defect, ...]:

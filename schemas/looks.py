@@ -1,14 +1,13 @@
-"""A look is exact: its window counts whole centiseconds, its density is a fraction, its box whole per mille; each has one printed
-form."""
+"""A look is exact: its window counts centiseconds, its density is a fraction, its box per mille; each has one printed form."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 
-from dmforge.schemas.later_members import later_member
+from dmforge.schemas.later_members import LATER_MEMBER
 
 MAX_CS = 999_999_999
 """The latest time a window may name, 9999999.99 s (115 days): what can be built can be printed and read back."""
@@ -55,7 +54,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A part of the picture from its left and upper side, in per mille of its width and height: from x1 up to, not including, x2."""
+    """A part of the picture in per mille of its width, from x1 up to x2, and of its height, from y1 down to y2."""
 
     x1: int
     y1: int
@@ -67,7 +66,9 @@ class Box:
         if not all(type(side) is int for side in sides) or not (
             0 <= self.x1 < self.x2 <= PICTURE_SIDE and 0 <= self.y1 < self.y2 <= PICTURE_SIDE
         ):
-            raise ValueError(f"no box of {sides}: whole numbers with 0 <= first < second <= {PICTURE_SIDE} on both axes must hold")
+            raise ValueError(
+                f"no box of {sides}: whole numbers with 0 <= first < second <= {PICTURE_SIDE} on both axes must hold"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +77,9 @@ class Look:
 
     window: Window
     fps: Fraction
-    box: Box | None = later_member()
+    box: Box | None = field(default=None, metadata=LATER_MEMBER)
     """The part of the picture that is shown; None for all of it."""
-    tokens: int | None = later_member()
+    tokens: int | None = field(default=None, metadata=LATER_MEMBER)
     """The most visual tokens that the clip may cost; None for as many as a recipe gives every look."""
 
     def __post_init__(self) -> None:
@@ -86,6 +87,11 @@ class Look:
             raise ValueError(f"no density of {self.fps} fps: it must be positive, with no part above {MAX_DENSITY_PART}")
         if self.tokens is not None and (type(self.tokens) is not int or not 0 < self.tokens <= MAX_TOKENS):
             raise ValueError(f"no quota of {self.tokens} tokens: it must be a whole number from 1 to {MAX_TOKENS}")
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether it has a box or a token quota: what can't act on one refuses it."""
+        return self.box is not None or self.tokens is not None
 
 
 def print_seconds(time_cs: int) -> str:
@@ -130,6 +136,12 @@ def read_box_sides(text: str) -> tuple[int, int, int, int] | None:
         return None
     x1, y1, x2, y2 = map(int, match.groups())
     return x1, y1, x2, y2
+
+
+def print_limits(look: Look) -> str:
+    """The box and the quota of a look for people, behind window and density; nothing where it has none."""
+    box_text = f", box {print_box(look.box)}" if look.box else ""
+    return box_text if look.tokens is None else f"{box_text}, at most {look.tokens} tokens"
 
 
 def print_density(fps: Fraction) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from functools import cache
@@ -84,9 +85,9 @@ def later(default: T, since: int) -> T:
     return field(default=default, kw_only=True, metadata={SINCE: since})
 
 
-def grown(since: int) -> Any:
-    """A column of a dataclass that has a later member since the table's format of this number: rows of older parts have None."""
-    return field(metadata={GROWN: since})
+def grown(since: int) -> Mapping[str, int]:
+    """The mark of a column whose dataclass has a later member since the table's format of this number. Older rows have None."""
+    return {GROWN: since}
 
 
 def format_of(record: type[Record]) -> int:
@@ -216,8 +217,8 @@ class Candidate(Record):
     task: Id
     attempt: int
     teacher: str
-    transcript: Transcript = grown(3)
-    looks: tuple[Look, ...] = grown(3)
+    transcript: Transcript = field(metadata=grown(3))
+    looks: tuple[Look, ...] = field(metadata=grown(3))
     answer: str
     window_source: WindowSource
     requests: tuple[Id, ...]
@@ -247,8 +248,8 @@ class Rollout(Record):
     student: Id
     mode: Mode
     index: int
-    transcript: Transcript = grown(2)
-    looks: tuple[Look, ...] = grown(2)
+    transcript: Transcript = field(metadata=grown(2))
+    looks: tuple[Look, ...] = field(metadata=grown(2))
     answer: str
     ending: str
     """How it ended: `answered`, or which defect ended it."""
@@ -289,7 +290,7 @@ class Target(Record):
 
     video: Id
     task: Id
-    look: Look = grown(2)
+    look: Look = field(metadata=grown(2))
     source: TargetSource
 
 
@@ -304,7 +305,7 @@ class Sample(Record):
     corpus: str
     task: Id
     candidate: Id | None
-    target: Look | None = grown(2)
+    target: Look | None = field(metadata=grown(2))
     target_source: TargetSource | None
 
 

@@ -9,7 +9,7 @@ is the baseline of uniform frames: it shows what choosing a window is worth.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.evaluated_sample import EvaluatedSample
 from dmforge.schemas.ids import Id, digest, read, show
-from dmforge.schemas.looks import Look, Window, print_span, read_density
+from dmforge.schemas.looks import Look, Window, print_span, read_box, read_density
 from dmforge.trainers.baselines import Baselines, baselines
 from dmforge.trainers.evaluation_rows import EvaluationRow, row_of, target_of
 from dmforge.trainers.evaluation_settings import EvaluationSettings, RollSettings
@@ -182,7 +182,7 @@ def _open_corpus(corpus_location: str) -> Corpus:
 def _write_files(evaluation: Evaluation) -> None:
     with disk_errors(evaluation.folder):
         make_folder(evaluation.folder)
-        write_json_lines(evaluation.folder / ROWS, map(asdict, evaluation.rows))
+        write_json_lines(evaluation.folder / ROWS, (row.line() for row in evaluation.rows))
         write_json(evaluation.folder / METRICS, evaluation.metrics())
 
 
@@ -212,11 +212,15 @@ def _add_to_lake(evaluation: Evaluation, settings: EvaluationSettings, corpora: 
 def _evaluated(row: EvaluationRow, student_id: Id, checkpoint: str) -> EvaluatedSample:
     return EvaluatedSample(
         read(row.video)[1], read(row.sample)[1], read(row.task)[1], student_id, checkpoint, row.ending,
-        _look_of([row.window_cs] if row.window_cs else [], row.fps), _look_of(row.target_cs, row.target_fps),
+        _look_of([row.window_cs] if row.window_cs else [], row.fps, row.box, row.tokens),
+        _look_of(row.target_cs, row.target_fps, row.target_box, row.target_tokens),
         row.iou, row.density_error, row.answer, row.answer_score, row.uniform_frames, row.visual_tokens,
     )  # fmt: skip
 
 
-def _look_of(windows_cs: Sequence[tuple[int, int]], fps_text: str | None) -> Look | None:
+def _look_of(
+    windows_cs: Sequence[tuple[int, int]], fps_text: str | None, box_text: str | None, tokens: int | None
+) -> Look | None:
     fps_or_none = read_density(fps_text) if fps_text else None
-    return Look(Window(*windows_cs[0]), fps_or_none) if windows_cs and fps_or_none else None
+    box = read_box(box_text) if box_text else None
+    return Look(Window(*windows_cs[0]), fps_or_none, box, tokens) if windows_cs and fps_or_none else None

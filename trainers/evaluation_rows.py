@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from dmforge.curation.shards.document import ShardSample
 from dmforge.generators.inference.rollout import Ending, RolloutResult
-from dmforge.schemas.looks import Look, Window, print_density
+from dmforge.schemas.looks import Look, Window, print_box, print_density
 from dmforge.schemas.records import Task, TaskKind
 from dmforge.schemas.scoring import answer_score, density_error, measure_cs, overlap_cs, window_score
 
@@ -49,6 +49,16 @@ class EvaluationRow:
     visual_tokens: int
     text: str
     task: str
+    box: str | None = None
+    """The box of the look; not in the line where it has none, as before there were boxes. So below."""
+    tokens: int | None = None
+    target_box: str | None = None
+    target_tokens: int | None = None
+
+    def line(self) -> dict[str, Any]:
+        """The row as a line of rows.jsonl."""
+        later_fields = ("box", "tokens", "target_box", "target_tokens")
+        return {name: value for name, value in asdict(self).items() if name not in later_fields or value is not None}
 
     @property
     def well_formed(self) -> bool:
@@ -85,6 +95,10 @@ def row_of(sample: ShardSample, video: str, result: RolloutResult, uniform_resul
         visual_tokens=result.visual_tokens,
         text=result.transcript.trajectory_text,
         task=sample.task,
+        box=print_box(first_look.box) if first_look and first_look.box else None,
+        tokens=first_look.tokens if first_look else None,
+        target_box=print_box(target_look.box) if target_look and target_look.box else None,
+        target_tokens=target_look.tokens if target_look else None,
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from fractions import Fraction
 
 from dmforge.curation.shards.corpus import Corpus
-from dmforge.curation.shards.document import ShardSample
+from dmforge.curation.shards.document import ShardSample, has_limits
 from dmforge.curation.shards.examples import PackedVideo
 from dmforge.curation.video.export_clip import cut_look
+from dmforge.schemas.errors import InputError
 from dmforge.schemas.looks import Look
 
 VIDEO_MARK = "<video>"
@@ -29,6 +30,14 @@ def assistant_text(sample: ShardSample) -> str:
 def first_look(sample: ShardSample) -> Look | None:
     """The first look of a sample whose clip was shown."""
     return next((piece.look for piece in sample.transcript.pieces if piece.look is not None), None)
+
+
+def refuse_limits(sample: ShardSample, form: str) -> None:
+    """Refuse a sample whose look has a box or a token quota, in a format whose trainers would cut its clip without them."""
+    if has_limits(sample):
+        message = f"{form} has no place for the box or the token quota of a look: its trainers would show another clip"
+        hint = "export --to llamafactory or --to trl, whose clips are cut here, or --to hf"
+        raise InputError(message, where=sample.id, hint=hint)
 
 
 def cut_clip(corpus: Corpus, video: PackedVideo, look: Look) -> bytes:

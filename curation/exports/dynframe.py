@@ -11,6 +11,7 @@ from dmforge.curation.exports.conversation_rows import (
     assistant_text,
     density_json,
     first_look,
+    refuse_limits,
     user_text,
 )
 from dmforge.curation.io.atomic import write_bytes, write_json, write_json_lines
@@ -27,6 +28,7 @@ def to_dynframe(corpus: Corpus, folder: Path) -> int:
         relative_path = f"videos/{packed_video.key}.mp4"
         write_bytes(folder / relative_path, packed_video.grid)
         for sample in packed_video.samples:
+            refuse_limits(sample, "dynframe")
             shown_look = first_look(sample)
             if shown_look is not None:
                 conversations.append(_conversation(sample, shown_look, len(conversations), relative_path))

@@ -9,7 +9,7 @@ from typing import Any
 
 from dmforge.curation.io.atomic import placing, write_bytes
 from dmforge.curation.shards.corpus import Corpus
-from dmforge.curation.shards.document import ShardSample, as_json
+from dmforge.curation.shards.document import LOOK_FIELDS, ShardSample, as_json, has_limits
 from dmforge.curation.shards.examples import PackedVideo
 from dmforge.schemas.errors import InputError
 
@@ -23,9 +23,11 @@ def to_hf(corpus: Corpus, folder: Path) -> int:
     except ImportError:
         raise InputError("this needs `datasets`", where="--to hf", hint="pip install 'dmforge[hub]'") from None
     datasets.disable_progress_bars()
-    dataset_rows = list(_rows(corpus, folder))
+    with_limits = any(has_limits(sample) for packed_video in corpus.videos() for sample in packed_video.samples)
+    dataset_rows = list(_rows(corpus, folder, with_limits))
     text_type, number_type = datasets.Value("string"), datasets.Value("float64")
-    piece_types = dict.fromkeys(("author", "kind", "text", "window", "fps"), text_type)
+    piece_fields = ("author", "kind", "text", *LOOK_FIELDS[: None if with_limits else 2])
+    piece_types = dict.fromkeys(piece_fields, text_type)
     column_features: Any = dict.fromkeys(dataset_rows[0], text_type) if dataset_rows else {}
     column_features |= {
         "duration_s": number_type,
@@ -40,18 +42,18 @@ def to_hf(corpus: Corpus, folder: Path) -> int:
     return len(dataset_rows)
 
 
-def _rows(corpus: Corpus, folder: Path) -> Iterator[dict[str, Any]]:
+def _rows(corpus: Corpus, folder: Path, with_limits: bool) -> Iterator[dict[str, Any]]:
     for packed_video in corpus.videos():
         for suffix, rendition_bytes in (("mp4", packed_video.grid), ("coarse.mp4", packed_video.coarse)):
             write_bytes(folder / f"videos/{packed_video.key}.{suffix}", rendition_bytes)
         for sample in packed_video.samples:
-            yield _row(packed_video, sample)
+            yield _row(packed_video, as_json(sample, with_limits=with_limits), sample)
 
 
-def _row(packed_video: PackedVideo, sample: ShardSample) -> dict[str, Any]:
+def _row(packed_video: PackedVideo, sample_values: dict[str, Any], sample: ShardSample) -> dict[str, Any]:
     shard_video = packed_video.video
     return {
-        **as_json(sample),
+        **sample_values,
         "options": list(sample.options),
         "windows": [[float(window.start_s), float(window.end_s)] for window in sample.windows],
         "video": shard_video.video,

@@ -10,6 +10,7 @@ from dmforge.curation.exports.conversation_rows import cut_clip, density_json, f
 from dmforge.curation.io.atomic import write_bytes, write_json_lines
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.document import ShardSample
+from dmforge.schemas.errors import InputError
 
 
 def to_trl(corpus: Corpus, folder: Path) -> int:
@@ -46,6 +47,9 @@ def _content(sample: ShardSample, *, of_prompt: bool) -> list[dict[str, str]]:
 def _reward_columns(sample: ShardSample) -> dict[str, Any]:
     """The columns that a reward function is given besides a completion."""
     target_look = sample.target
+    if target_look and target_look.has_limits:
+        message = "trl has no column for the box or the token quota of a target: rewards would go without them"
+        raise InputError(message, where=sample.id, hint="export --to hf, or select targets without them")
     return {
         "solution": sample.gold,
         "kind": sample.kind,

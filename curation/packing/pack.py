@@ -35,6 +35,9 @@ from dmforge.schemas.stamps import patch_times, stamp
 RANGE_SAMPLES = 2_000
 """How many samples, with the rows that they refer to, are in memory at once: those of a range of video ids."""
 
+LIMITED = "look.box IS NOT NULL OR look.tokens IS NOT NULL"
+"""SQL of whether a look has a box or a token quota."""
+
 
 class PackConfig(StageConfig):
     """How shards are cut."""
@@ -63,16 +66,18 @@ class Pack(Collective[Sample, Packed]):
             yield from self._pack_corpus(SelectedSamples(view, str(corpus)), origin)
 
     def _pack_corpus(self, selected: SelectedSamples, origin: Origin) -> Iterator[StageResults]:
+        has_limits = selected.has_limits()
         selection = digest("selection", [selected.corpus, self.config.semantic(), *selected.extents()])
         with published(selection_folder(self._workspace, selected.corpus, selection)) as folder:
             tally, shards = CardCounts(), list[Shard]()
-            index_rows = fill_shards(folder, self._entries(selected, tally), self.config.shard_mb << 20, shards)
+            entries, shard_bytes = self._entries(selected, tally), self.config.shard_mb << 20
+            index_rows = fill_shards(folder, entries, shard_bytes, shards, with_limits=has_limits)
             with closing(index_rows):  # where the index can't be written: the open shard gives back its room with the folder
                 index_sha256 = write_index(folder / INDEX, index_rows)
             pack_settings = self.config.partial, self.config.clips.semantic()
             manifest = Manifest(selected.corpus, base32(selection), *pack_settings, tuple(shards), {INDEX: index_sha256})
             manifest.files.update(write_card(folder, CardContents(manifest, tally, selected.view)))
-            write_manifest(folder, manifest)
+            write_manifest(folder, manifest, has_limits=has_limits)
         # shards hold videos in the order of their ids, so the counts say which video is in which shard
         video_index, shard_ends = -1, list(itertools.accumulate(shard_name.videos for shard_name in shards))
         last_video = b""
@@ -147,6 +152,18 @@ class SelectedSamples:
             sample_extent += Extent.of(self.view.table(samples_sql, query_values).column("id"))
             provenance_extent += Extent.of(self.view.table(ids_sql, query_values).column("id"))
         return [[extent.count, extent.low, extent.high] for extent in (sample_extent, provenance_extent)]
+
+    def has_limits(self) -> bool:
+        """Whether a look of the corpus has a box or a token quota: then all of its documents have fields for them."""
+        samples_sql = f"SELECT * FROM ({self.view.rows(Sample).sql}) WHERE {range_condition('video')} AND corpus = $corpus"
+        candidates_sql = (
+            f"SELECT id, looks FROM ({self.view.rows(Candidate, gated=False).sql}) WHERE {range_condition('video')}"
+        )
+        limits_sql = (
+            f"SELECT 1 FROM ({samples_sql}) s LEFT JOIN ({candidates_sql}) c ON c.id = s.candidate "
+            f"WHERE len(list_filter(list_append(c.looks, s.target), lambda look: {LIMITED})) > 0 LIMIT 1"
+        )
+        return any(self.view.table(limits_sql, {**bounds, "corpus": self.corpus}).num_rows for bounds in self._ranges())
 
     def _samples(self, bounds: Bounds) -> list[Sample]:
         sql = f"SELECT * FROM ({self.view.rows(Sample).sql}) WHERE {range_condition('video')} AND corpus = $corpus"

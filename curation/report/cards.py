@@ -14,7 +14,7 @@ import pyarrow as pa
 from dmforge.curation.report.pictures import LookPatches, Pictures, Strip
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.ids import ID_BYTES, Id, show
-from dmforge.schemas.looks import Look, Window, print_density, print_seconds, print_span
+from dmforge.schemas.looks import Look, Window, print_density, print_limits, print_seconds, print_span
 from dmforge.schemas.prompts import lettered
 from dmforge.schemas.records import Candidate, Sample, SubjectKind, Task, Verdict
 from dmforge.schemas.scoring import matches
@@ -271,7 +271,7 @@ def _mark(role: Literal["gold", "look"], window: Window, duration_cs: int, label
 
 
 def _look_label(look: Look) -> str:
-    return f"look {print_span(look.window)} at {print_density(look.fps)} fps"
+    return f"look {print_span(look.window)} at {print_density(look.fps)} fps{print_limits(look)}"
 
 
 def _candidates(connection: duckdb.DuckDBPyConnection, ids: Sequence[Id]) -> list[Candidate]:

@@ -24,7 +24,7 @@ from dmforge.curation.report.html_text import plain, runs, visible
 from dmforge.curation.report.sample_cards import LostInputs
 from dmforge.curation.report.training_curves import TrainingCurves
 from dmforge.schemas.ids import Id, show
-from dmforge.schemas.looks import print_density, print_span
+from dmforge.schemas.looks import print_density, print_limits, print_span
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -64,8 +64,8 @@ def environment(*folders: Path) -> Environment:
     )
     filters = cast("dict[str, Callable[..., object]]", jinja_environment.filters)
     filters.update({
-        "visible": visible, "runs": runs, "plain": plain, "span": print_span, "density": print_density, "cell": _cell,
-        "is_number": _is_number, "named": _printed_id,
+        "visible": visible, "runs": runs, "plain": plain, "span": print_span, "density": print_density, "limits": print_limits,
+        "cell": _cell, "is_number": _is_number, "named": _printed_id,
     })  # fmt: skip
     return jinja_environment
 

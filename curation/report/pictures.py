@@ -102,7 +102,7 @@ class Pictures:
                 if frame_number < len(frame_plan.indices)
             ]
             thumbnail_images = thumbnails(
-                read_grid(media.grid, [frame_plan.indices[frame_number] for frame_number in frame_numbers])
+                read_grid(media.grid, [frame_plan.indices[frame_number] for frame_number in frame_numbers], look.box)
             )
         except DmforgeError as error:
             return LookPatches(missing=f"The frames can't be read: {error.message}.")

@@ -15,7 +15,7 @@ from typing import Any
 from dmforge.curation.video.media import Receipt
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import show
-from dmforge.schemas.looks import MAX_CS, Look, Window, print_density, print_span, read_density, read_span
+from dmforge.schemas.looks import MAX_CS, Look, Window, print_box, print_density, print_span, read_box, read_density, read_span
 from dmforge.schemas.prompts import prompt
 from dmforge.schemas.records import Candidate, Needs, Sample, Task, TaskKind, Video
 from dmforge.schemas.transcript import Author, Piece, Transcript
@@ -72,6 +72,8 @@ class ShardSample:
     """JSON that an export in the task's original format gives back."""
 
 
+LOOK_FIELDS = ("window", "fps", "box", "tokens")
+"""The fields of a look; the last two are in documents of format 2 alone."""
 TEXT_FIELDS = {
     kind: [field.name for field in fields(kind) if field.type in ("str", "TaskKind", "Needs")]
     for kind in (ShardVideo, ShardSample, Receipt)
@@ -118,11 +120,14 @@ def video_of(video: Video, receipt: Receipt) -> ShardVideo:
     )
 
 
-def write_document(video: ShardVideo, samples: Sequence[ShardSample]) -> bytes:
-    """The document of a video and its samples."""
+def write_document(video: ShardVideo, samples: Sequence[ShardSample], *, with_limits: bool = False) -> bytes:
+    """The document of a video and its samples. `with_limits`: looks have fields for boxes and quotas, as in all documents of a
+    folder where one of them has either."""
     video_values = asdict(video)
     video_head = {"video": video_values.pop("video"), "duration_s": video_values.pop("duration_cs") / 100, **video_values}
-    return json.dumps({**video_head, "samples": [as_json(sample) for sample in samples]}, ensure_ascii=False).encode()
+    return json.dumps(
+        {**video_head, "samples": [as_json(sample, with_limits=with_limits) for sample in samples]}, ensure_ascii=False
+    ).encode()
 
 
 def read_document(data: bytes, where: str) -> tuple[ShardVideo, list[ShardSample]]:
@@ -155,8 +160,15 @@ def _require_lengths(video: ShardVideo) -> None:
         raise ValueError("no video is so long or so large")
 
 
-def as_json(sample: ShardSample) -> dict[str, Any]:
+def has_limits(sample: ShardSample) -> bool:
+    """Whether a look of a sample has a box or a token quota."""
+    looks = [sample.target, *(piece.look for piece in sample.transcript.pieces)]
+    return any(look is not None and look.has_limits for look in looks)
+
+
+def as_json(sample: ShardSample, *, with_limits: bool = False) -> dict[str, Any]:
     """A sample as a document holds it."""
+    limits = _limits_json("target_", sample.target) if with_limits else {}
     return {
         "id": sample.id, "corpus": sample.corpus, "task": sample.task, "kind": sample.kind, "question": sample.question,
         "options": json.dumps(sample.options, ensure_ascii=False), "gold": sample.gold,
@@ -164,14 +176,17 @@ def as_json(sample: ShardSample) -> dict[str, Any]:
         "teacher": sample.teacher, "window_source": sample.window_source, "answer": sample.answer,
         "target_window": print_span(sample.target.window) if sample.target else "",
         "target_fps": print_density(sample.target.fps) if sample.target else "",
-        "target_source": sample.target_source, "extras": sample.extras,
-        "pieces": [_piece_json(piece) for piece in sample.transcript.pieces],
+        **limits, "target_source": sample.target_source, "extras": sample.extras,
+        "pieces": [
+            _piece_json(piece) | (_limits_json("", piece.look) if with_limits else {}) for piece in sample.transcript.pieces
+        ],
     }  # fmt: skip
 
 
 def _read_sample(sample_values: dict[str, Any]) -> ShardSample:
     pieces = tuple(_read_piece(piece_values) for piece_values in sample_values.pop("pieces"))
-    target_look = _look(sample_values.pop("target_window"), sample_values.pop("target_fps"))
+    target_texts = (sample_values.pop(f"target_{name}", "") for name in LOOK_FIELDS)
+    target_look = _look(*target_texts)
     options, windows = tuple(map(str, json.loads(sample_values.pop("options")))), sample_values.pop("windows")
     return ShardSample(
         options=options,
@@ -199,11 +214,23 @@ def _read_piece(piece_values: dict[str, str]) -> Piece:
         if not isinstance(piece_values["text"], str):  # pyright: ignore[reportUnnecessaryIsInstance] (it is as a stranger wrote it)
             raise TypeError("text is no text")
         return Piece(author, piece_values["text"])
-    return Piece(author, None, _look(piece_values["window"], piece_values["fps"]))
+    return Piece(author, None, _look(*(piece_values.get(name, "") for name in LOOK_FIELDS)))
 
 
-def _look(span_text: str, density_text: str) -> Look | None:
-    return Look(_window(span_text), _density(density_text)) if span_text else None
+def _limits_json(prefix: str, look: Look | None) -> dict[str, str]:
+    return {
+        f"{prefix}box": print_box(look.box) if look and look.box else "",
+        f"{prefix}tokens": str(look.tokens) if look and look.tokens else "",
+    }
+
+
+def _look(span_text: str, density_text: str, box_text: str, tokens_text: str) -> Look | None:
+    if not span_text:
+        return None
+    box, tokens = read_box(box_text), int(tokens_text) if tokens_text.isdecimal() else None
+    if (box_text and box is None) or (tokens_text and str(tokens) != tokens_text):
+        raise ValueError(f"{box_text!r} is no box, or {tokens_text!r} no number of tokens")
+    return Look(_window(span_text), _density(density_text), box, tokens)
 
 
 def _window(span_text: str) -> Window:

@@ -11,7 +11,7 @@ from dmforge.curation.video.read_frames import read_coarse, read_grid
 from dmforge.curation.video.thumbnails import evenly, strip_html
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import FramePlan
-from dmforge.schemas.looks import Look, print_density, print_span
+from dmforge.schemas.looks import Look, print_density, print_limits, print_span
 from dmforge.schemas.prompts import lettered
 from dmforge.schemas.transcript import Piece
 from dmforge.schemas.visible import escaped
@@ -32,7 +32,8 @@ def card_html(sample: ShardSample, video: ShardVideo, coarse: bytes, grid: bytes
         if piece.look is None:
             return _clip(lambda indices: read_coarse(coarse, indices), clips.coarse(video_record), "overview")
         frame_plan = clips.look(video_record, piece.look)
-        return _clip(lambda indices: read_grid(grid, indices), frame_plan, f"look at {_look(piece.look)}")
+        box = piece.look.box
+        return _clip(lambda indices: read_grid(grid, indices, box), frame_plan, f"look at {_look(piece.look)}")
 
     html_lines = [f"<b>{escape(escaped(sample.question))}</b>", *map(_text, lettered(sample.options))]
     html_lines += map(piece_html, sample.transcript.pieces)
@@ -63,7 +64,7 @@ def _clip(read_frames: Callable[[Sequence[int]], Frames], frame_plan: FramePlan,
 
 
 def _look(look: Look) -> str:
-    return f"{print_span(look.window)} s, {print_density(look.fps)} fps"
+    return f"{print_span(look.window)} s, {print_density(look.fps)} fps{print_limits(look)}"
 
 
 def _text(text: str) -> str:

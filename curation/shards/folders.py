@@ -101,9 +101,10 @@ def published(folder: Path) -> Generator[Path]:
         sync_folder(folder.parent)
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest, last of all files: a folder with a manifest is complete."""
-    content = asdict(manifest) | FORMAT_NUMBERS | {"frames": formats.frames_format(manifest.clips)}
+def write_manifest(folder: Path, manifest: Manifest, *, has_limits: bool = False) -> None:
+    """Write the manifest, last of all files: a folder with one is complete. `has_limits`: a look has a box or a quota."""
+    numbers = {"frames": formats.frames_format(manifest.clips), "documents": formats.documents_format(has_limits)}
+    content = asdict(manifest) | FORMAT_NUMBERS | numbers
     write_json(folder / MANIFEST, content | {"sha256": _content_sha256(content)})
 
 

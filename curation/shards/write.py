@@ -41,7 +41,9 @@ def write_shards(folder: Path, entries: Iterable[ShardEntry], shard_bytes: int) 
     return shards, index_rows
 
 
-def fill_shards(folder: Path, entries: Iterable[ShardEntry], shard_bytes: int, shards: list[Shard]) -> Generator[VideoIndexRow]:
+def fill_shards(
+    folder: Path, entries: Iterable[ShardEntry], shard_bytes: int, shards: list[Shard], *, with_limits: bool = False
+) -> Generator[VideoIndexRow]:
     """Write entries as shards, yielding the index row of each video; complete shards are added to `shards`. Holds one video."""
     entry_iterator = iter(entries)
     for shard_index in itertools.count():
@@ -49,9 +51,10 @@ def fill_shards(folder: Path, entries: Iterable[ShardEntry], shard_bytes: int, s
         if first_entry is None:
             return
         shard_name, video_count, sample_count = f"train-{shard_index:06d}.tar", 0, 0
+        shard_entries = itertools.chain([first_entry], entry_iterator)
         with (
             writing(folder / shard_name) as file,
-            closing(_fill_shard(shard_name, file, itertools.chain([first_entry], entry_iterator), shard_bytes)) as index_rows,
+            closing(_fill_shard(shard_name, file, shard_entries, shard_bytes, with_limits)) as index_rows,
         ):
             for index_row in index_rows:
                 video_count, sample_count = video_count + 1, sample_count + len(index_row.samples)
@@ -59,7 +62,9 @@ def fill_shards(folder: Path, entries: Iterable[ShardEntry], shard_bytes: int, s
         shards.append(Shard(shard_name, file.sha256, file.size_bytes, video_count, sample_count))
 
 
-def _fill_shard(shard: str, file: Any, entries: Iterator[ShardEntry], shard_bytes: int) -> Generator[VideoIndexRow]:
+def _fill_shard(
+    shard: str, file: Any, entries: Iterator[ShardEntry], shard_bytes: int, with_limits: bool
+) -> Generator[VideoIndexRow]:
     """Write the next videos into one shard, until it is large enough."""
     from webdataset.writer import TarWriter
 
@@ -69,7 +74,7 @@ def _fill_shard(shard: str, file: Any, entries: Iterator[ShardEntry], shard_byte
             # by name, which is how TarWriter sorts them
             bytes_by_suffix = {
                 "coarse.mp4": shard_entry.coarse,
-                "json": write_document(shard_entry.video, shard_entry.samples),
+                "json": write_document(shard_entry.video, shard_entry.samples, with_limits=with_limits),
                 "mp4": shard_entry.grid,
             }
             tar.write({"__key__": shard_entry.key, **bytes_by_suffix})

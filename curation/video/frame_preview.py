@@ -20,7 +20,7 @@ from dmforge.curation.video.timeline import read_timeline
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.looks import Look
+from dmforge.schemas.looks import Look, print_span
 from dmforge.schemas.sizes import Size
 
 DECODERS: dict[str, Decoder] = {decoder.name: decoder for decoder in (PyAV(), Decord(), TorchCodec())}
@@ -90,6 +90,7 @@ def coarse_shot(path: Path, backend: str) -> FramePreview:
 
 def look_shot(path: Path, backend: str, look: Look) -> FramePreview:
     """The frames of a look at a file, V1, snapped to the grid."""
+    _refuse_limits(look)
     video = probe(read_timeline(path)).as_video(PLACEHOLDER_SHA256, 0)
     plan, size = CLIPS.shown(video, look)
     return _decode_shot(path, backend, plan.times_s, size)
@@ -97,12 +98,19 @@ def look_shot(path: Path, backend: str, look: Look) -> FramePreview:
 
 def exact_shot(path: Path, backend: str, look: Look) -> FramePreview:
     """The frames of a look at the exact times that its numbers say, without snapping to the grid."""
+    _refuse_limits(look)
     probed = probe(read_timeline(path))
     end_s = min(look.window.end_s, probed.duration_s)
     frame_count = max(1, int((end_s - look.window.start_s) * look.fps))
     times_s = tuple(look.window.start_s + frame_number / look.fps for frame_number in range(frame_count))
     size = CLIPS.size_of_look(probed.as_video(PLACEHOLDER_SHA256, 0), min(frame_count, CLIPS.look_frames))
     return _decode_shot(path, backend, times_s, size)
+
+
+def _refuse_limits(look: Look) -> None:
+    if look.has_limits:
+        message = "frames of a file are shown whole: the box and the token quota of a look are for renditions"
+        raise InputError(message, where=print_span(look.window), hint="give the window and the density alone")
 
 
 def _decode_shot(path: Path, backend: str, times_s: tuple[Fraction, ...], size: Size) -> FramePreview:

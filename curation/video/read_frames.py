@@ -22,9 +22,10 @@ from dmforge.curation.video.decoders import Frames, in_request_order
 from dmforge.curation.video.media import HINT
 from dmforge.curation.video.renditions import COARSE_RATE
 from dmforge.schemas.clips import Clips
+from dmforge.schemas.crops import Crop, plan_crop
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.frames import GRID_FPS
-from dmforge.schemas.looks import Look
+from dmforge.schemas.looks import Box, Look
 from dmforge.schemas.records import Video
 from dmforge.schemas.sizes import Size
 
@@ -35,10 +36,11 @@ SCALER = int(Interpolation.AREA) | SWS_ACCURATE_RND | SWS_BITEXACT
 
 
 def read_look(clips: Clips, video: Video, look: Look, grid_source: Path | bytes) -> Frames:
-    """The frames of a look at the size at which they are shown: where all looks have one, they are stored so."""
+    """The frames of a look, cropped to its box, at the size at which they are shown; where all looks have one, as stored."""
     frame_plan, size = clips.shown(video, look)
-    shown_size = None if clips.look_size == "fixed" else size
-    return _read(grid_source, frame_plan.indices, Fraction(GRID_FPS), gop_frames=GRID_FPS, size=shown_size)
+    is_stored = clips.look_size == "fixed" and not look.has_limits
+    picture_size, crop = None if is_stored else size, clips.crop(video, look)
+    return _read(grid_source, frame_plan.indices, Fraction(GRID_FPS), gop_frames=GRID_FPS, size=picture_size, crop=crop)
 
 
 def read_coarse(source: Path | bytes, indices: Sequence[int]) -> Frames:
@@ -46,9 +48,11 @@ def read_coarse(source: Path | bytes, indices: Sequence[int]) -> Frames:
     return _read(source, indices, COARSE_RATE, gop_frames=None)
 
 
-def read_grid(source: Path | bytes, indices: Sequence[int]) -> Frames:
-    """Frames of the grid, as large as they are stored."""
-    return _read(source, indices, Fraction(GRID_FPS), gop_frames=GRID_FPS)
+def read_grid(source: Path | bytes, indices: Sequence[int], box: Box | None = None) -> Frames:
+    """Frames of the grid, or the part in a box, as large as they are stored."""
+    frames = _read(source, indices, Fraction(GRID_FPS), gop_frames=GRID_FPS)
+    crop = plan_crop(box, Size(frames.shape[2], frames.shape[1])) if box else None
+    return frames if crop is None else frames[:, crop.top :, crop.left :][:, : crop.height, : crop.width]
 
 
 def stream_grid(source: Path | bytes, indices: Sequence[int]) -> Iterator[Frames]:
@@ -57,18 +61,29 @@ def stream_grid(source: Path | bytes, indices: Sequence[int]) -> Iterator[Frames
 
 
 def _read(
-    source: Path | bytes, indices: Sequence[int], rate_fps: Fraction, gop_frames: int | None, size: Size | None = None
+    source: Path | bytes,
+    indices: Sequence[int],
+    rate_fps: Fraction,
+    gop_frames: int | None,
+    size: Size | None = None,
+    crop: Crop | None = None,
 ) -> Frames:
-    return in_request_order(indices, lambda ascending: _decode_rgb(source, ascending, rate_fps, gop_frames, size))
+    return in_request_order(indices, lambda ascending: _decode_rgb(source, ascending, rate_fps, gop_frames, size, crop))
 
 
 def _decode_rgb(
-    source: Path | bytes, frame_indices: Sequence[int], rate_fps: Fraction, gop_frames: int | None, size: Size | None = None
+    source: Path | bytes,
+    frame_indices: Sequence[int],
+    rate_fps: Fraction,
+    gop_frames: int | None,
+    size: Size | None = None,
+    crop: Crop | None = None,
 ) -> Iterator[tuple[int, Frames]]:
     """The frames of these indices in RGB, ascending, as they are stored or at a smaller size; an error where one is missing."""
     reformatter = VideoReformatter()
     try:
-        for frame_index, frame in _decode(source, frame_indices, rate_fps, gop_frames):
+        for frame_index, stored_frame in _decode(source, frame_indices, rate_fps, gop_frames):
+            frame = stored_frame if crop is None else _cropped(stored_frame, crop, source)
             if size is None or (frame.width, frame.height) == (size.width, size.height):
                 rgb_frame = reformatter.reformat(frame, format="rgb24")
             else:
@@ -76,6 +91,24 @@ def _decode_rgb(
             yield frame_index, np.asarray(rgb_frame.to_ndarray(), np.uint8)
     except FFmpegError as error:
         raise LakeError(f"the rendition can't be read: {error.strerror}", where=_describe(source), hint=HINT) from None
+
+
+def _cropped(frame: VideoFrame, crop: Crop, source: Path | bytes) -> VideoFrame:
+    """A part of a frame as it is stored, in its own colours: so the scaler takes it as it takes a whole one."""
+    if Size(frame.width, frame.height) != crop.picture or frame.format.name != "yuv420p":
+        sizes = f"{frame.width} x {frame.height}, and {crop.picture.width} x {crop.picture.height} are needed"
+        raise LakeError(f"the rendition has frames of {sizes}", where=_describe(source), hint=HINT)
+    planes: list[Frames] = []
+    stored_planes = np.asarray(frame.to_ndarray(), np.uint8).reshape(-1)
+    for share, plane_start in ((1, 0), (2, 4), (2, 5)):  # brightness, then two colours of half its sides; starts in quarters
+        width, height = frame.width // share, frame.height // share
+        plane_offset = plane_start * frame.width * frame.height // 4
+        plane = stored_planes[plane_offset : plane_offset + width * height].reshape(height, width)
+        rows = plane[crop.top // share : (crop.top + crop.height) // share]
+        planes.append(rows[:, crop.left // share : (crop.left + crop.width) // share].reshape(-1))
+    cropped_frame = VideoFrame.from_ndarray(np.concatenate(planes).reshape(-1, crop.width), format="yuv420p")
+    cropped_frame.colorspace, cropped_frame.color_range = frame.colorspace, frame.color_range
+    return cropped_frame
 
 
 def _decode(

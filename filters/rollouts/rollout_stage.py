@@ -31,6 +31,7 @@ from dmforge.generators.inference.engines.engine import Engine, Sampling
 from dmforge.generators.inference.named_student import StudentConfig, open_engine
 from dmforge.generators.inference.rollout import RolloutLimits, RolloutRequest, RolloutResult, roll
 from dmforge.generators.rendition_footage import Renditions
+from dmforge.schemas.box_text import written_box
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Formerly, Operational
 from dmforge.schemas.frames import GRID_FPS
@@ -274,8 +275,7 @@ class RolloutStage(Batch[In, Out]):
                 rollouts_by_key[rollout_key] = self._rollout(*request_by_key[rollout_key], rollout_result, rollout_key)
 
     def _rollout_key(self, trial: Experiment, arm: Arm, index: int) -> Id:
-        forced_look = _forced_look(trial, arm, index)
-        printed_look = None if forced_look is None else [print_span(forced_look.window), print_density(forced_look.fps)]
+        printed_look = _printed(_forced_look(trial, arm, index))
         posed_text = question_text(self.posed_task(trial.subject, index))
         thought = _thought_before_look(trial, arm, index)
         rollout_settings = self.settings_id(trial.video)
@@ -320,6 +320,11 @@ def _forced_look(trial: Experiment, arm: Arm, index: int) -> Look | None:
     """The look that is forced in the rollout of this index, with the density that the thought before it names."""
     free_looks = trial.free_rollouts[index].looks if index < len(trial.free_rollouts) else ()
     return replace(arm.look, fps=free_looks[0].fps) if arm.look and arm.own_density and free_looks else arm.look
+
+
+def _printed(look: Look | None) -> list[object] | None:
+    limits = [written_box(look.box), look.tokens] if look and (look.box or look.tokens) else []
+    return [print_span(look.window), print_density(look.fps), *limits] if look else None
 
 
 def _thought_before_look(trial: Experiment, arm: Arm, index: int) -> str:

@@ -15,13 +15,14 @@ from typing import Literal
 
 from dmforge.generators.footage import Footage, PromptPiece, ShownClip, show
 from dmforge.generators.inference.engines.engine import Engine, FailedRow, GeneratedText, Sampling
+from dmforge.schemas.clips import QuotaTooSmall
 from dmforge.schemas.dialects.dialect import DialectName
 from dmforge.schemas.dialects.known_dialects import DIALECTS
 from dmforge.schemas.errors import DmforgeError, InputError
 from dmforge.schemas.frames import NoFrames
-from dmforge.schemas.grammar import Trajectory
-from dmforge.schemas.looks import Look, print_density, print_span
-from dmforge.schemas.tags import CLOSE, OPEN
+from dmforge.schemas.grammar import Trajectory, written_look
+from dmforge.schemas.looks import Look
+from dmforge.schemas.tags import OPEN
 from dmforge.schemas.transcript import Piece, Transcript
 
 Ending = Literal["answered", "no_look", "malformed_look", "window_outside", "over_budget", "malformed", "cut_off"]
@@ -154,7 +155,7 @@ def _openings(rows: Sequence[_Row], limits: RolloutLimits) -> dict[int, Sequence
         elif row.request.forced is None:
             added_pieces[row_index] = row.request.prompt
         else:
-            row.pieces.append(Piece("runtime", _command(row.request.thought, row.request.forced)))
+            row.pieces.append(Piece("runtime", f"{OPEN['think']}{row.request.thought}{written_look(row.request.forced)}"))
             command = PromptPiece(row.pieces[-1])
             clip_pieces = _answer(row, (row.request.forced,), limits)
             if clip_pieces:
@@ -213,6 +214,9 @@ def _answer(row: _Row, looks: tuple[Look, ...], limits: RolloutLimits) -> Sequen
         except NoFrames:
             row.ending = "window_outside"
             return ()
+        except QuotaTooSmall:
+            row.ending = "malformed_look"
+            return ()
     visual_tokens = row.visual_tokens + sum(clip.tokens for clip in clips)
     if visual_tokens > limits.max_visual_tokens:
         row.ending = "over_budget"
@@ -223,12 +227,6 @@ def _answer(row: _Row, looks: tuple[Look, ...], limits: RolloutLimits) -> Sequen
     row.pieces += runtime_pieces
     next_clip = iter(clips)
     return [PromptPiece(piece, next(next_clip) if piece.is_clip else None) for piece in runtime_pieces]
-
-
-def _command(thought: str, look: Look) -> str:
-    """The text of a forced look, with the thought before it."""
-    span_text, density_text = print_span(look.window), print_density(look.fps)
-    return f"{OPEN['think']}{thought}{OPEN['span']}{span_text}{CLOSE['span']}{OPEN['fps']}{density_text}{CLOSE['fps']}"
 
 
 def _result(row: _Row, limits: RolloutLimits) -> RolloutResult:

@@ -7,7 +7,7 @@ nothing; call 2 is new, with other frames. A first thought that names another de
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from dmforge.curation.contract.budget import ExpectedCost
@@ -15,7 +15,7 @@ from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected,
 from dmforge.generators.stages.annotate import AnnotateConfig, SeveralTeachersStage, answer_look, own_look
 from dmforge.generators.teacher.ask_stage import NO_READABLE_REPLY
 from dmforge.generators.teacher.interview import QuestionRefused, UnreadableReply, expected_usage
-from dmforge.schemas.looks import Look, print_density
+from dmforge.schemas.looks import print_density
 from dmforge.schemas.prompts import question_text
 from dmforge.schemas.records import Candidate, Joined, Target, Task, Video
 from dmforge.schemas.replies import AnswerReply, LookReply
@@ -66,7 +66,7 @@ class Thin(SeveralTeachersStage[TargetWithTask, Candidate]):
                     if named_densities(thought) - {target_fps}:
                         return Rejected("its first thought names a density", f"not {print_density(target_fps)}")
                     second.is_due = True
-                    thinner_look = Look(look.window, target_fps)
+                    thinner_look = replace(look, fps=target_fps)
                     candidate = await answer_look(
                         teacher, item.task, item.video, attempt, look_request, thought, thinner_look, "teacher"
                     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.clips import Clips
+from dmforge.schemas.crops import Crop
 from dmforge.schemas.frames import FramePlan
 from dmforge.schemas.looks import Look
 from dmforge.schemas.records import Video
@@ -33,6 +34,8 @@ class FramesSent:
     image_count: int
     """Images of so many visual tokens as it has: two under each stamp, an odd last frame twice; in a video one, as a model
     takes its two frames together."""
+    crop: Crop | None = None
+    """The part of the picture that is sent, of a look with a box."""
 
 
 def frames_sent(config: TeacherConfig, clips: Clips, video: Video, look: Look | None) -> FramesSent:
@@ -47,7 +50,8 @@ def frames_sent(config: TeacherConfig, clips: Clips, video: Video, look: Look | 
     is_whole = len(kept) == patches(frame_count)
     image_count = patches(len(positions)) * (FRAMES_A_PATCH if config.frames_as == "images" else 1)
     plan = replace(plan, times_s=times_s, indices=indices)
-    return FramesSent(plan, size, positions, tuple(kept), is_whole, image_count)
+    crop = clips.crop(video, look) if look else None
+    return FramesSent(plan, size, positions, tuple(kept), is_whole, image_count, crop)
 
 
 def sent_patches(

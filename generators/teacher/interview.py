@@ -39,7 +39,7 @@ from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import DmforgeError, InputError, Transient
 from dmforge.schemas.frames import FramePlan
 from dmforge.schemas.ids import Id, show
-from dmforge.schemas.looks import Look, Window, print_density, print_span
+from dmforge.schemas.looks import Look, Window, print_box, print_density, print_span
 from dmforge.schemas.records import Video
 from dmforge.schemas.replies import Reply
 from dmforge.schemas.reply_reader import read_reply
@@ -292,7 +292,8 @@ def expected_blind(config: TeacherConfig, reply_type: type[Reply], text: str) ->
 
 def announced(look: Look) -> str:
     """The sentence above the frames of a look."""
-    return f"You are shown {print_span(look.window)} seconds at {print_density(look.fps)} frames per second."
+    box_text = f", cut to the box {print_box(look.box)} (left, upper, right, lower side in per mille)" if look.box else ""
+    return f"You are shown {print_span(look.window)} seconds at {print_density(look.fps)} frames per second{box_text}."
 
 
 def print_look_sizes(clips: Clips, video: Video) -> str:
@@ -314,6 +315,7 @@ def _print_size(size: Size) -> str:
 def shown_content(config: TeacherConfig, video: Video, sent: FramesSent) -> list[object]:
     """What is shown, as it is digested into a question's key."""
     content: list[object] = [video.id, sent.plan.content(), [sent.size.width, sent.size.height], ENCODING]
+    content += [sent.crop.content()] if sent.crop else []
     return content if config.frames_as == "images" else [*content, config.frames_as]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from dmforge.schemas.box_text import length_of_box
 from dmforge.schemas.defects import GAP, MAX_DEFECTS, Defect, Rule, quote
 from dmforge.schemas.dialects.dialect import Dialect
 from dmforge.schemas.dialects.turn_form import TURN_END, TurnForm
@@ -77,9 +78,13 @@ class _TurnReader:
         opening, closing = OPEN["think"], CLOSE["think"]
         if not self.text.startswith(opening, self.position):
             return self._report_before_think()
+        start = self.position + len(opening) + len(self.form.inside)
         thought = self._read_element(opening, closing)
         if thought is None:
             return False
+        if self.thoughts and (box_length := length_of_box(thought)):
+            message = "a box at the beginning of a thought, where it is not obeyed; expected it in a call"
+            self._report("box_after_fps", message, start, start + box_length)
         self.thoughts.append(thought)
         return self._expect(self.form.after_think, "layout_not_canonical", f"behind {closing}")
 

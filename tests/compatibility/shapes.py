@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import json
 import tempfile
-from dataclasses import fields
+from dataclasses import fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,12 @@ from dmforge.schemas.clips import Clips
 from dmforge.schemas.columns import schema
 from dmforge.schemas.frames import NoFrames
 from dmforge.schemas.ids import digest
-from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.looks import Box, Look, Window
 from dmforge.schemas.records import Outcome, Record, Video, format_of
 from dmforge.schemas.transcript import Piece, Transcript
 
 FILE = Path(__file__).with_name("shapes.json")
+LIMITED = Look(Window(100, 500), Fraction(2), Box(120, 40, 560, 800), 96)
 SHA256 = "5a0bb3aa22fa6e1545d483ce28c8d5426fb6b1444453cd1979db11ba1989cf51"
 
 
@@ -42,7 +43,7 @@ def shapes() -> dict[str, tuple[int, str]]:
         **{f"table {table}": (format_of(record), _sha256(_of_table(record))) for table, record in sorted(tables.items())},
         "table outcomes": (1, _sha256(schema(Outcome).to_string())),
         "frames": (formats.FRAMES, _sha256([_frames(Clips()), _frames(Clips(look_size="floor"))])),
-        "documents": (formats.DOCUMENTS, hashlib.sha256(_document()).hexdigest()),
+        "documents": (formats.DOCUMENTS, _sha256([documents_of_format_1(), _document(LIMITED).decode()])),
         "shards": (formats.SHARDS, _sha256([SCHEMA.to_string(), [field.name for field in fields(Manifest)]])),
         "journal": (formats.JOURNAL, _sha256(_journal_line())),
         "keys": (formats.KEYS, _sha256(_keys())),
@@ -79,7 +80,12 @@ def _frames(clips: Clips) -> list[Any]:
     return plans
 
 
-def _document() -> bytes:
+def documents_of_format_1() -> str:
+    """A document where no look has a box or a quota: it is that of the first format for ever."""
+    return hashlib.sha256(_document(None)).hexdigest()
+
+
+def _document(limited: Look | None) -> bytes:
     video = video_of(Video(SHA256, 1_200, 320, 192, Fraction(12), "h264", 0, 1), Receipt(SHA256, "1", "2", "3", "4"))
     look = Look(Window(100, 500), Fraction(2))
     pieces = (Piece("prompt", "<"), Piece("prompt"), Piece("policy", "a"), Piece("runtime", None, look), Piece("policy", "b"))
@@ -87,7 +93,7 @@ def _document() -> bytes:
         "sample_x", "cot", "task_x", "mcq", "Which?", ("a", "b"), "a", (Window(100, 500),), "any", "candidate_x", "teacher",
         "teacher", "A", look, "gold", Transcript(pieces), '{"fps": 2}',
     )  # fmt: skip
-    return write_document(video, [sample])
+    return write_document(video, [replace(sample, target=limited or look)], with_limits=limited is not None)
 
 
 def _journal_line() -> str:

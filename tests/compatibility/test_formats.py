@@ -130,6 +130,10 @@ def test_frames_of_older_recipes_stay_as_they_were() -> None:
     assert shapes.known()["frames"]["1"] == shapes.frames_of_format_1()
 
 
+def test_documents_without_boxes_and_quotas_stay_as_they_were() -> None:
+    assert shapes.known()["documents"]["1"] == shapes.documents_of_format_1()
+
+
 class First(Config):
     """As it was."""
 

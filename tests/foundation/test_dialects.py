@@ -40,7 +40,7 @@ TOOL_TEXT = f"<think>\nT1\n</think>\n\n{CALL}<|im_end|>{RESPONSE}<think>\nT2\n</
 PARTS = [
     "<think>", "<think>\n", "</think>", "\n</think>\n\n", "<answer>", "</answer>", "A", "\n", CALL, "<|im_end|>", RESPONSE,
     "<grounding>", "</grounding>", '{"temporal_segment": [1, 2], "sampling_strategy": "coarse"}',
-    "<tool_call>\n", "\n</tool_call>", "<tool_response>", "<|im_start|>", "<span>", "\ud800", "\0", '{"name": "crop_video"',
+    "<tool_call>\n", "\n</tool_call>", "<tool_response>", "<|im_start|>", "<span>", "<box>1 2 3 4</box>", "\ud800", "\0", '{"name": "crop_video"',
 ]  # fmt: skip
 
 
@@ -160,7 +160,6 @@ def test_looks_of_a_turn_are_grouped_in_one_way_only() -> None:
         (SPAN, TOGETHER, "2 looks in one turn can't be said in the dialect `span`"),
         (TOOL, replace(ONE, answer="a </tool_call>"), "holds </tool_call> can't be said in the dialect `tool`"),
         (TOOL, replace(ONE, answer="<|im_end|>"), "holds <|im_end|> can't be said"),
-        (SPAN, replace(FINE, looks=(BOXED,)), "the box 0 100 500 1000 can't be said in the dialect `span`"),
         (SPAN, FINE, "a quota of 6144 tokens can't be said in the dialect `span`"),
         (GROUNDING, ONE, "a look without a token quota can't be said in the dialect `grounding`"),
         (
@@ -196,6 +195,7 @@ def test_what_a_dialect_has_no_words_for_is_refused_by_name(dialect: Dialect, tr
         (TOOL_TEXT.replace("</think>\n\n<tool", "</think>\n<tool"), "layout_not_canonical", "<"),
         (TOOL_TEXT.replace("T1", "T1 <fps>"), "tag_nested", "<fps>"),
         (TOOL_TEXT.replace("12,", "12.0,"), "call_not_canonical", None),
+        (TOOL_TEXT.replace("T2", "<box>1 2 3 4</box>T2"), "box_after_fps", "<box>1 2 3 4</box>"),
         (TOOL_TEXT.replace('"fps": 2', '"fps": "2"'), "fps_not_canonical", None),
         (TOOL_TEXT.replace('"fps": 2', '"fps": 0'), "fps_not_positive", None),
         (TOOL_TEXT.replace("20,", "12,"), "span_empty", None),

@@ -12,8 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dmforge.schemas.defects import MAX_DEFECTS, Defect
+from dmforge.schemas.errors import InputError
 from dmforge.schemas.grammar import Trajectory, parse, render, trajectory_of, transcribe
-from dmforge.schemas.looks import MAX_CS, Look, Window
+from dmforge.schemas.looks import MAX_CS, Box, Look, Window
 from dmforge.schemas.tags import TAG
 from dmforge.schemas.transcript import COARSE, Piece, Transcript
 
@@ -36,6 +37,8 @@ FRAGMENTS = [
     "x",
 ]
 FRAGMENTS += ["<", "</", "<thin", "k>", "<Think>", "< think>", "<think/>", "<video>", "\0", "\ud800", "\u2028", "é"]
+BOXED = "<box>120 40 560 800</box>"
+FRAGMENTS += [BOXED, "<box>", "</box>", "120 40 560 800", "120 40 1560 800"]
 PLAIN = [fragment for fragment in FRAGMENTS if fragment not in TAGS]
 
 any_text = st.text(st.characters(exclude_categories=()), max_size=60)  # lone surrogates and NULs included
@@ -47,13 +50,18 @@ damaged = st.builds(
 
 plain_text = (any_text | st.lists(st.sampled_from(PLAIN), max_size=8).map("".join)).filter(lambda text: not TAG.search(text))
 windows = st.tuples(st.integers(0, MAX_CS - 1), st.integers(1, 10_000)).map(lambda w: Window(w[0], min(w[0] + w[1], MAX_CS)))
-looks = st.builds(Look, windows, st.builds(Fraction, st.integers(1, 1000), st.integers(1, 1000)))
+sides = st.tuples(st.integers(0, 999), st.integers(1, 1000)).map(lambda side: (side[0], min(1000, side[0] + side[1])))
+boxes = st.builds(lambda across, down: Box(across[0], down[0], across[1], down[1]), sides, sides)
+densities = st.builds(Fraction, st.integers(1, 1000), st.integers(1, 1000))
+looks = st.builds(Look, windows, densities, st.none() | boxes)
+BOX_FIRST = re.compile("<box>" + " ".join([r"(0|[1-9]\d{0,3})"] * 4) + "</box>", re.ASCII)
 
 
 @st.composite
 def trajectories(draw: st.DrawFn, max_looks: int = 3) -> Trajectory:
     looked = tuple(draw(st.lists(looks, max_size=max_looks)))
-    thoughts = tuple(draw(plain_text) for _ in range(len(looked) + 1))
+    later = plain_text.filter(lambda text: not BOX_FIRST.match(text))  # behind a density a box is none of the words
+    thoughts = tuple(draw(later if index else plain_text) for index in range(len(looked) + 1))
     answer = draw(plain_text.filter(lambda text: bool(text.strip())))
     return Trajectory(thoughts, looked, answer, draw(st.text(" \t\r\n", max_size=3)))
 
@@ -138,7 +146,9 @@ def test_any_text_is_a_trajectory_or_has_defects_that_lie_inside_it(text: str, m
 
 _TEXT = f"(?:(?!{'|'.join(TAGS)}).)*"
 _TIME = r"((?:0|[1-9][0-9]{0,6})\.[0-9][0-9])"
-_LOOK = rf"<span>{_TIME} - {_TIME}</span><fps>([0-9]+|[0-9]+\.[0-9]+|[0-9]+/[0-9]+)</fps>"
+_BOX = r"(?:<box>(?P<box>" + " ".join(["(?:0|[1-9][0-9]{0,2}|1000)"] * 4) + ")</box>)?"
+_LATE = "(?!<box>" + " ".join(["(?:0|[1-9][0-9]{0,3})"] * 4) + "</box>)"
+_LOOK = rf"<span>{_TIME} - {_TIME}</span>{_BOX}<fps>(?P<fps>[0-9]+|[0-9]+\.[0-9]+|[0-9]+/[0-9]+)</fps>{_LATE}"
 _SHAPE = re.compile(
     rf"<think>{_TEXT}(?:{_LOOK}{_TEXT})?</think>[ \t\r\n]*<answer>(?!\s*</answer>){_TEXT}</answer>",
     re.DOTALL,
@@ -150,7 +160,10 @@ def by_definition(text: str) -> bool:
     found = _SHAPE.fullmatch(text)
     if found is None or found[1] is None:
         return found is not None
-    start, end, density = found.groups()
+    start, end, density = found[1], found[2], found["fps"]
+    x1, y1, x2, y2 = map(int, (found["box"] or "0 0 1 1").split())
+    if not (x1 < x2 and y1 < y2):
+        return False
     if float(start) >= float(end) or set(density.partition("/")[2]) == {"0"}:
         return False
     fps = Fraction(density)
@@ -190,15 +203,19 @@ def test_of_all_sequences_two_edits_from_a_look_exactly_those_that_the_grammar_a
 @example("<think>T1 <span>12.00 - 200.00</span><fps>2</fps>T2</think><answer>A</answer>")
 @example("<think>T1 <span>12.00 - 20.00</span><fps>2.0</fps>T2</think><answer>A</answer>")
 @example("<think><span>12.00 - 20.00</span><fps>1/3</fps></think>\n<answer>2</answer>")
+@example(GOOD.replace("<fps>", f"{BOXED}<fps>"))
+@example(GOOD.replace("T2", f"{BOXED}T2"))
+@example(GOOD.replace("T2", f"T2{BOXED}").replace("T1", f"{BOXED}"))
 def test_a_regular_expression_written_from_the_definition_agrees(text: str) -> None:
     assert isinstance(parse(text), Trajectory) == by_definition(text)
 
 
+BOXED_UNITS = ["<box>", "<box>1 2 3 4", BOXED, f"<span>1.00 - 2.00</span>{BOXED}", f"<span></span>{BOXED}<fps>2</fps>{BOXED}"]
 BROKEN_UNITS = ["<", "</", "<think>", "</fps>", "<span>", "<answer><think>", "<think>" + "<" * 50, "<think>x</span>", "\ud800"]
 PAIRED_UNITS = ["<think></think>", "<span>1.00 - 2.00</span>", "<fps></fps>", "<think><span>1.00 - 2.00</span><fps>"]
 
 
-@pytest.mark.parametrize("unit", [*BROKEN_UNITS, *PAIRED_UNITS])
+@pytest.mark.parametrize("unit", [*BROKEN_UNITS, *PAIRED_UNITS, *BOXED_UNITS])
 @pytest.mark.parametrize("frame", [("", ""), ("<think>", "</think><answer>A</answer>"), ("<answer>", "</answer>")])
 def test_time_grows_no_faster_than_the_text(unit: str, frame: tuple[str, str]) -> None:
     text = frame[0] + unit * (400_000 // len(unit)) + frame[1]
@@ -285,6 +302,22 @@ def test_twenty_thousand_trajectories_parse_in_a_second() -> None:
         (GOOD.replace("<span>12.00 - 20.00</span>", ""), ["fps_without_span"]),
         (GOOD.replace("<fps>", " <fps>"), ["text_in_look"]),
         (GOOD.replace("T2", GOOD[10:48] * 2), ["looks_too_many"]),
+        # boxes
+        (GOOD.replace("<fps>", "<box>120 40 560 1001</box><fps>"), ["box_outside"]),
+        (GOOD.replace("<fps>", "<box>120 40 560</box><fps>"), ["box_not_canonical"]),
+        (GOOD.replace("<fps>", "<box>120, 40, 560, 800</box><fps>"), ["box_not_canonical"]),
+        (GOOD.replace("<fps>", "<box>0.12 0.04 0.56 0.8</box><fps>"), ["box_not_canonical"]),
+        (GOOD.replace("<fps>", "<box></box><fps>"), ["box_not_canonical"]),
+        (GOOD.replace("<fps>", "<box>560 40 120 800</box><fps>"), ["box_reversed"]),
+        (GOOD.replace("<fps>", "<box>120 40 120 800</box><fps>"), ["box_empty"]),
+        (GOOD.replace("<fps>", "<box>120 40 560 800<fps>"), ["box_unclosed"]),
+        (GOOD.replace("<fps>", f"{BOXED}{BOXED}<fps>"), ["box_doubled"]),
+        (GOOD.replace("<fps>", f"{BOXED} <fps>"), ["text_in_look"]),
+        (GOOD.replace("<fps>", f" {BOXED}<fps>"), ["text_in_look"]),
+        (GOOD.replace("<fps>", "</box><fps>"), ["text_in_look"]),
+        (GOOD.replace("</fps>", f"</fps>{BOXED}"), ["box_after_fps"]),
+        (GOOD.replace("<fps>2</fps>", BOXED), ["fps_missing"]),
+        (GOOD.replace("<fps>", "<box>120 40 <fps>560 800</box>"), ["box_unclosed", "fps_not_canonical"]),
         # numbers
         (GOOD.replace("12.00 - 20.00", "12 - 20"), ["span_not_canonical"]),
         (GOOD.replace("12.00 - 20.00", ""), ["span_not_canonical"]),
@@ -338,6 +371,47 @@ def test_the_number_of_looks_is_bounded_by_max_looks() -> None:
     assert rules(twice, 1) == ["looks_too_many"]
     assert rules(twice, 2) == []
     assert rules(GOOD, 0) == ["looks_too_many"]
+
+
+def test_a_box_stands_between_span_and_density() -> None:
+    text = GOOD.replace("<fps>", f"{BOXED}<fps>")
+    look = Look(Window(1200, 2000), Fraction(2), Box(120, 40, 560, 800))
+    assert parse(text) == Trajectory(("T1 ", "T2"), (look,), "A")
+
+
+def test_words_that_hold_a_box_parse_as_before_there_were_boxes() -> None:
+    """In thoughts and answers of then `<box>` was two brackets and a word, and it is."""
+    for text in (f"{BOXED} is a box", "<box>", "a</box>b", "<box>(12,40),(560,800)</box>"):
+        trajectory = parse(GOOD.replace("T1 ", text).replace("T2", f"so {text}").replace("A", text))
+        assert isinstance(trajectory, Trajectory)
+        assert (*trajectory.thoughts, trajectory.answer) == (text, f"so {text}", text)
+        assert trajectory.looks[0].box is None
+    behind = parse(GOOD.replace("T2", "<box>(12,40),(560,800)</box> shows it"))
+    assert isinstance(behind, Trajectory)
+    with pytest.raises(ValueError, match="begins with a box"):
+        Trajectory(("a", f"{BOXED}b"), behind.looks, "A")
+
+
+@pytest.mark.parametrize(
+    ("there", "rule", "place"),
+    [
+        ("<box>120 40 560 8000</box>", "box_outside", "120 40 560 8000"),
+        ("<box>120 40 560 80000</box>", "box_not_canonical", "120 40 560 80000"),
+        (f"{BOXED}{BOXED}x", "box_doubled", f"{BOXED}x"),
+        ("<box>120", "box_unclosed", "<box>"),
+        (f"{BOXED}so", "text_in_look", "so"),
+    ],
+)
+def test_a_fault_of_a_box_points_at_its_characters(there: str, rule: str, place: str) -> None:
+    text = GOOD.replace("<fps>", f"{there}<fps>")
+    defect = only(text)
+    assert (defect.rule, text[defect.start : defect.end]) == (rule, place)
+
+
+def test_a_token_quota_has_no_form_here() -> None:
+    look = Look(Window(1200, 2000), Fraction(2), tokens=96)
+    with pytest.raises(InputError, match="a quota of 96 tokens"):
+        render(Trajectory(("a", "b"), (look,), "A"))
 
 
 # transcripts

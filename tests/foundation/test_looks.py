@@ -9,11 +9,15 @@ from hypothesis import strategies as st
 from dmforge.schemas.looks import (
     MAX_CS,
     MAX_DENSITY_PART,
+    MAX_TOKENS,
+    Box,
     Look,
     Window,
+    print_box,
     print_density,
     print_seconds,
     print_span,
+    read_box,
     read_density,
     read_span,
 )
@@ -109,3 +113,37 @@ def test_a_density_that_is_not_positive_or_not_printable_makes_no_look(fps: Frac
 
 def test_window_bounds_are_exact_seconds() -> None:
     assert (Window(7, 47).start_s, Window(7, 47).end_s) == (Fraction(7, 100), Fraction(47, 100))
+
+
+sides = st.integers(0, 1000)
+
+
+@given(sides, sides, sides, sides)
+def test_every_box_prints_to_four_sides_that_read_back(x1: int, y1: int, x2: int, y2: int) -> None:
+    assume(x1 != x2 and y1 != y2)
+    box = Box(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
+    assert read_box(print_box(box)) == box
+    assert print_box(box).split() == [str(side) for side in (box.x1, box.y1, box.x2, box.y2)]
+
+
+LOOSE_BOXES = ["120,40,560,800", "120 40 560 800 ", "120  40 560 800", "0120 40 560 800", "+120 40 560 800", "120 40 560 800\n"]
+BAD_BOXES = ["", "1 2 3", "1 2 3 4 5", "1.0 2 3 4", "-1 2 3 4", "\u0661 2 3 4", "1 2 3 1001", "3 2 1 4", "1 2 1 4", "9" * 9999]
+
+
+@pytest.mark.parametrize("text", [*LOOSE_BOXES, *BAD_BOXES])
+def test_no_other_spelling_of_a_box_is_read(text: str) -> None:
+    assert read_box(text) is None
+
+
+@pytest.mark.parametrize(
+    "box", [(0, 0, 0, 1), (1, 0, 0, 1), (0, 5, 1, 5), (-1, 0, 1, 1), (0, 0, 1001, 1), (0.0, 0, 1, 1), (0, 0, True, 1)]
+)
+def test_a_box_that_is_empty_or_outside_the_picture_cant_be_built(box: tuple[int, int, int, int]) -> None:
+    with pytest.raises(ValueError, match="no box of"):
+        Box(*box)
+
+
+@pytest.mark.parametrize("tokens", [0, -1, MAX_TOKENS + 1, True, 2.0])
+def test_a_quota_is_a_positive_number_of_tokens(tokens: int) -> None:
+    with pytest.raises(ValueError, match="no quota of"):
+        Look(Window(0, 1), Fraction(1), tokens=tokens)

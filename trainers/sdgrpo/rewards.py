@@ -22,6 +22,7 @@ from typing import Literal
 
 from dmforge.curation.shards.document import ShardSample
 from dmforge.generators.inference.rollout import Ending
+from dmforge.schemas.errors import InputError
 from dmforge.schemas.grammar import Trajectory
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.records import Needs, Task
@@ -67,6 +68,9 @@ class Reward:
 def reward_target_of(sample: ShardSample, settings: RewardSettings) -> RewardTarget:
     """What a sample rewards. The density of a target that only a teacher gave isn't rewarded, unless the settings say so."""
     target_look = sample.target
+    if target_look and target_look.has_limits:
+        message = "rewards can't act on the box or the token quota of a target: window and density alone are compared"
+        raise InputError(message, where=sample.id, hint="select targets without them")
     has_gold = sample.kind == "grounding" and bool(sample.windows)
     rewarded_windows = (target_look.window,) if target_look and not has_gold else sample.windows
     is_density_trusted = target_look is not None and (sample.target_source != "teacher" or settings.teacher_densities)
