@@ -148,9 +148,8 @@ class RolloutStage(Batch[In, Out]):
         """An id of all that decides a rollout besides its task, student, arm and index."""
         config = self.config
         shown_settings = [config.clips.for_video(video).semantic(), config.max_visual_tokens, self.shows_coarse_clip]
-        return digest(
-            "settings", [ROLLOUT_VERSION, config.student.semantic(), config.temperature, config.max_tokens, *shown_settings]
-        )
+        written_settings = [config.student.semantic(), config.temperature, config.max_tokens]
+        return digest("settings", [ROLLOUT_VERSION, *written_settings, *shown_settings])
 
     def check(self, workspace: WorkspaceFolder) -> None:
         self.config.student.require_span()

@@ -25,3 +25,13 @@ def _answered(looks: tuple[Look, ...]) -> list[Piece]:
 SPAN: Final = Dialect("span", "span", grammar.parse, grammar.transcribe, _looks_so_far, _answered)
 """`<span>12.00 - 20.00</span><fps>2</fps>` inside one thought: the dialect of DynFrame."""
 DIALECTS: Final[dict[DialectName, Dialect]] = {dialect.name: dialect for dialect in (SPAN, TOOL, GROUNDING)}
+
+
+def dialect_of(text: str) -> Dialect:
+    """The dialect of a trajectory's text: that of its first turn that ends with a look, else `span`."""
+    dialect_by_position = {
+        position: dialect
+        for dialect in DIALECTS.values()
+        if dialect.turn_end and (position := text.find(f"</{dialect.look_tag}>{dialect.turn_end}")) >= 0
+    }
+    return dialect_by_position[min(dialect_by_position)] if dialect_by_position else SPAN
