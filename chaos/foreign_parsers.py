@@ -10,7 +10,8 @@ import io
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,12 @@ from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.rules.lint import lint
 from dmforge.generators.teacher.rate_limits import read_hint
 from dmforge.recipe import RECIPES, read_recipe
+from dmforge.schemas.dialects.dialect import Dialect
+from dmforge.schemas.dialects.known_dialects import DIALECTS
 from dmforge.schemas.errors import InputError, LakeError
-from dmforge.schemas.grammar import parse, render
+from dmforge.schemas.grammar import Trajectory, parse, render
 from dmforge.schemas.ids import digest, show
-from dmforge.schemas.looks import read_density, read_span
+from dmforge.schemas.looks import Box, Look, Window, read_density, read_span
 from dmforge.schemas.replies import REPLIES
 from dmforge.schemas.reply_reader import read_reply
 from tests.sources.test_formats import FIXTURES
@@ -71,6 +74,7 @@ def _texts() -> list[Parser]:
     replies = tuple(json.dumps(reply).encode() for reply in _replies())
     return [
         Parser("grammar", (TRAJECTORY, b"<think>no look</think><answer>A</answer>"), _grammar, ()),
+        *(Parser(f"dialect {dialect.name}", _written(dialect), _in_dialect(dialect), ()) for dialect in DIALECTS.values()),
         Parser("looks", spans, _looks, ()),
         Parser("replies", (*replies, b"Sure! " + replies[0] + b" Done."), _reply, ()),
         Parser("hints of refusals", (json.dumps(hint).encode(), b"37s", b"1h2m3.5s", b"250ms"), _hint, ()),
@@ -102,6 +106,27 @@ def _grammar(data: bytes, folder: Path) -> None:
     for most in (1, 3):
         parsed = parse(_text(data), most)
         assert isinstance(parsed, tuple) or render(parsed) == _text(data)
+
+
+def _written(dialect: Dialect) -> tuple[bytes, ...]:
+    """Trajectories that the dialect can say, with no look, one look and several."""
+    tokens = None if dialect.name == "span" else 4096
+    looks = tuple(Look(Window(start, start + 850), Fraction(2), tokens=tokens) for start in (0, 1200, 99_950))
+    trajectories = [Trajectory(("Hm.", "So", "", "It turns.")[: count + 1], looks[:count], "B", "\n") for count in range(4)]
+    if dialect.name == "tool":
+        boxed = replace(looks[0], box=Box(0, 125, 500, 1000), fps=Fraction(1, 3))
+        trajectories.append(Trajectory(("Both.", "So.", "It turns."), (boxed, *looks[1:]), "B", turns=(2, 1)))
+    return tuple(dialect.render(trajectory).encode() for trajectory in trajectories)
+
+
+def _in_dialect(dialect: Dialect) -> Callable[[bytes, Path], None]:
+    def read(data: bytes, folder: Path) -> None:
+        del folder
+        for most in (1, 4):
+            parsed = dialect.parse(_text(data), most)
+            assert parsed if isinstance(parsed, tuple) else dialect.render(parsed) == _text(data)
+
+    return read
 
 
 def _looks(data: bytes, folder: Path) -> None:

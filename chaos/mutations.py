@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 WORDS = (
-    b"<think>", b"</think>", b"<span>", b"</span>", b"<fps>", b"</fps>", b"<answer>", b"</answer>", b"12.00 - 20.00", b"0/0",
+    b"<think>", b"</think>", b"<span>", b"</span>", b"<fps>", b"</fps>", b"<answer>", b"</answer>", b"<tool_call>",
+    b"\n</tool_call>", b"<|im_end|>", b"<|im_start|>user\n", b"</tool_response>", b"<grounding>", b"</grounding>",
+    b"12.00 - 20.00", b"0/0",
     b"-1", b"1e999", b"NaN", b"null", b"[", b"{", b'"', b"\\ud800", b"\xff\xfe", b"\0", b"\xef\xbb\xbf", b"\n", b"9" * 5000,
     b"../../etc/passwd", b"\x1b[2J", "\u202e".encode(), "\u0661".encode(), b"a.b.c.d = 1", b"'''", b"##", b",", b"\r",
 )  # fmt: skip

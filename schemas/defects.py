@@ -40,6 +40,9 @@ TagRule = Literal[
     "fps_not_positive",
     "fps_missing",
     "fps_without_span",
+    "layout_not_canonical",
+    "call_not_canonical",
+    "turn_not_canonical",
 ]
 Rule = TagRule | BoxRule
 
@@ -218,13 +221,8 @@ def _content_defects(scan: _Scan) -> Iterator[Defect]:
         if element.name in ("span", "fps") and element.parent == "think":
             rule_and_expected = (_span_fault if element.name == "span" else _fps_fault)(scan.text[content_start:content_end])
             if rule_and_expected is not None:
-                rule, expected_content = rule_and_expected
-                yield Defect(
-                    rule,
-                    f"{element.name} is {_quote(scan.text, content_start, content_end)}; expected {expected_content}",
-                    content_start,
-                    content_end,
-                )
+                rule, expected = rule_and_expected
+                yield Defect(rule, f"{element.name} is {quote(scan.text, start, end)}; expected {expected}", start, end)
 
 
 def _missing_tag_defects(scan: _Scan) -> Iterator[Defect]:
@@ -276,9 +274,9 @@ def _loose_text_defects(scan: _Scan) -> Iterator[Defect]:
         if rule_spans:
             yield Defect(
                 rule,
-                f"text {_quote(scan.text, *rule_spans[0])} {expectation}",
-                rule_spans[0][0],
-                rule_spans[-1][1],
+                f"text {quote(scan.text, *loose_spans_there[0])} {expectation}",
+                loose_spans_there[0][0],
+                loose_spans_there[-1][1],
             )
 
 
@@ -323,10 +321,10 @@ def _defects_after_span(scan: _Scan, span: _Element, following: _Element | None)
     if following is not None and following.name == "fps":
         faults = list(box_faults(scan.text, span.end, following.start))
         for rule, expected, start, end in faults:
-            yield Defect(rule, f"box is {_quote(scan.text, start, end)}; expected {expected}", start, end)
+            yield Defect(rule, f"box is {quote(scan.text, start, end)}; expected {expected}", start, end)
         box_end = end_of_box(scan.text, span.end, following.start)
         if box_end < following.start and all(fault.rule != "box_doubled" for fault in faults):
-            excerpt = _quote(scan.text, box_end, following.start)
+            excerpt = quote(scan.text, box_end, following.start)
             message = f"text {excerpt} between {CLOSE['span']} and {OPEN['fps']}; expected none, or a box"
             yield Defect("text_in_look", message, box_end, following.start)
     elif span.end < len(scan.text):  # else the text was cut off here, which is reported already
@@ -338,9 +336,14 @@ def _span_fault(span_text: str) -> tuple[Rule, str] | None:
     bounds_cs = read_span(span_text)
     if bounds_cs is None:
         return "span_not_canonical", "two times in seconds with two decimals each, like 12.00 - 20.00"
-    if bounds_cs[0] == bounds_cs[1]:
+    return window_fault(*bounds_cs)
+
+
+def window_fault(start_cs: int, end_cs: int) -> tuple[Rule, str] | None:
+    """The rule that a window from here to there breaks, and what was expected; None where it is sound."""
+    if start_cs == end_cs:
         return "span_empty", "an end after the start"
-    return ("span_reversed", "the earlier time first") if bounds_cs[0] > bounds_cs[1] else None
+    return ("span_reversed", "the earlier time first") if start_cs > end_cs else None
 
 
 def _fps_fault(fps_text: str) -> tuple[Rule, str] | None:
@@ -351,6 +354,6 @@ def _fps_fault(fps_text: str) -> tuple[Rule, str] | None:
     return ("fps_not_positive", "a density above zero") if fps <= 0 else None
 
 
-def _quote(text: str, start: int, end: int) -> str:
+def quote(text: str, start: int, end: int) -> str:
     """An excerpt that can always be printed: repr escapes lone surrogates and NULs."""
     return repr(text[start:end]) if end - start <= 40 else repr(text[start : start + 37]) + "..."

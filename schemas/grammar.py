@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate, pairwise
 
 from dmforge.schemas.box_text import length_of_box, read_written_box, written_box
 from dmforge.schemas.defects import GAP, Defect, find_defects
@@ -31,10 +32,16 @@ class Trajectory:
     looks: tuple[Look, ...]
     answer: str
     gap: str = ""
+    turns: tuple[int, ...] = ()
+    """How many looks are asked for at once after each thought but the last; empty where that is one each time."""
 
     def __post_init__(self) -> None:
-        if len(self.thoughts) != len(self.looks) + 1:
-            raise ValueError(f"{len(self.looks)} looks need {len(self.looks) + 1} thoughts, not {len(self.thoughts)}")
+        if self.turns and (sum(self.turns) != len(self.looks) or min(self.turns) < 1 or max(self.turns) == 1):
+            raise ValueError(f"turns of {self.turns} looks don't group {len(self.looks)}; where each has one, none are given")
+        turn_count = len(self.turns) or len(self.looks)
+        if len(self.thoughts) != turn_count + 1:
+            looks_noun = "turns" if self.turns else "looks"
+            raise ValueError(f"{turn_count} {looks_noun} need {turn_count + 1} thoughts, not {len(self.thoughts)}")
         if not self.answer.strip():
             raise ValueError("the answer is empty")
         if self.gap.strip(GAP):
@@ -43,6 +50,11 @@ class Trajectory:
             raise ValueError("a thought or an answer holds a tag")
         if any(map(length_of_box, self.thoughts[1:])):
             raise ValueError("a thought behind a look begins with a box")
+
+    def looks_by_turn(self) -> tuple[tuple[Look, ...], ...]:
+        """The looks after each thought but the last."""
+        ends = accumulate(self.turns or (1,) * len(self.looks))
+        return tuple(self.looks[start:end] for start, end in pairwise((0, *ends)))
 
 
 def parse(text: str, max_looks: int = 1) -> Trajectory | tuple[Defect, ...]:
@@ -89,6 +101,9 @@ def render(trajectory: Trajectory) -> str:
 
 def transcribe(prompt: tuple[Piece, ...], trajectory: Trajectory) -> Transcript:
     """The transcript of a policy that wrote this after the prompt, with the clip of every look behind its `</fps>`."""
+    if trajectory.turns:
+        hint = "say it in the dialect `tool`, or leave the sample out"
+        raise unsayable("span", f"{max(trajectory.turns)} looks in one turn", hint)
     return assemble(prompt, trajectory.thoughts, trajectory.looks, trajectory.answer, trajectory.gap)
 
 
@@ -108,10 +123,8 @@ def assemble(
 def written_look(look: Look) -> str:
     """A look as a policy writes it. One with a token quota is refused: without it, it would be another look."""
     if look.tokens is not None:
-        raise InputError(
-            f"the dialect `span` has no form for a token quota: a look of {look.tokens} tokens can't be written in it",
-            hint="write it in the dialect `tool`, or give the look no quota",
-        )
+        hint = "say it in the dialect `tool`, or give the look no quota"
+        raise unsayable("span", f"a quota of {look.tokens} tokens", hint)
     span_text, density_text = print_span(look.window), print_density(look.fps)
     return f"{OPEN['span']}{span_text}{CLOSE['span']}{written_box(look.box)}{OPEN['fps']}{density_text}{CLOSE['fps']}"
 
@@ -119,3 +132,8 @@ def written_look(look: Look) -> str:
 def trajectory_of(transcript: Transcript, max_looks: int = 1) -> Trajectory | tuple[Defect, ...]:
     """The inverse of `transcribe`; offsets of defects count in the transcript's `trajectory_text`."""
     return parse(transcript.trajectory_text, max_looks)
+
+
+def unsayable(dialect: str, value: str, hint: str) -> InputError:
+    """The refusal of a value that a dialect has no words for."""
+    return InputError(f"{value} can't be said in the dialect `{dialect}`", where="dialect", hint=hint)

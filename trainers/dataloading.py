@@ -18,6 +18,8 @@ from dmforge.generators.footage import show
 from dmforge.generators.rendition_footage import footage_of
 from dmforge.generators.student.token_layout import LaidOutTranscript, TokenLayout
 from dmforge.schemas.clips import Clips
+from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.translation import say_in
 from dmforge.schemas.errors import InputError
 from dmforge.trainers.batches import ForwardBatch, pack, pad
 
@@ -73,6 +75,7 @@ class TrainingCollator:
     arrangement: Literal["packed", "padded"]
     max_tokens: int
     """The most tokens of one rank's batch."""
+    dialect: DialectName = "span"
 
     def __call__(self, examples: Sequence[tuple[Example, int]]) -> ForwardBatch:
         laid_out_transcripts = [self.lay_out(example) for example, _ in examples]
@@ -84,7 +87,8 @@ class TrainingCollator:
     def lay_out(self, example: Example) -> LaidOutTranscript:
         """The token sequence of one sample, with its frames."""
         sample = example.sample
-        shown_pieces = show(sample.transcript.pieces, footage_of(example, self.clips))
+        transcript = say_in(self.dialect, sample.transcript, f"{example.packed.where}: {sample.id}")
+        shown_pieces = show(transcript.pieces, footage_of(example, self.clips))
         sequence = self.layout.join(self.layout.transcript(shown_pieces))
         if len(sequence) > self.max_tokens:
             raise over_budget_error(len(sequence), self.max_tokens, f"{example.packed.where}: {sample.id}")

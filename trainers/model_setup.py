@@ -11,6 +11,7 @@ import torch
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.generators.student.load_student import Student, load
 from dmforge.generators.student.tiny import make_tiny
+from dmforge.schemas.dialects.translation import say_in
 from dmforge.schemas.errors import InputError
 from dmforge.trainers.training_settings import ModelSettings
 
@@ -22,14 +23,15 @@ def make_student(settings: ModelSettings, corpora: Sequence[Corpus], seed: int) 
     """The student that the settings name, with the tags in its vocabulary."""
     if settings.from_config:
         first_samples = corpora[0].read(range(min(MAX_TEXTS, len(corpora[0]))))
-        piece_texts = [
-            transcript_piece.text
-            for example in first_samples
-            for transcript_piece in example.sample.transcript.pieces
-            if transcript_piece.text
-        ]
+        transcripts = [say_in(settings.dialect, example.sample.transcript, example.sample.id) for example in first_samples]
+        piece_texts = [piece.text for transcript in transcripts for piece in transcript.pieces if piece.text]
         return make_tiny(settings.from_config, piece_texts, seed)
-    return load(settings.checkpoint, getattr(torch, settings.weights), add_missing_tags=settings.add_tags)
+    return load(
+        settings.checkpoint,
+        getattr(torch, settings.weights),
+        add_missing_tags=settings.add_tags,
+        needs_tags=settings.dialect == "span",
+    )
 
 
 def prepare_student(student: Student, settings: ModelSettings) -> Student:

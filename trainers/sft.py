@@ -29,7 +29,7 @@ from dmforge.trainers.base_trainer import ResumableTrainer, training_arguments
 from dmforge.trainers.batches import ForwardBatch, logits_of, summed_loss
 from dmforge.trainers.dataloading import RankBatchSampler, TrainingCollator, data_loader
 from dmforge.trainers.model_setup import make_student, prepare_student
-from dmforge.trainers.training_checks import open_cot_corpora, require_sound
+from dmforge.trainers.training_checks import open_cot_corpora, require_sayable, require_sound
 from dmforge.trainers.training_result import TrainingResult
 from dmforge.trainers.training_settings import SftSettings
 
@@ -48,7 +48,11 @@ class SftTrainer(ResumableTrainer):
         )  # fmt: skip
         rank_sampler = RankBatchSampler(sampler, settings.training.steps * settings.training.accumulation)
         self.collate = TrainingCollator(
-            student.layout, corpora[0].clips, data_settings.layout, data_settings.max_tokens // rank_count
+            student.layout,
+            corpora[0].clips,
+            data_settings.layout,
+            data_settings.max_tokens // rank_count,
+            settings.model.dialect,
         )
         super().__init__(student, settings, corpora, rank_sampler, args)
         # Qwen3-VL claims to take no number of items, and batches would be averaged whatever their size; we divide ourselves
@@ -104,6 +108,7 @@ def train(settings: SftSettings, callbacks: Sequence[TrainerCallback] = ()) -> T
     if args.process_index == 0:
         if settings.data.verify:
             require_sound(corpora)
+        require_sayable(corpora, settings.model.dialect)
         checkpoints.sweep(Path(settings.out))
     set_seed(settings.training.seed)
     student = prepare_student(make_student(settings.model, corpora, settings.training.seed), settings.model)

@@ -9,6 +9,8 @@ import numpy as np
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.document import ShardSample
 from dmforge.curation.shards.integrity import require_undamaged
+from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.translation import say_in
 from dmforge.schemas.errors import InputError
 from dmforge.trainers.dataloading import over_budget_error
 from dmforge.trainers.training_settings import DataSettings, ReadingSettings
@@ -64,6 +66,14 @@ def require_sound(corpora: Sequence[Corpus], check_sample: SampleCheck = require
                 raise InputError("its renditions were cut by another frame plan", where=packed_video.where, hint=hint)
             for sample in packed_video.samples:
                 check_sample(corpus, sample)
+
+
+def require_sayable(corpora: Sequence[Corpus], dialect: DialectName) -> None:
+    """Check that the dialect can say every sample."""
+    for corpus in corpora if dialect != "span" else ():
+        for packed in corpus.videos():
+            for sample in packed.samples:
+                say_in(dialect, sample.transcript, f"{packed.where}: {sample.id}")
 
 
 def _require_same_clips(first_corpus: Corpus, other_corpus: Corpus) -> None:

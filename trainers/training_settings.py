@@ -13,7 +13,8 @@ from dmforge.curation.io.toml import read_toml
 from dmforge.curation.output_paths import output_folder
 from dmforge.schemas import formats
 from dmforge.schemas.clips import Clips
-from dmforge.schemas.config import Config, Formerly, Operational, parse_config
+from dmforge.schemas.config import Config, Formerly, Later, Operational, parse_config
+from dmforge.schemas.dialects.dialect import DialectName
 from dmforge.schemas.errors import InputError
 
 
@@ -45,6 +46,9 @@ class ModelSettings(Config):
     """Weights that don't learn, by patterns over their names: "model.visual.*". A pattern without a match is an error."""
     adapters: Adapters | None = None
     """Train low-rank adapters instead of the weights."""
+    dialect: Later[DialectName] = "span"
+    """The form in which the student writes its looks (docs/student.md): of other forms than `span`, `add_tags` is not needed,
+    and SD-GRPO takes none yet."""
     attention: Literal["blocks", "flash_attention_2"] = "blocks"
     """`flash_attention_2` needs the package flash-attn; `blocks` runs everywhere."""
 

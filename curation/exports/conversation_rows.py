@@ -10,6 +10,7 @@ from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.document import ShardSample, has_limits
 from dmforge.curation.shards.examples import PackedVideo
 from dmforge.curation.video.export_clip import cut_look
+from dmforge.schemas.dialects.translation import say_in
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.looks import Look
 
@@ -24,11 +25,10 @@ def user_text(sample: ShardSample) -> str:
 
 
 def assistant_text(sample: ShardSample) -> str:
-    """The assistant's turn of a sample: what the policy wrote, with a mark where the clip of each look was shown."""
-    response_pieces = [response_piece for response_piece in sample.transcript.pieces if response_piece.author != "prompt"]
-    return "".join(
-        f"{VIDEO_MARK}\n" if response_piece.text is None else response_piece.text for response_piece in response_pieces
-    )
+    """The assistant's turn of a sample: what the policy wrote, with a mark where the look's clip was shown. Rows have one such
+    turn, so they are in the dialect `span`; what can't be said in it is refused."""
+    pieces = [piece for piece in say_in("span", sample.transcript, sample.id).pieces if piece.author != "prompt"]
+    return "".join(f"{VIDEO_MARK}\n" if piece.text is None else piece.text for piece in pieces)
 
 
 def looks_of(sample: ShardSample) -> list[Look]:

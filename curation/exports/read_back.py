@@ -17,6 +17,7 @@ from dmforge.curation.shards.tars import walk
 from dmforge.curation.sources.annotation_files import raw_records
 from dmforge.curation.sources.annotation_format import AnnotationFormat, RefusedQuestion
 from dmforge.curation.sources.formats import jsonl
+from dmforge.curation.sources.published_turns import dialect_of_turn, is_asking, joined, turns_of
 from dmforge.curation.sources.task_checks import check
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import DmforgeError, InputError
@@ -35,7 +36,8 @@ MAX_DOCUMENT = 256 << 20
 KINDS: tuple[TaskKind, ...] = get_args(TaskKind)
 NEEDS: tuple[Needs, ...] = get_args(Needs)
 ROLES = {
-    "system": "system", "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant", "model": "assistant",
+    "system": "system", "tool": "tool", "observation": "tool", "function": "tool",
+    "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant", "model": "assistant",
 }  # fmt: skip
 """The role of a turn, by its names in ShareGPT and OpenAI files."""
 T = TypeVar("T")
@@ -178,7 +180,7 @@ def _from_row(row: Mapping[str, Any], record_name: str) -> WrittenRecord:
     if "conversations" in row:
         return _from_turns(record_name, [(turn["from"], turn["value"]) for turn in row["conversations"]])
     if "messages" in row:
-        return _from_turns(record_name, [(turn["role"], turn["content"]) for turn in row["messages"]])
+        return _from_turns(record_name, [_turn_with_calls(turn) for turn in row["messages"]])
     return _from_trl(row, record_name)
 
 
@@ -297,14 +299,28 @@ def _duration_cs(row: Mapping[str, Any]) -> int:
 
 
 def _last_exchange(turns: Turns) -> tuple[str, str, int]:
-    """The last user's turn, the assistant's answer to it, and the number of user's turns; system turns are skipped."""
-    role_and_text = [(ROLES[role], _content(turn_content)) for role, turn_content in turns]
-    user_indices = [turn_index for turn_index, (role, _) in enumerate(role_and_text) if role == "user"]
-    response = "".join(message_text for role, message_text in role_and_text[user_indices[-1] + 1 :] if role == "assistant")
+    """The last user's turn, the assistant's answer to it, and the number of user's turns; system turns are skipped, and what
+    answers a look."""
+    role_and_text = [(ROLES[role], _content(content)) for role, content in turns]
+    user_indices = [
+        index
+        for index, (role, _) in enumerate(role_and_text)
+        if role == "user"
+        and not (index and role_and_text[index - 1][0] == "assistant" and is_asking(role_and_text[index - 1][1]))
+    ]
+    replies = [reply for role, reply in role_and_text[user_indices[-1] + 1 :] if role == "assistant"]
+    reply_turns = [turn for reply in replies for turn in turns_of({"content": reply}, "content")]
+    response = joined(reply_turns, VIDEO_MARK) if any(map(dialect_of_turn, reply_turns)) else "".join(replies)
     return role_and_text[user_indices[-1]][1], response, len(user_indices)
 
 
-def _content(message_content: Any) -> str:
+def _turn_with_calls(turn: Mapping[str, Any]) -> tuple[str, Any]:
+    """Role and content of a turn; calls that stand in a field of their own are put behind its content."""
+    content = turn["content"]
+    return turn["role"], "".join(turns_of(turn, "content")) if turn.get("tool_calls") else content
+
+
+def _content(content: Any) -> str:
     """The text of a turn's content, which is a string or a list of parts."""
     content_parts: list[Any] = [message_content] if isinstance(message_content, str) else message_content
     return "".join(

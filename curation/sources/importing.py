@@ -13,6 +13,7 @@ from dmforge.curation.sources.annotation_format import Question, RefusedQuestion
 from dmforge.curation.sources.annotations import AnnotationRow, all_rows, read_question, source_version
 from dmforge.curation.sources.task_checks import CheckedTask, check
 from dmforge.curation.workspace_folder import WorkspaceFolder
+from dmforge.schemas.dialects.known_dialects import dialect_of
 from dmforge.schemas.grammar import Trajectory, parse
 from dmforge.schemas.looks import Look
 from dmforge.schemas.prompts import prompt
@@ -80,6 +81,11 @@ def _task(row: AnnotationRow, question: Question, checked_task: CheckedTask) -> 
 
 def _candidate(task: Task, reply: str) -> Candidate:
     """A trajectory as its file words it: what is wrong with it, the rules will say."""
+    dialect = dialect_of(reply)
+    trajectory = dialect.parse(reply, len(reply)) if dialect.turn_end else ()
+    if isinstance(trajectory, Trajectory):
+        transcript = dialect.transcribe(prompt(task), trajectory)
+        return Candidate(task.video, task.id, 0, task.source, transcript, trajectory.looks, trajectory.answer, "gold", ())
     text_before, video_tag, text_after = reply.partition(VIDEO)
     parsed_trajectory = parse(text_before + text_after)
     parsed_looks = parsed_trajectory.looks if isinstance(parsed_trajectory, Trajectory) else ()

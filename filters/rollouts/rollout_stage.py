@@ -152,12 +152,12 @@ class RolloutStage(Batch[In, Out]):
     def settings_id(self, video: Video) -> Id:
         """An id of all that decides a rollout besides its task, student, arm and index."""
         config = self.config
-        hashed_settings = [config.clips.for_video(video).semantic(), config.max_visual_tokens, self.shows_coarse_clip]
-        hashed_settings += [config.max_looks] if config.max_looks > 1 else []
-        sampling = [config.temperature, config.max_tokens]
-        return digest("settings", [ROLLOUT_VERSION, config.student.semantic(), *sampling, *hashed_settings])
+        shown_settings = [config.clips.for_video(video).semantic(), config.max_visual_tokens, self.shows_coarse_clip]
+        written_settings = [config.student.semantic(), config.temperature, config.max_tokens]
+        return digest("settings", [ROLLOUT_VERSION, *written_settings, *shown_settings])
 
     def check(self, workspace: WorkspaceFolder) -> None:
+        self.config.student.require_span()
         refuse_other_clips(workspace, self.config.clips)
         if self.forces_a_look and self.config.max_looks > 1:
             message = f"it forces one look on a student, and [looks] max_looks is {self.config.max_looks}"

@@ -27,6 +27,8 @@ NEED_A_LOOK = frozenset({"window", "density", "frames"})
 """Rules that are skipped without a look: the grammar reports that already."""
 MAX_FAULTY_SCORE = {"own_span": 0.0, "repetition": 0.7}
 """Rules that are a matter of degree -> the highest score that is a defect; of all other rules each fault is one."""
+MAX_LOOKS = 1_000
+"""A file doesn't say how many looks its trajectories may have."""
 CONTEXT_CHARS = 48
 """Characters shown on either side of a marked text."""
 
@@ -92,13 +94,13 @@ def _with_scored_options(record: WrittenRecord) -> WrittenRecord:
 def _trajectory_defects(record: WrittenRecord, rules: Sequence[Rule]) -> Iterator[LintFinding]:
     rule_input = RuleInput(
         record.trajectory, record.kind, record.question, record.options, record.gold, record.windows, record.needs,
-        record.duration_cs, clips=record.clips,
+        record.duration_cs, clips=record.clips, max_looks=MAX_LOOKS,
     )  # fmt: skip
     parsed_trajectory = rule_input.parsed
     if isinstance(parsed_trajectory, Trajectory):
         rule_input = RuleInput(
             record.trajectory, record.kind, record.question, record.options, record.gold, record.windows, record.needs,
-            record.duration_cs, parsed_trajectory.looks, parsed_trajectory.answer, record.clips,
+            record.duration_cs, parsed.looks, parsed.answer, record.clips, MAX_LOOKS,
         )  # fmt: skip
     for rule in rules:
         rule_score = None if rule.name in NEED_A_LOOK and not rule_input.looks else rule.check(rule_input)

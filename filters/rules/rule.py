@@ -12,7 +12,9 @@ from functools import cached_property
 
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.defects import Defect
-from dmforge.schemas.grammar import Trajectory, parse
+from dmforge.schemas.dialects.dialect import Dialect
+from dmforge.schemas.dialects.known_dialects import dialect_of
+from dmforge.schemas.grammar import Trajectory
 from dmforge.schemas.ids import Id
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.records import CandidateWithTask, Needs, Overview, TaskKind, Verdict
@@ -62,11 +64,18 @@ class RuleInput:
 
     @cached_property
     def parsed(self) -> Trajectory | tuple[Defect, ...]:
-        return parse(self.text, self.max_looks)
+        return self.dialect.parse(self.text, self.max_looks)
+
+    @cached_property
+    def dialect(self) -> Dialect:
+        """The form in which the text is written."""
+        return dialect_of(self.text)
 
     @cached_property
     def thoughts(self) -> tuple[TextSpan, ...]:
         """T1, T2: the text before, between and after looks, without tags; in a broken text the most likely reading."""
+        if self.dialect.turn_end:
+            return tuple(_contents(self.text, OPEN["think"], CLOSE["think"])) or (TextSpan("", 0),)
         think_start = _end_of_tag(self.text, OPEN["think"], 0)
         think_end = _start_of_first_tag(self.text, (CLOSE["think"], OPEN["answer"]), think_start)
         thought_spans: list[TextSpan] = []
@@ -80,7 +89,10 @@ class RuleInput:
 
     @cached_property
     def spans(self) -> tuple[TextSpan, ...]:
-        """The text in each `<span>`: the place of a window."""
+        """The text in each `<span>`, or in each call of another dialect: the place of a window."""
+        look_tag = self.dialect.look_tag
+        if self.dialect.turn_end:
+            return tuple(_contents(self.text, f"<{look_tag}>", f"</{look_tag}>"))
         return tuple(_element_texts(self.text, OPEN["span"]))
 
     @cached_property
@@ -178,6 +190,17 @@ def verdict(item: CandidateWithTask, name: str, rule_score: RuleScore) -> Verdic
         rule_score.reason,
         storable_detail,
     )
+
+
+def _contents(text: str, opening: str, closing: str) -> Iterator[TextSpan]:
+    """The text from each opening tag up to the next closing one of its name."""
+    position = 0
+    while (opening_start := text.find(opening, position)) >= 0:
+        start = opening_start + len(opening)
+        position = text.find(closing, start)
+        if position < 0:
+            return
+        yield TextSpan(text[start:position], start)
 
 
 def _element_texts(text: str, opening: str) -> Iterator[TextSpan]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from dmforge.curation.io.atomic import disk_errors
 from dmforge.curation.io.known_checksums import file_version, known_sha256
-from dmforge.schemas.config import Config, Operational
+from dmforge.schemas.config import Config, Later, Operational
+from dmforge.schemas.dialects.dialect import DialectName
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id, digest
 
@@ -33,6 +34,9 @@ class StudentConfig(Config):
     """How weights are kept, and computed with."""
     device: Operational[Literal["auto", "cpu"]] = "auto"
     """`cpu` leaves a GPU alone."""
+    dialect: Later[DialectName] = "span"
+    """The form in which the student writes its looks: `span`, `tool` or `grounding` (docs/student.md). Stages that measure by
+    rollouts know `span` alone so far, and refuse the others."""
 
     @property
     def folder(self) -> Path:
@@ -49,6 +53,14 @@ class StudentConfig(Config):
         return digest(
             "student", [list(name_and_sha256) for name_and_sha256 in file_digests(self.folder)] if not self.blocked_by() else []
         )
+
+    def require_span(self) -> None:
+        """Refuse a dialect in which no looks can be forced on the student."""
+        if self.dialect != "span":
+            hint = (
+                "a student of another dialect can be trained by SFT and rolled out (docs/student.md), not measured by a stage"
+            )
+            raise InputError(f"the dialect `{self.dialect}` is not measured yet", where="[student] dialect", hint=hint)
 
     def require(self) -> None:
         """Refuse a folder that holds no student."""

@@ -1,4 +1,6 @@
-"""Rollouts over any engine: decode to `</fps>`, cut the clip, inject it, decode on.
+"""Rollouts over any engine: decode to the end of a look, cut the clip, inject it, decode on.
+
+A look ends as its dialect says: with `</fps>`, or with the turn that it stands in, whose looks are then answered together.
 
 Each row goes on until it looks or ends. The engine decides whether rows that look wait for each other: one that keeps
 its caches here puts their clips through the model together, one that serves goes on with each as it comes. Whatever a policy
@@ -14,11 +16,13 @@ from typing import Literal
 from dmforge.generators.footage import Footage, PromptPiece, ShownClip, show
 from dmforge.generators.inference.engines.engine import Engine, FailedRow, GeneratedText, Sampling
 from dmforge.schemas.clips import QuotaTooSmall
-from dmforge.schemas.errors import DmforgeError
+from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.known_dialects import DIALECTS
+from dmforge.schemas.errors import DmforgeError, InputError
 from dmforge.schemas.frames import NoFrames
-from dmforge.schemas.grammar import Trajectory, parse, written_look
+from dmforge.schemas.grammar import Trajectory, written_look
 from dmforge.schemas.looks import Look
-from dmforge.schemas.tags import CLOSE, OPEN
+from dmforge.schemas.tags import OPEN
 from dmforge.schemas.transcript import Piece, Transcript
 
 Ending = Literal["answered", "no_look", "malformed_look", "window_outside", "over_budget", "malformed", "cut_off"]
@@ -34,6 +38,8 @@ class RolloutLimits:
     max_looks: int = 1
     max_visual_tokens: int = 1 << 20
     """Of all clips that are shown, the coarse one included."""
+    dialect: DialectName = "span"
+    """What the policy writes; a look is forced, and an opening given, in `span` alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +108,20 @@ class _Row:
 def roll(engine: Engine, requests: Sequence[RolloutRequest], limits: RolloutLimits | None = None) -> list[RolloutResult]:
     """Roll out all requests side by side, until each has ended. Raises `RolloutError` if the engine died over some of them."""
     limits = limits or RolloutLimits()
-    rollout_rows = [_begin_row(request) for request in requests]
+    if limits.dialect != "span" and any(request.forced or request.opening for request in requests):
+        hint = "measure a student that writes `span`"
+        raise InputError(f"a forced look in the dialect `{limits.dialect}` is not supported", where="dialect", hint=hint)
+    rows = [_begin_row(request) for request in requests]
     conversation = engine.converse([request.sampling for request in requests])
-    pieces_by_row, rows_at_work = _openings(rollout_rows, limits), set[int]()
-    while pieces_by_row or rows_at_work:
-        rows_at_work |= pieces_by_row.keys()
-        may_look = {row_index for row_index in pieces_by_row if len(rollout_rows[row_index].looks) < limits.max_looks}
-        output_by_row = conversation.step(pieces_by_row, may_look)
+    added_pieces, rows_at_work = _openings(rows, limits), set[int]()
+    while added_pieces or rows_at_work:
+        rows_at_work |= added_pieces.keys()
+        may_look = {
+            row_index
+            for row_index in added_pieces
+            if len(rows[row_index].looks) < limits.max_looks and not DIALECTS[limits.dialect].turn_end
+        }
+        output_by_row = conversation.step(added_pieces, may_look)
         rows_at_work -= output_by_row.keys()
         pieces_by_row = _take_outputs(rollout_rows, output_by_row, limits)
     failed_by_row = {row_index: rollout_row.failed for row_index, rollout_row in enumerate(rollout_rows) if rollout_row.failed}
@@ -146,12 +159,12 @@ def _openings(rows: Sequence[_Row], limits: RolloutLimits) -> dict[int, Sequence
         elif rollout_row.request.forced is None:
             pieces_by_row[row_index] = rollout_row.request.prompt
         else:
-            forced_look, thought = rollout_row.request.forced, rollout_row.request.thought
-            rollout_row.pieces.append(Piece("runtime", f"{OPEN['think']}{thought}{written_look(forced_look)}"))
-            clip_piece = _cut(rollout_row, forced_look, limits)
-            if clip_piece is not None:
-                pieces_by_row[row_index] = (*rollout_row.request.prompt, PromptPiece(rollout_row.pieces[-2]), clip_piece)
-    return pieces_by_row
+            row.pieces.append(Piece("runtime", f"{OPEN['think']}{row.request.thought}{written_look(row.request.forced)}"))
+            command = PromptPiece(row.pieces[-1])
+            clip_pieces = _answer(row, (row.request.forced,), limits)
+            if clip_pieces:
+                added_pieces[row_index] = (*row.request.prompt, command, *clip_pieces)
+    return added_pieces
 
 
 def _take_outputs(
@@ -164,53 +177,64 @@ def _take_outputs(
         if isinstance(written_output, FailedRow):
             rollout_row.failed = written_output
             continue
-        rollout_row.written.append(written_output)
-        rollout_row.pieces.append(Piece("policy", written_output.text))
-        if written_output.stop == "length":
-            rollout_row.ending = "cut_off"
-        elif written_output.stop == "look":
-            look = look_of(rollout_row.text, len(rollout_row.looks) + 1)
-            if look is None:
-                rollout_row.ending = "malformed_look"
-                continue
-            clip_piece = _cut(rollout_row, look, limits)
-            if clip_piece is not None:
-                pieces_by_row[row_index] = (clip_piece,)
-    return pieces_by_row
+        row.written.append(written_output)
+        clip_pieces = _continue(row, written_output, limits)
+        if clip_pieces:
+            added_pieces[row_index] = clip_pieces
+    return added_pieces
+
+
+def _continue(row: _Row, written: GeneratedText, limits: RolloutLimits) -> Sequence[PromptPiece]:
+    """Record what the policy wrote; return the runtime's pieces that answer it, none where its row has ended."""
+    dialect = DIALECTS[limits.dialect]
+    is_asking = written.stop == "look" or (
+        written.stop == "end" and bool(dialect.turn_end) and written.text.endswith(f"</{dialect.look_tag}>")
+    )
+    row.pieces.append(Piece("policy", written.text + dialect.turn_end * is_asking))
+    if written.stop == "length":
+        row.ending = "cut_off"
+    if not is_asking:
+        return ()
+    looks = dialect.looks_so_far(row.text)
+    if looks is None or len(looks) <= len(row.looks):
+        row.ending = "malformed_look"
+    elif len(looks) <= limits.max_looks:  # else it is malformed: it has too many
+        return _answer(row, looks[len(row.looks) :], limits)
+    return ()
 
 
 def look_of(text: str, look_count: int = 1) -> Look | None:
-    """The look that a text ends with, if the text can still become a well-formed trajectory."""
-    completed_text = f"{text}{CLOSE['think']}{OPEN['answer']}-{CLOSE['answer']}"
-    parsed_trajectory = parse(completed_text, max_looks=look_count)
-    return (
-        parsed_trajectory.looks[-1]
-        if isinstance(parsed_trajectory, Trajectory) and len(parsed_trajectory.looks) == look_count
-        else None
-    )
+    """The look that a text in `span` ends with, if the text can still become a well-formed trajectory."""
+    looks = DIALECTS["span"].looks_so_far(text)
+    return looks[-1] if looks is not None and len(looks) == look_count else None
 
 
-def _cut(row: _Row, look: Look, limits: RolloutLimits) -> PromptPiece | None:
-    """Cut the clip of a look and add it to its row. Where that can't be, None, and the row gets its ending."""
-    try:
-        clip: ShownClip = row.request.footage.look(look)
-    except NoFrames:
-        row.ending = "window_outside"
-        return None
-    except QuotaTooSmall:
-        row.ending = "malformed_look"
-        return None
-    if row.visual_tokens + clip.tokens > limits.max_visual_tokens:
+def _answer(row: _Row, looks: tuple[Look, ...], limits: RolloutLimits) -> Sequence[PromptPiece]:
+    """Cut the clips of looks and add them to their row. Where that can't be, none, and the row gets its ending."""
+    clips: list[ShownClip] = []
+    for look in looks:
+        try:
+            clips.append(row.request.footage.look(look))
+        except NoFrames:
+            row.ending = "window_outside"
+            return ()
+        except QuotaTooSmall:
+            row.ending = "malformed_look"
+            return ()
+    visual_tokens = row.visual_tokens + sum(clip.tokens for clip in clips)
+    if visual_tokens > limits.max_visual_tokens:
         row.ending = "over_budget"
-        return None
-    row.visual_tokens += clip.tokens
-    row.looks.append(look)
-    row.pieces.append(Piece("runtime", look=look))
-    return PromptPiece(row.pieces[-1], clip)
+        return ()
+    row.visual_tokens = visual_tokens
+    row.looks += looks
+    runtime_pieces = DIALECTS[limits.dialect].answered(looks)
+    row.pieces += runtime_pieces
+    next_clip = iter(clips)
+    return [PromptPiece(piece, next(next_clip) if piece.is_clip else None) for piece in runtime_pieces]
 
 
 def _result(row: _Row, limits: RolloutLimits) -> RolloutResult:
-    trajectory_or_defects = parse(row.text, limits.max_looks) if row.ending is None else ()
+    trajectory_or_defects = DIALECTS[limits.dialect].parse(row.text, limits.max_looks) if row.ending is None else ()
     trajectory = trajectory_or_defects if isinstance(trajectory_or_defects, Trajectory) else None
     ending = row.ending or ("malformed" if trajectory is None else "answered" if trajectory.looks else "no_look")
     return RolloutResult(

@@ -75,13 +75,19 @@ class Student:
 
 
 def load(
-    checkpoint: str, dtype: torch.dtype = torch.float32, device: str = "cpu", *, add_missing_tags: bool = False
+    checkpoint: str,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    *,
+    add_missing_tags: bool = False,
+    needs_tags: bool = True,
 ) -> Student:
-    """Load a Qwen3-VL that has the four tags as tokens. One that lacks them is refused, unless they are to be added."""
+    """Load a Qwen3-VL that has the four tags as tokens. One that lacks them is refused, unless they are to be added, or are
+    not needed: in dialects other than `span` they are plain text."""
     config, vocabulary = _read(checkpoint)
     processing_texts = _read_processing(checkpoint)
-    missing_tags = vocabulary.without_tags()
-    if not add_missing_tags:
+    missing_tags = vocabulary.without_tags() if add_missing_tags or needs_tags else []
+    if needs_tags and not add_missing_tags:
         _refuse_without_tags(vocabulary)
     # safetensors only: a checkpoint from elsewhere must not run code here
     model: Any = Qwen3VLForConditionalGeneration.from_pretrained(checkpoint, config=config, dtype=dtype, use_safetensors=True)

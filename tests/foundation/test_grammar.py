@@ -410,7 +410,7 @@ def test_a_fault_of_a_box_points_at_its_characters(there: str, rule: str, place:
 
 def test_a_token_quota_has_no_form_here() -> None:
     look = Look(Window(1200, 2000), Fraction(2), tokens=96)
-    with pytest.raises(InputError, match="`span` has no form for a token quota: a look of 96 tokens"):
+    with pytest.raises(InputError, match="a quota of 96 tokens"):
         render(Trajectory(("a", "b"), (look,), "A"))
 
 

@@ -20,6 +20,11 @@ MAX_STAMP_TOKENS = 24
 
 def open_rl_corpora(settings: SdgrpoSettings) -> list[Corpus]:
     """Open the corpora, after checking that their longest rollouts fit into a forward and into the engine."""
+    if settings.model.dialect != "span":
+        hint = 'take dialect = "span"; SFT trains in the others'
+        raise InputError(
+            f"SD-GRPO is not made in the dialect `{settings.model.dialect}` yet", where="[model] dialect", hint=hint
+        )
     vllm_settings = settings.engine if isinstance(settings.engine, ColocatedSettings) else None
     if vllm_settings:
         require_vllm()

@@ -1,14 +1,14 @@
-"""Functions for formats of conversations: pairs of turns, the tags that stand for pictures, options in a question's text."""
+"""Functions for formats of conversations: exchanges of turns, the tags that stand for pictures, options in a question."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dmforge.curation.sources.annotation_format import Question
+from dmforge.curation.sources.published_turns import canonical_text, dialect_of_turn, is_asking, turns_of
 from dmforge.schemas.options import read_options
 from dmforge.schemas.scoring import choice
 
@@ -18,13 +18,49 @@ ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 TAG = re.compile(r"<(?:video|image|audio)>\n?")
 
 
-def pairs(
-    chat_turns: Iterable[Any], role_key: str, content_key: str, user_role: str, assistant_role: str
-) -> Iterator[tuple[str, str]]:
-    """Each message of the user, with the assistant's reply."""
-    for user_turn, next_turn in pairwise(chat_turns):
-        if user_turn[role_key] == user_role and next_turn[role_key] == assistant_role:
-            yield user_turn[content_key], next_turn[content_key]
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A message of the user, with the assistant's turns up to the next one."""
+
+    question: str
+    turns: tuple[str, ...]
+    """One, but where the assistant looks: then each ends with looks, and the last answers."""
+
+    @property
+    def looks(self) -> bool:
+        """Whether the assistant looks before it answers."""
+        return any(map(dialect_of_turn, self.turns))
+
+    def as_question(self, video: str, flags: tuple[str, ...] = (), duration_s: float | None = None) -> Question:
+        """The question that it is, with its trajectory where the assistant looks."""
+        answer = self.turns[-1]
+        if not self.looks:
+            return with_options(Question(video, "open", untagged(self.question), answer, duration_s=duration_s, flags=flags))
+        reply, fault = canonical_text(self.turns)
+        flags = (*flags, fault) if fault else flags
+        open_question = Question(
+            video, "open", untagged(self.question), tagged_answer(answer) or "", duration_s=duration_s, flags=flags
+        )
+        return replace(with_options(open_question), reply=reply)
+
+
+def exchanges(turns: Iterable[Any], role_key: str, content_key: str, user_role: str, assistant_role: str) -> Iterator[Exchange]:
+    """Each message of the user, with what the assistant answers. What comes between its looks and its next turn is no message
+    of a user, whatever role it has: there the tool answers."""
+    question: str | None = None
+    answers: list[str] = []
+    for turn in turns:
+        is_assistant = turn[role_key] == assistant_role
+        if answers and is_asking(answers[-1]) and not is_assistant:
+            continue  # the tool's answer
+        if is_assistant and question is not None and (not answers or is_asking(answers[-1])):
+            answers += turns_of(turn, content_key)
+            continue
+        if question is not None and answers:
+            yield Exchange(question, tuple(answers))
+        question, answers = turn[content_key] if turn[role_key] == user_role else None, []
+    if question is not None and answers:
+        yield Exchange(question, tuple(answers))
 
 
 def untagged(text: str) -> str:

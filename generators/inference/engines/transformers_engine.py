@@ -155,7 +155,7 @@ class TransformersConversation:
                     stop_by_row[row_index] = "end"
                 elif not engine_row.tokens_left:
                     stop_by_row[row_index] = "length"
-                elif token_id == vocabulary.look_end and row_index in may_look:
+                elif row_index in may_look and token_id == vocabulary.look_end:  # in this order: not all have such a token
                     stop_by_row[row_index] = "look"
             active_rows = [row_index for row_index in active_rows if row_index not in stop_by_row]
             if not active_rows:

@@ -1,0 +1,63 @@
+"""SFT in other dialects: the same record, said as the student will write it; what can't be said is refused before it begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dmforge.curation.shards.corpus import Corpus
+from dmforge.generators.inference.named_student import StudentConfig
+from dmforge.generators.student.tiny import make_tiny
+from dmforge.schemas.dialects.known_dialects import SPAN, TOOL
+from dmforge.schemas.dialects.translation import say_in
+from dmforge.schemas.errors import InputError
+from dmforge.schemas.grammar import Trajectory
+from dmforge.trainers.dataloading import TrainingCollator
+from dmforge.trainers.sdgrpo.sdgrpo_checks import open_rl_corpora
+from dmforge.trainers.sdgrpo.sdgrpo_settings import SdgrpoSettings
+from dmforge.trainers.sft import train
+from dmforge.trainers.training_settings import read_sft
+from tests.training.conftest import write_settings
+
+
+def test_what_is_learnt_in_tool_are_the_calls_and_the_ends_of_turns(corpus: Path) -> None:
+    packed = Corpus(str(corpus))
+    samples = [packed[number].sample for number in range(len(packed))]
+    said = [say_in("tool", sample.transcript, sample.id) for sample in samples]
+    student = make_tiny("speck", [piece.text for transcript in said for piece in transcript.pieces if piece.text])
+    collate = TrainingCollator(student.layout, packed.clips, "packed", 1 << 20, "tool")
+    for number, (sample, transcript) in enumerate(zip(samples, said, strict=True)):
+        trajectory = SPAN.parse(sample.transcript.trajectory_text, 8)
+        assert isinstance(trajectory, Trajectory)
+        assert TOOL.parse(transcript.trajectory_text, 8) == trajectory
+        laid_out = collate.lay_out(packed[number])
+        trained_text = student.vocabulary.decode(laid_out.ids[laid_out.trained].tolist())
+        assert trained_text == transcript.policy_text + "<|im_end|>"
+        assert laid_out.reasoning.sum() < laid_out.trained.sum()
+
+
+def test_a_training_in_tool_comes_to_its_end(corpus: Path, tmp_path: Path) -> None:
+    path = write_settings(tmp_path / "sft.toml", corpus, model_dialect='"tool"', training_steps="2", saving_save_every="2")
+    done = train(read_sft(path))
+    assert done.checkpoint.name == "checkpoint-2"
+
+
+def test_what_grounding_cant_say_is_refused_with_its_sample_before_the_first_step(corpus: Path, tmp_path: Path) -> None:
+    path = write_settings(tmp_path / "sft.toml", corpus, model_dialect='"grounding"')
+    with pytest.raises(InputError, match="can't be said in the dialect `grounding`") as refused:
+        train(read_sft(path))
+    assert "sample_" in refused.value.where
+
+
+def test_who_knows_one_dialect_refuses_the_others_by_name(corpus: Path) -> None:
+    settings = SdgrpoSettings.model_validate(
+        {"out": "x", "model": {"from_config": "speck", "dialect": "tool"}, "data": {"corpora": [{"place": str(corpus)}]},
+         "training": {"steps": 1}}
+    )  # fmt: skip
+    with pytest.raises(InputError, match="SD-GRPO is not made in the dialect `tool` yet"):
+        open_rl_corpora(settings)
+    with pytest.raises(InputError, match="the dialect `grounding` is not measured yet"):
+        StudentConfig(dialect="grounding").require_span()
+    assert StudentConfig(dialect="span").semantic() == StudentConfig().semantic() == {"weights": "float32"}
+    assert StudentConfig(dialect="tool").semantic() == {"weights": "float32", "dialect": "tool"}
