@@ -113,67 +113,57 @@ class _Scan:
         self._surplus_openings: Counter[TagName] = Counter()  # opening tags passed over: as many closing ones are, too
 
     def run(self) -> None:
-        text_offset = 0
-        for tag_match in TAG.finditer(self.text):
-            self._add_loose_text(text_offset, tag_match.start())
-            tag_name = _NAME[tag_match.group()]
-            self.seen_tags.add(tag_name)
-            (self._on_opening_tag if tag_match.group() == OPEN[tag_name] else self._on_closing_tag)(
-                tag_name, tag_match.start(), tag_match.end()
-            )
-            text_offset = tag_match.end()
+        position = 0
+        for tag in TAG.finditer(self.text):
+            self._add_loose_text(position, tag.start())
+            name = _NAME[tag.group()]
+            self.seen_tags.add(name)
+            (self._on_opening_tag if tag.group() == OPEN[name] else self._on_closing_tag)(name, tag.start(), tag.end())
+            position = tag.end()
             if len(self.defects) >= MAX_DEFECTS:
                 self.is_broken_off = True
                 return
-        self._add_loose_text(text_offset, len(self.text))
+        self._add_loose_text(position, len(self.text))
         self._finish()
 
-    def top(self, tag_name: TagName) -> list[_Element]:
-        return [element for element in self.elements if element.name == tag_name and not element.parent]
+    def top(self, name: TagName) -> list[_Element]:
+        return [element for element in self.elements if element.name == name and not element.parent]
 
-    def _add_loose_text(self, start_offset: int, end_offset: int) -> None:
-        if start_offset < end_offset and not self._open:
-            self.loose_spans.append((start_offset, end_offset))
+    def _add_loose_text(self, start: int, end: int) -> None:
+        if start < end and not self._open:
+            self.loose_spans.append((start, end))
 
-    def _on_opening_tag(self, tag_name: TagName, tag_start: int, tag_end: int) -> None:
-        if any(element.name == tag_name for element in self._open):
-            self._report(
-                "tag_nested", f"{OPEN[tag_name]} stands inside a {OPEN[tag_name]} that is still open", tag_start, tag_end
-            )
-            self._surplus_openings[tag_name] += 1
+    def _on_opening_tag(self, name: TagName, start: int, end: int) -> None:
+        if any(element.name == name for element in self._open):
+            self._report("tag_nested", f"{OPEN[name]} stands inside a {OPEN[name]} that is still open", start, end)
+            self._surplus_openings[name] += 1
             self._open[-1].is_whole = False
             return
-        while (
-            self._open and not _may_hold(self._open[-1].name, tag_name) and not self._closes_later(self._open[-1].name, tag_end)
-        ):
-            self._report_unclosed(self._open[-1], f"before {OPEN[tag_name]}")
-            self._close(tag_start, tag_start)
-        element = _Element(tag_name, self._open[-1].name if self._open else "", tag_start, tag_end)
+        while self._open and not _may_hold(self._open[-1].name, name) and not self._closes_later(self._open[-1].name, end):
+            self._report_unclosed(self._open[-1], f"before {OPEN[name]}")
+            self._close(start, start)
+        element = _Element(name, self._open[-1].name if self._open else "", start, end)
         if self._open:
-            parent_element = self._open[-1]
-            parent_element.is_whole = False
-            element.is_misplaced = not _may_hold(parent_element.name, tag_name)
+            parent = self._open[-1]
+            parent.is_whole = False
+            element.is_misplaced = not _may_hold(parent.name, name)
             if element.is_misplaced:
-                self._report(
-                    "tag_nested", f"{OPEN[tag_name]} may not stand inside {OPEN[parent_element.name]}", tag_start, tag_end
-                )
+                self._report("tag_nested", f"{OPEN[name]} may not stand inside {OPEN[parent.name]}", start, end)
         self._open.append(element)
 
-    def _on_closing_tag(self, tag_name: TagName, tag_start: int, tag_end: int) -> None:
-        if all(element.name != tag_name for element in self._open):
+    def _on_closing_tag(self, name: TagName, start: int, end: int) -> None:
+        if all(element.name != name for element in self._open):
             if self._open:
                 self._open[-1].is_whole = False
-            if self._surplus_openings[tag_name]:
-                self._surplus_openings[tag_name] -= 1
+            if self._surplus_openings[name]:
+                self._surplus_openings[name] -= 1
             else:
-                self._report(
-                    "tag_unopened", f"{CLOSE[tag_name]} closes nothing: no {OPEN[tag_name]} is open here", tag_start, tag_end
-                )
+                self._report("tag_unopened", f"{CLOSE[name]} closes nothing: no {OPEN[name]} is open here", start, end)
             return
-        while self._open[-1].name != tag_name:
-            self._report_unclosed(self._open[-1], f"before {CLOSE[tag_name]}")
-            self._close(tag_start, tag_start)
-        self._close(tag_start, tag_end)
+        while self._open[-1].name != name:
+            self._report_unclosed(self._open[-1], f"before {CLOSE[name]}")
+            self._close(start, start)
+        self._close(start, end)
 
     def _finish(self) -> None:
         self.is_cut_off, self.is_matched = bool(self._open), not self.defects
@@ -185,10 +175,10 @@ class _Scan:
             self._open[-1].is_whole = False
             self._close(len(self.text), len(self.text))
 
-    def _report_unclosed(self, element: _Element, expected_location: str) -> None:
+    def _report_unclosed(self, element: _Element, where: str) -> None:
         element.is_whole = False
         if not element.is_misplaced:
-            message = f"{OPEN[element.name]} is not closed; expected {CLOSE[element.name]} {expected_location}"
+            message = f"{OPEN[element.name]} is not closed; expected {CLOSE[element.name]} {where}"
             self._report("tag_unclosed", message, element.start, element.content_start)
 
     def _close(self, content_end: int, end: int) -> None:
@@ -196,10 +186,10 @@ class _Scan:
         element.content_end, element.end = content_end, end
         self.elements.append(element)
 
-    def _closes_later(self, tag_name: TagName, offset: int) -> bool:
+    def _closes_later(self, name: TagName, offset: int) -> bool:
         """Is the next tag of this name a closing one? Each such search ends in a defect, so there are at most MAX_DEFECTS."""
-        closing_offset = self.text.find(CLOSE[tag_name], offset)
-        return closing_offset >= 0 and self.text.find(OPEN[tag_name], offset, closing_offset) < 0
+        closing = self.text.find(CLOSE[name], offset)
+        return closing >= 0 and self.text.find(OPEN[name], offset, closing) < 0
 
     def _report(self, rule: Rule, message: str, start: int, end: int) -> None:
         self.defects.append(Defect(rule, message, start, end))
@@ -213,13 +203,13 @@ def _may_hold(parent: TagName, name: TagName) -> bool:
 def _content_defects(scan: _Scan) -> Iterator[Defect]:
     """Defects in the content of answers, and in the spans and densities of looks that a runtime would obey."""
     for element in scan.elements:
-        content_start, content_end = element.content_start, element.content_end
+        start, end = element.content_start, element.content_end
         if not element.is_whole:
             continue
-        if element.name == "answer" and not scan.text[content_start:content_end].strip():
+        if element.name == "answer" and not scan.text[start:end].strip():
             yield Defect("answer_empty", "the answer is empty", element.start, element.end)
         if element.name in ("span", "fps") and element.parent == "think":
-            rule_and_expected = (_span_fault if element.name == "span" else _fps_fault)(scan.text[content_start:content_end])
+            rule_and_expected = (_span_fault if element.name == "span" else _fps_fault)(scan.text[start:end])
             if rule_and_expected is not None:
                 rule, expected = rule_and_expected
                 yield Defect(rule, f"{element.name} is {quote(scan.text, start, end)}; expected {expected}", start, end)
@@ -252,10 +242,10 @@ def _loose_text_defects(scan: _Scan) -> Iterator[Defect]:
     think_elements, answer_elements = scan.top("think"), scan.top("answer")
     if think_elements and answer_elements and answer_elements[0].start < think_elements[0].start:
         return
-    spans_before = [
+    texts_before = [
         loose_span for loose_span in scan.loose_spans if think_elements and loose_span[1] <= think_elements[0].start
     ]
-    spans_after = [loose_span for loose_span in scan.loose_spans if answer_elements and loose_span[0] >= answer_elements[0].end]
+    texts_after = [loose_span for loose_span in scan.loose_spans if answer_elements and loose_span[0] >= answer_elements[0].end]
     texts_between = [
         (start, end)
         for start, end in scan.loose_spans
@@ -265,13 +255,13 @@ def _loose_text_defects(scan: _Scan) -> Iterator[Defect]:
         and end <= answer_elements[0].start
         and scan.text[start:end].strip(GAP)
     ]
-    rules_and_spans: tuple[tuple[Rule, str, list[tuple[int, int]]], ...] = (
-        ("text_before_think", f"before {OPEN['think']}; expected none", spans_before),
+    cases: tuple[tuple[Rule, str, list[tuple[int, int]]], ...] = (
+        ("text_before_think", f"before {OPEN['think']}; expected none", texts_before),
         ("text_before_answer", f"between {CLOSE['think']} and {OPEN['answer']}; expected at most white space", texts_between),
-        ("text_after_answer", f"after {CLOSE['answer']}; expected none", spans_after),
+        ("text_after_answer", f"after {CLOSE['answer']}; expected none", texts_after),
     )
-    for rule, expectation, rule_spans in rules_and_spans:
-        if rule_spans:
+    for rule, expectation, loose_spans_there in cases:
+        if loose_spans_there:
             yield Defect(
                 rule,
                 f"text {quote(scan.text, *loose_spans_there[0])} {expectation}",
@@ -300,7 +290,7 @@ def _stray_look_defects(scan: _Scan) -> Iterator[Defect]:
 def _look_defects(scan: _Scan, max_looks: int) -> Iterator[Defect]:
     """Defects of the looks in a think: each is a span with its density right behind it, and there are not too many."""
     elements = [element for element in scan.elements if element.name in ("span", "fps") and element.parent == "think"]
-    look_spans: list[_Element] = []
+    looks: list[_Element] = []
     for previous_element, element in pairwise([None, *elements, None]):
         if previous_element is not None and previous_element.name == "span":
             yield from _defects_after_span(scan, previous_element, element)
@@ -309,12 +299,12 @@ def _look_defects(scan: _Scan, max_looks: int) -> Iterator[Defect]:
             yield Defect("box_after_fps", message, element.end, element.end + box_length)
         if element is None or (element.name == "fps" and previous_element is not None and previous_element.name == "span"):
             continue
-        look_spans.append(element)
+        looks.append(element)
         if element.name == "fps":
             yield Defect("fps_without_span", f"{OPEN['fps']} without {OPEN['span']} before it", element.start, element.end)
-    if len(look_spans) > max_looks:
-        message = f"{len(look_spans)} looks; expected at most {max_looks}"
-        yield Defect("looks_too_many", message, look_spans[max_looks].start, elements[-1].end)
+    if len(looks) > max_looks:
+        message = f"{len(looks)} looks; expected at most {max_looks}"
+        yield Defect("looks_too_many", message, looks[max_looks].start, elements[-1].end)
 
 
 def _defects_after_span(scan: _Scan, span: _Element, following: _Element | None) -> Iterator[Defect]:
@@ -332,8 +322,8 @@ def _defects_after_span(scan: _Scan, span: _Element, following: _Element | None)
         yield Defect("fps_missing", message, span.start, span.end)
 
 
-def _span_fault(span_text: str) -> tuple[Rule, str] | None:
-    bounds_cs = read_span(span_text)
+def _span_fault(text: str) -> tuple[Rule, str] | None:
+    bounds_cs = read_span(text)
     if bounds_cs is None:
         return "span_not_canonical", "two times in seconds with two decimals each, like 12.00 - 20.00"
     return window_fault(*bounds_cs)
@@ -346,8 +336,8 @@ def window_fault(start_cs: int, end_cs: int) -> tuple[Rule, str] | None:
     return ("span_reversed", "the earlier time first") if start_cs > end_cs else None
 
 
-def _fps_fault(fps_text: str) -> tuple[Rule, str] | None:
-    fps = read_density(fps_text)
+def _fps_fault(text: str) -> tuple[Rule, str] | None:
+    fps = read_density(text)
     if fps is None:
         shortest_form_hint = "in its shortest form, like 2, 0.5 or 1/3"
         return "fps_not_canonical", f"a density {shortest_form_hint}, with no part above {MAX_DENSITY_PART}"

@@ -90,10 +90,10 @@ def read_written(path: Path) -> Iterator[WrittenRecord]:
     """All records of a file, or of the shards in a folder."""
     path = Path(selection_place(str(path)))
     if path.is_dir():
-        shard_paths = sorted(path.glob("*.tar"))
-        if not shard_paths:
+        shards = sorted(path.glob("*.tar"))
+        if not shards:
             raise InputError("there are no shards in this folder", where=str(path), hint=HINT)
-        for shard_path in shard_paths:
+        for shard_path in shards:
             yield from _read_shard(shard_path)
     elif path.suffix == ".tar":
         yield from _read_shard(path)
@@ -103,42 +103,36 @@ def read_written(path: Path) -> Iterator[WrittenRecord]:
         raise InputError(f"nothing is known of {path.suffix or 'files without a suffix'}", where=str(path), hint=HINT)
 
 
-def _read_shard(shard_path: Path) -> Iterator[WrittenRecord]:
-    if not shard_path.is_file():  # to open a pipe is to wait for whoever writes to it
-        raise InputError("there is no such file", where=str(shard_path), hint=HINT)
-    clips_settings = _clips_beside(shard_path)
+def _read_shard(path: Path) -> Iterator[WrittenRecord]:
+    if not path.is_file():  # to open a pipe is to wait for whoever writes to it
+        raise InputError("there is no such file", where=str(path), hint=HINT)
+    clips = _clips_beside(path)
     try:
-        with shard_path.open("rb") as shard_file:
-            document_members = [tar_member for tar_member in walk(shard_file, str(shard_path)) if tar_member.suffix == "json"]
+        with path.open("rb") as file:
+            document_members = [tar_member for tar_member in walk(file, str(path)) if tar_member.suffix == "json"]
             for tar_member in document_members:
                 if tar_member.size > MAX_DOCUMENT:
-                    raise InputError(
-                        f"a document of {tar_member.size} bytes", where=f"{shard_path}: {tar_member.key}", hint=HINT
-                    )
-                document_bytes = read_range(shard_file, tar_member.offset, tar_member.size)
-                shard_video, samples = read_document(document_bytes, f"{shard_path}: {tar_member.key}")
-                yield from (_from_sample(sample, shard_video.duration_cs, clips_settings) for sample in samples)
+                    raise InputError(f"a document of {tar_member.size} bytes", where=f"{path}: {tar_member.key}", hint=HINT)
+                document_bytes = read_range(file, tar_member.offset, tar_member.size)
+                shard_video, samples = read_document(document_bytes, f"{path}: {tar_member.key}")
+                yield from (_from_sample(sample, shard_video.duration_cs, clips) for sample in samples)
     except OSError as error:
-        raise InputError(error.strerror or str(error), where=str(shard_path), hint="give a file that can be read") from None
+        raise InputError(error.strerror or str(error), where=str(path), hint="give a file that can be read") from None
 
 
-def _clips_beside(shard_path: Path) -> Clips:
+def _clips_beside(path: Path) -> Clips:
     """The clip settings of a shard, from the manifest beside it; the defaults where there is none."""
-    manifest_path = shard_path.with_name(MANIFEST)
+    manifest = path.with_name(MANIFEST)
     try:
-        return Clips.from_semantic(
-            parse_manifest(manifest_path.read_bytes(), str(manifest_path)).clips, where=str(manifest_path)
-        )
+        return Clips.from_semantic(parse_manifest(manifest.read_bytes(), str(manifest)).clips, where=str(manifest))
     except (OSError, DmforgeError):
         return Clips()
 
 
-def _from_sample(sample: ShardSample, duration_cs: int, clips_settings: Clips) -> WrittenRecord:
-    transcript_pieces = sample.transcript.pieces
-    marked_text = "".join(
-        VIDEO_MARK if piece.text is None else piece.text for piece in transcript_pieces if piece.author != "prompt"
-    )
-    prompt_text = "".join(piece.text or VIDEO_MARK for piece in transcript_pieces if piece.author == "prompt")
+def _from_sample(sample: ShardSample, duration_cs: int, clips: Clips) -> WrittenRecord:
+    pieces = sample.transcript.pieces
+    marked_text = "".join(VIDEO_MARK if piece.text is None else piece.text for piece in pieces if piece.author != "prompt")
+    prompt_text = "".join(piece.text or VIDEO_MARK for piece in pieces if piece.author == "prompt")
     target_look = sample.target
     target_numbers = (
         (float(target_look.window.start_s), float(target_look.window.end_s), float(target_look.fps))
@@ -147,23 +141,23 @@ def _from_sample(sample: ShardSample, duration_cs: int, clips_settings: Clips) -
     )
     return WrittenRecord(
         sample.id, prompt_text, marked_text, sample.kind, sample.question, sample.options, sample.gold,
-        sample.windows, sample.needs, duration_cs, clips_settings, target=target_numbers,
+        sample.windows, sample.needs, duration_cs, clips, target=target_numbers,
     )  # fmt: skip
 
 
 def _read_rows(path: Path) -> Iterator[WrittenRecord]:
     row_layout = "parquet" if path.suffix == ".parquet" else "json"
-    numbered_rows = raw_records(
-        path, AnnotationFormat("records", row_layout, frozenset(), lambda raw_record, side_file: [], "rows of DM-CoT or DM-RL")
+    rows = raw_records(
+        path, AnnotationFormat("records", row_layout, frozenset(), lambda record, side_file: [], "rows of DM-CoT or DM-RL")
     )
     has_records = False
-    for row_number, row in numbered_rows:
+    for row_number, row in rows:
         try:
             written_record = _from_row(row, f"{path.name}:{row_number}")
         except STRUCTURE_ERRORS:
             if not has_records:
-                row_fault = "its first row is neither a trajectory nor a task"
-                raise InputError(row_fault, where=f"{path}:{row_number}", hint=HINT) from None
+                message = "its first row is neither a trajectory nor a task"
+                raise InputError(message, where=f"{path}:{row_number}", hint=HINT) from None
             written_record = WrittenRecord(f"{path.name}:{row_number}", "")
         has_records = True
         yield written_record
@@ -225,13 +219,13 @@ def _from_annotation(row: Mapping[str, Any], record_name: str) -> WrittenRecord:
 
 
 def _from_trl(row: Mapping[str, Any], record_name: str) -> WrittenRecord:
-    role_and_text_pairs = [(turn["role"], turn["content"]) for turn in (*row["prompt"], *row.get("completion", ()))]
-    prompt, response, exchange_count = _last_exchange(role_and_text_pairs)
+    turns = [(turn["role"], turn["content"]) for turn in (*row["prompt"], *row.get("completion", ()))]
+    prompt, response, exchange_count = _last_exchange(turns)
     options = _texts(row, "options")
     _, question, prompt_options = _parse_prompt(prompt)
     if prompt_options and not options:  # it says itself that there are none
         question = _without_marks(prompt)
-    gold_windows = tuple(_window(start_s, end_s) for start_s, end_s in row["windows"])
+    windows = tuple(_window(start, end) for start, end in row["windows"])
     target_numbers = None
     if row["target_window"] and not response:
         start_s, end_s = map(float, row["target_window"])
@@ -246,7 +240,7 @@ def _from_trl(row: Mapping[str, Any], record_name: str) -> WrittenRecord:
         question,
         options,
         gold_answer,
-        gold_windows,
+        windows,
         target=target_numbers,
         exchanges=exchange_count,
     )
@@ -262,10 +256,10 @@ def _from_hub(row: Mapping[str, Any]) -> WrittenRecord:
     )
     bounds_cs, fps = read_span(row["target_window"]), read_density(row["target_fps"])
     target_numbers = (bounds_cs[0] / 100, bounds_cs[1] / 100, float(fps)) if bounds_cs and fps and not response else None
-    gold_windows = tuple(_window(start_s, end_s) for start_s, end_s in row["windows"])
+    windows = tuple(_window(start, end) for start, end in row["windows"])
     return WrittenRecord(
         _text(row, "id"), prompt, response, _choice(row, "kind", KINDS), _text(row, "question"), _texts(row, "options"),
-        _text(row, "gold"), gold_windows, _choice(row, "needs", NEEDS), _duration_cs(row), target=target_numbers,
+        _text(row, "gold"), windows, _choice(row, "needs", NEEDS), _duration_cs(row), target=target_numbers,
     )  # fmt: skip
 
 
@@ -284,11 +278,11 @@ def _texts(row: Mapping[str, Any], field_name: str) -> tuple[str, ...]:
     return tuple(cell_values)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
 
-def _choice(row: Mapping[str, Any], field_name: str, allowed_values: tuple[T, ...]) -> T:
-    for allowed_value in allowed_values:
+def _choice(row: Mapping[str, Any], field_name: str, allowed: tuple[T, ...]) -> T:
+    for allowed_value in allowed:
         if row[field_name] == allowed_value:
             return allowed_value
-    raise ValueError(f"{field_name}: {row[field_name]!r} is none of {', '.join(map(str, allowed_values))}")
+    raise ValueError(f"{field_name}: {row[field_name]!r} is none of {', '.join(map(str, allowed))}")
 
 
 def _duration_cs(row: Mapping[str, Any]) -> int:
@@ -322,7 +316,7 @@ def _turn_with_calls(turn: Mapping[str, Any]) -> tuple[str, Any]:
 
 def _content(content: Any) -> str:
     """The text of a turn's content, which is a string or a list of parts."""
-    content_parts: list[Any] = [message_content] if isinstance(message_content, str) else message_content
+    content_parts: list[Any] = [content] if isinstance(content, str) else content
     return "".join(
         content_part
         if isinstance(content_part, str)
@@ -338,8 +332,8 @@ def _parse_prompt(prompt: str) -> tuple[TaskKind, str, tuple[str, ...]]:
     query_match = QUERY_LINE.search(prompt)
     if query_match:
         return "grounding", query_match[1], ()
-    question_and_options = read_options(_without_marks(prompt))
-    return "mcq" if question_and_options.options else "open", question_and_options.question, question_and_options.options
+    choices = read_options(_without_marks(prompt))
+    return "mcq" if choices.options else "open", choices.question, choices.options
 
 
 def _without_marks(prompt: str) -> str:

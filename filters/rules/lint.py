@@ -56,8 +56,8 @@ class LintReport(CommandResult):
 
     def as_json(self) -> dict[str, Any]:
         field_names = ("record", "rule", "message", "offset")
-        defect_rows = [{field_name: getattr(defect, field_name) for field_name in field_names} for defect in self.defects]
-        return {"records": self.records, "defects": defect_rows}
+        defects = [{field_name: getattr(defect, field_name) for field_name in field_names} for defect in self.defects]
+        return {"records": self.records, "defects": defects}
 
     def blocks(self) -> Iterator[Block]:
         for defect in self.defects:
@@ -70,20 +70,20 @@ def lint(path: Path, plugins: Sequence[str] = ()) -> LintReport:
     """All defects of a file, in the order of its records; by these rules of plug-ins as well."""
     rules = (*RULES, *extra_rules(plugins, "--rule"))
     record_count = 0
-    lint_findings: list[LintFinding] = []
-    for written_record in map(_with_scored_options, read_written(path)):
+    defects: list[LintFinding] = []
+    for record in map(_with_scored_options, read_written(path)):
         record_count += 1
-        if written_record.exchanges > 1:
-            judged_text = written_record.text or written_record.prompt
-            exchange_note = f"{written_record.exchanges} exchanges; only the last one is judged"
-            lint_findings.append(
-                _marked(written_record, "record", judged_text, Finding(exchange_note, 0, len(judged_text)), 0, len(judged_text))
+        if record.exchanges > 1:
+            judged_text = record.text or record.prompt
+            exchange_note = f"{record.exchanges} exchanges; only the last one is judged"
+            defects.append(
+                _marked(record, "record", judged_text, Finding(exchange_note, 0, len(judged_text)), 0, len(judged_text))
             )
-        lint_findings += _trajectory_defects(written_record, rules) if written_record.text else _task_defects(written_record)
+        defects += _trajectory_defects(record, rules) if record.text else _task_defects(record)
     if not record_count:
         hint = "give shards, or rows of an export, with at least one record"
         raise InputError("no records", where=str(path), hint=hint)
-    return LintReport(record_count, tuple(lint_findings))
+    return LintReport(record_count, tuple(defects))
 
 
 def _with_scored_options(record: WrittenRecord) -> WrittenRecord:
@@ -96,8 +96,8 @@ def _trajectory_defects(record: WrittenRecord, rules: Sequence[Rule]) -> Iterato
         record.trajectory, record.kind, record.question, record.options, record.gold, record.windows, record.needs,
         record.duration_cs, clips=record.clips, max_looks=MAX_LOOKS,
     )  # fmt: skip
-    parsed_trajectory = rule_input.parsed
-    if isinstance(parsed_trajectory, Trajectory):
+    parsed = rule_input.parsed
+    if isinstance(parsed, Trajectory):
         rule_input = RuleInput(
             record.trajectory, record.kind, record.question, record.options, record.gold, record.windows, record.needs,
             record.duration_cs, parsed.looks, parsed.answer, record.clips, MAX_LOOKS,
@@ -169,10 +169,10 @@ def _gold_form_measure(record: WrittenRecord, target_look: Look) -> RuleScore:
         return _faulty_measure(form_score.faults[0].message, 0, len(record.prompt))
     answer_cs = read_span(record.gold.strip()) if record.kind == "grounding" else None
     if answer_cs is not None and (answer_cs[0] < target_look.window.start_cs or answer_cs[1] > target_look.window.end_cs):
-        form_message = (
+        message = (
             f"the answer {record.gold} is not inside the target {target_look.window.start_s} to {target_look.window.end_s}"
         )
-        return _faulty_measure(form_message, 0, len(record.prompt))
+        return _faulty_measure(message, 0, len(record.prompt))
     return RuleScore(1.0)
 
 

@@ -123,18 +123,14 @@ def roll(engine: Engine, requests: Sequence[RolloutRequest], limits: RolloutLimi
         }
         output_by_row = conversation.step(added_pieces, may_look)
         rows_at_work -= output_by_row.keys()
-        pieces_by_row = _take_outputs(rollout_rows, output_by_row, limits)
-    failed_by_row = {row_index: rollout_row.failed for row_index, rollout_row in enumerate(rollout_rows) if rollout_row.failed}
+        added_pieces = _take_outputs(rows, output_by_row, limits)
+    failed_by_row = {row_index: row.failed for row_index, row in enumerate(rows) if row.failed}
     if failed_by_row:
         raise RolloutError(
             failed_by_row,
-            {
-                row_index: _result(rollout_row, limits)
-                for row_index, rollout_row in enumerate(rollout_rows)
-                if row_index not in failed_by_row
-            },
+            {row_index: _result(row, limits) for row_index, row in enumerate(rows) if row_index not in failed_by_row},
         )
-    return [_result(rollout_row, limits) for rollout_row in rollout_rows]
+    return [_result(row, limits) for row in rows]
 
 
 def prompt_of(pieces: Sequence[Piece], footage: Footage) -> tuple[PromptPiece, ...]:
@@ -143,21 +139,21 @@ def prompt_of(pieces: Sequence[Piece], footage: Footage) -> tuple[PromptPiece, .
 
 
 def _begin_row(request: RolloutRequest) -> _Row:
-    prompt_pieces = [shown_piece.piece for shown_piece in request.prompt]
-    return _Row(request, prompt_pieces, sum(shown_piece.clip.tokens for shown_piece in request.prompt if shown_piece.clip))
+    pieces = [shown_piece.piece for shown_piece in request.prompt]
+    return _Row(request, pieces, sum(shown_piece.clip.tokens for shown_piece in request.prompt if shown_piece.clip))
 
 
 def _openings(rows: Sequence[_Row], limits: RolloutLimits) -> dict[int, Sequence[PromptPiece]]:
     """The pieces that each row begins with, by row index."""
-    pieces_by_row: dict[int, Sequence[PromptPiece]] = {}
-    for row_index, rollout_row in enumerate(rows):
-        if rollout_row.visual_tokens > limits.max_visual_tokens:
-            rollout_row.ending = "over_budget"
-        elif rollout_row.request.opening:
-            rollout_row.pieces.append(Piece("runtime", rollout_row.request.opening))
-            pieces_by_row[row_index] = (*rollout_row.request.prompt, PromptPiece(rollout_row.pieces[-1]))
-        elif rollout_row.request.forced is None:
-            pieces_by_row[row_index] = rollout_row.request.prompt
+    added_pieces: dict[int, Sequence[PromptPiece]] = {}
+    for row_index, row in enumerate(rows):
+        if row.visual_tokens > limits.max_visual_tokens:
+            row.ending = "over_budget"
+        elif row.request.opening:
+            row.pieces.append(Piece("runtime", row.request.opening))
+            added_pieces[row_index] = (*row.request.prompt, PromptPiece(row.pieces[-1]))
+        elif row.request.forced is None:
+            added_pieces[row_index] = row.request.prompt
         else:
             row.pieces.append(Piece("runtime", f"{OPEN['think']}{row.request.thought}{written_look(row.request.forced)}"))
             command = PromptPiece(row.pieces[-1])
@@ -171,11 +167,11 @@ def _take_outputs(
     rows: Sequence[_Row], output_by_row: Mapping[int, GeneratedText | FailedRow], limits: RolloutLimits
 ) -> dict[int, Sequence[PromptPiece]]:
     """Record what the policy wrote in each row; return the clips that rows asked for, by row index."""
-    pieces_by_row: dict[int, Sequence[PromptPiece]] = {}
+    added_pieces: dict[int, Sequence[PromptPiece]] = {}
     for row_index, written_output in output_by_row.items():
-        rollout_row = rows[row_index]
+        row = rows[row_index]
         if isinstance(written_output, FailedRow):
-            rollout_row.failed = written_output
+            row.failed = written_output
             continue
         row.written.append(written_output)
         clip_pieces = _continue(row, written_output, limits)

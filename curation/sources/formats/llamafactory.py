@@ -11,7 +11,7 @@ from dmforge.curation.sources.formats.conversations import exchanges
 
 def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
-    video_paths = record.get("videos") or ()
+    videos = record.get("videos") or ()
     flags = ("has audio",) if record.get("audios") else ()
     for exchange in exchanges(record["messages"], "role", "content", "user", "assistant"):
         names = [_name(video) for video in videos]
