@@ -47,6 +47,7 @@ from tests.support.corpora import corpus
 
 REFUSALS = (InputError, LakeError, BadShard)
 TRAJECTORY = b"<think>Let me look.<span>12.00 - 20.00</span><fps>2</fps>It turns.</think>\n<answer>B</answer>"
+BOXED = TRAJECTORY.replace(b"<fps>", b"<box>120 40 560 800</box><fps>")
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,7 @@ def _texts() -> list[Parser]:
             "violations": [{"quotaId": "PerDay"}]}]}}  # fmt: skip
     replies = tuple(json.dumps(reply).encode() for reply in _replies())
     return [
-        Parser("grammar", (TRAJECTORY, b"<think>no look</think><answer>A</answer>"), _grammar, ()),
-        *(Parser(f"dialect {dialect.name}", _written(dialect), _in_dialect(dialect), ()) for dialect in DIALECTS.values()),
+        Parser("grammar", (TRAJECTORY, BOXED, b"<think>no look</think><answer>A</answer>"), _grammar, ()),
         Parser("looks", spans, _looks, ()),
         Parser("replies", (*replies, b"Sure! " + replies[0] + b" Done."), _reply, ()),
         Parser("hints of refusals", (json.dumps(hint).encode(), b"37s", b"1h2m3.5s", b"250ms"), _hint, ()),
