@@ -10,6 +10,7 @@ from dmforge.curation.exports.conversation_rows import cut_clip, density_json, f
 from dmforge.curation.io.atomic import write_bytes, write_json_lines
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.document import ShardSample
+from dmforge.schemas.dialects.translation import say_in
 from dmforge.schemas.errors import InputError
 
 
@@ -40,7 +41,8 @@ def _rows(corpus: Corpus, folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def _content(sample: ShardSample, *, of_prompt: bool) -> list[dict[str, str]]:
-    pieces = [piece for piece in sample.transcript.pieces if (piece.author == "prompt") == of_prompt]
+    transcript = say_in("span", sample.transcript, sample.id)  # in one message of the assistant nobody else has turns
+    pieces = [piece for piece in transcript.pieces if (piece.author == "prompt") == of_prompt]
     return [{"type": "video"} if piece.text is None else {"type": "text", "text": piece.text} for piece in pieces]
 
 
