@@ -69,8 +69,8 @@ def require_sound(corpora: Sequence[Corpus], check_sample: SampleCheck = require
 
 
 def require_sayable(corpora: Sequence[Corpus], dialect: DialectName) -> None:
-    """Check that the dialect can say every sample."""
-    for corpus in corpora if dialect != "span" else ():
+    """Check that the dialect can say every sample, whichever it was written in."""
+    for corpus in corpora:
         for packed in corpus.videos():
             for sample in packed.samples:
                 say_in(dialect, sample.transcript, f"{packed.where}: {sample.id}")

@@ -10,6 +10,7 @@ from dmforge.curation.exports.conversation_rows import density_json, write_clips
 from dmforge.curation.io.atomic import write_bytes, write_json_lines
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.document import ShardSample
+from dmforge.schemas.dialects.translation import say_in
 from dmforge.schemas.errors import InputError
 
 
@@ -38,8 +39,9 @@ def _rows(corpus: Corpus, folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def _content(sample: ShardSample, *, of_prompt: bool) -> list[dict[str, str]]:
-    chosen_pieces = [piece for piece in sample.transcript.pieces if (piece.author == "prompt") == of_prompt]
-    return [{"type": "video"} if piece.text is None else {"type": "text", "text": piece.text} for piece in chosen_pieces]
+    transcript = say_in("span", sample.transcript, sample.id)  # in one message of the assistant nobody else has turns
+    pieces = [piece for piece in transcript.pieces if (piece.author == "prompt") == of_prompt]
+    return [{"type": "video"} if piece.text is None else {"type": "text", "text": piece.text} for piece in pieces]
 
 
 def _reward_columns(sample: ShardSample) -> dict[str, Any]:

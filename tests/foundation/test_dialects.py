@@ -40,7 +40,8 @@ TOOL_TEXT = f"<think>\nT1\n</think>\n\n{CALL}<|im_end|>{RESPONSE}<think>\nT2\n</
 PARTS = [
     "<think>", "<think>\n", "</think>", "\n</think>\n\n", "<answer>", "</answer>", "A", "\n", CALL, "<|im_end|>", RESPONSE,
     "<grounding>", "</grounding>", '{"temporal_segment": [1, 2], "sampling_strategy": "coarse"}',
-    "<tool_call>\n", "\n</tool_call>", "<tool_response>", "<|im_start|>", "<span>", "<box>1 2 3 4</box>", "\ud800", "\0", '{"name": "crop_video"',
+    "<tool_call>\n", "\n</tool_call>", "<tool_response>", "<|im_start|>", "<span>", "<box>1 2 3 4</box>",
+    "\ud800", "\0", '{"name": "crop_video"',
 ]  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -9,10 +11,13 @@ import pytest
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.generators.inference.named_student import StudentConfig
 from dmforge.generators.student.tiny import make_tiny
+from dmforge.schemas.dialects.grounding_dialect import GROUNDING
 from dmforge.schemas.dialects.known_dialects import SPAN, TOOL
 from dmforge.schemas.dialects.translation import say_in
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.grammar import Trajectory
+from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.transcript import COARSE, Piece, Transcript
 from dmforge.trainers.dataloading import TrainingCollator
 from dmforge.trainers.sdgrpo.sdgrpo_checks import open_rl_corpora
 from dmforge.trainers.sdgrpo.sdgrpo_settings import SdgrpoSettings
@@ -48,6 +53,25 @@ def test_what_grounding_cant_say_is_refused_with_its_sample_before_the_first_ste
     with pytest.raises(InputError, match="can't be said in the dialect `grounding`") as refused:
         train(read_sft(path))
     assert "sample_" in refused.value.where
+
+
+def test_what_was_written_as_calls_is_said_as_spans_where_spans_can_say_it() -> None:
+    look, fine = Look(Window(100, 300), Fraction(2)), Look(Window(100, 300), Fraction(2), tokens=6144)
+    said = Trajectory(("It may be there.", "It is."), (look,), "red")
+    prompt = (COARSE, Piece("prompt", "Which?"))
+    assert say_in("span", TOOL.transcribe(prompt, said), "x") == SPAN.transcribe(prompt, said)
+    assert say_in("tool", TOOL.transcribe(prompt, said), "x") == TOOL.transcribe(prompt, said)
+    quota, together = replace(said, looks=(fine,)), replace(said, looks=(look, look), turns=(2,))
+    assert say_in("tool", GROUNDING.transcribe(prompt, quota), "x") == TOOL.transcribe(prompt, quota)
+    for transcript, value in (
+        (GROUNDING.transcribe(prompt, quota), "a quota of 6144 tokens"),
+        (TOOL.transcribe(prompt, together), "2 looks in one turn"),
+        (Transcript((*prompt, Piece("policy", "Hm."))), "the trajectory is malformed"),
+    ):
+        dialect = "grounding" if value.startswith("the") else "span"
+        with pytest.raises(InputError, match=value) as refused:
+            say_in(dialect, transcript, "a.tar: x")
+        assert refused.value.where == "a.tar: x"
 
 
 def test_who_knows_one_dialect_refuses_the_others_by_name(corpus: Path) -> None:
