@@ -35,7 +35,6 @@ from dmforge.filters.rules.lint import lint
 from dmforge.generators.teacher.rate_limits import read_hint
 from dmforge.recipe import RECIPES, read_recipe
 from dmforge.schemas.dialects.dialect import Dialect
-from dmforge.schemas.dialects.known_dialects import DIALECTS
 from dmforge.schemas.errors import InputError, LakeError
 from dmforge.schemas.grammar import Trajectory, parse, render
 from dmforge.schemas.ids import digest, show

@@ -9,7 +9,9 @@ from pydantic import PositiveInt
 from dmforge.curation.contract.budget import ExpectedCost
 from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected, Result
 from dmforge.generators.teacher.ask_stage import ShowingConfig, TeacherStage, keys_of_replies
-from dmforge.generators.teacher.interview import UnreadableReply, announced, expected_usage_of_clips
+from dmforge.generators.teacher.clip_messages import announced
+from dmforge.generators.teacher.expected_tokens import expected_usage_of_clips
+from dmforge.generators.teacher.interview import UnreadableReply
 from dmforge.schemas.config import Later
 from dmforge.schemas.frames import NoFrames
 from dmforge.schemas.looks import Look

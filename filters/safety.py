@@ -6,7 +6,8 @@ from dmforge.curation.contract.budget import ExpectedCost
 from dmforge.curation.contract.stage_results import Made, Rejected, Result
 from dmforge.filters.rules.rule import Finding, RuleScore, verdict
 from dmforge.generators.teacher.ask_stage import AskingStage
-from dmforge.generators.teacher.interview import UnreadableReply, expected_blind
+from dmforge.generators.teacher.expected_tokens import expected_blind
+from dmforge.generators.teacher.interview import UnreadableReply
 from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.prompts import question_text
 from dmforge.schemas.records import CandidateWithTask, Verdict

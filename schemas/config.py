@@ -61,9 +61,9 @@ class Config(BaseModel):
             field_info = cls.model_fields.get(name)
             if field_info is None:
                 continue
-            for is_wrong, wanted in ((holds_misplaced_bool, "a number"), (lacks_bool, "true or false")):
+            for is_wrong, expected_value in ((holds_misplaced_bool, "a number"), (lacks_bool, "true or false")):
                 if is_wrong(field_info.annotation, value):
-                    context = {"name": name, "value": value, "wanted": wanted}
+                    context = {"name": name, "value": value, "wanted": expected_value}
                     raise PydanticCustomError(BOOL_FAULT, "{wanted} is wanted", context)
         return values
 

@@ -9,15 +9,8 @@ from typing import Self
 from pydantic import model_validator
 
 from dmforge.curation.contract.stage_results import Rejected, Result
-from dmforge.filters.rollouts.rollout_stage import (
-    Arm,
-    Experiment,
-    Fps,
-    RolloutStage,
-    RolloutStageConfig,
-    right_window,
-    task_verdict,
-)
+from dmforge.filters.rollouts.experiment import Arm, Experiment
+from dmforge.filters.rollouts.rollout_stage import Fps, RolloutStage, RolloutStageConfig, right_window, task_verdict
 from dmforge.filters.rollouts.rounds import Share, difference
 from dmforge.schemas.looks import Look, print_density
 from dmforge.schemas.records import Rollout, Target, Task, TaskWithVideo, Verdict, Video

@@ -11,16 +11,8 @@ from fractions import Fraction
 from random import Random
 
 from dmforge.curation.contract.stage_results import Made, Result
-from dmforge.filters.rollouts.rollout_stage import (
-    NONE,
-    Arm,
-    Experiment,
-    Fps,
-    RolloutStage,
-    RolloutStageConfig,
-    right_window,
-    task_verdict,
-)
+from dmforge.filters.rollouts.experiment import NONE, Arm, Experiment
+from dmforge.filters.rollouts.rollout_stage import Fps, RolloutStage, RolloutStageConfig, right_window, task_verdict
 from dmforge.filters.rollouts.rounds import Share, difference
 from dmforge.schemas.looks import Look, Window, print_span
 from dmforge.schemas.records import Rollout, Task, TaskWithVideo, Verdict, Video

@@ -8,7 +8,8 @@ from statistics import fmean
 
 from dmforge.curation.contract.stage_results import Result
 from dmforge.curation.sources.importing import target_of
-from dmforge.filters.rollouts.rollout_stage import FREE, Arm, Experiment, Fps, RolloutStage, RolloutStageConfig, task_verdict
+from dmforge.filters.rollouts.experiment import FREE, Arm, Experiment
+from dmforge.filters.rollouts.rollout_stage import Fps, RolloutStage, RolloutStageConfig, task_verdict
 from dmforge.filters.rollouts.rounds import Share, wilson
 from dmforge.schemas.records import Rollout, Task, TaskWithVideo, Verdict, Video
 from dmforge.schemas.scoring import density_error, window_score

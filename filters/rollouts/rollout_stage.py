@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
 from itertools import groupby
@@ -25,6 +25,7 @@ from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.recall import Recall
 from dmforge.curation.video.media import Media, refuse_other_clips, require_clips
 from dmforge.curation.workspace_folder import WorkspaceFolder
+from dmforge.filters.rollouts.experiment import FREE, THOUGHT, Arm, Experiment
 from dmforge.filters.rollouts.rounds import RoundsConfig, Share, TryCount
 from dmforge.generators.footage import CachedFootage, Footage, PromptPiece, show
 from dmforge.generators.inference.engines.engine import Engine, Sampling
@@ -39,7 +40,7 @@ from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.looks import Look, Window, print_density, print_span
 from dmforge.schemas.prompts import prompt, question_text
-from dmforge.schemas.records import CandidateWithTask, Mode, Record, Rollout, Task, Verdict, Video
+from dmforge.schemas.records import CandidateWithTask, Record, Rollout, Task, Verdict, Video
 from dmforge.schemas.records import TaskWithVideo as ShownTask
 from dmforge.schemas.scoring import answer_score
 from dmforge.schemas.tags import CLOSE, OPEN
@@ -48,8 +49,6 @@ from dmforge.schemas.transcript import Piece
 In = TypeVar("In", ShownTask, CandidateWithTask)
 Out = TypeVar("Out", bound=Record)
 Fps = Annotated[Fraction, Field(gt=0, le=GRID_FPS)]
-STRAIGHT_TO_THE_ANSWER = f"{OPEN['think']}{CLOSE['think']}{OPEN['answer']}"
-"""What is written in place of the look for a student that is not to look."""
 TAGS = (*OPEN.values(), *CLOSE.values())
 ROLLOUT_VERSION = 2
 """Raised when a change of the code changes what a student writes: earlier rollouts are then not reused."""
@@ -84,49 +83,6 @@ class RolloutStageConfig(BatchConfig):
     """The least IoU with gold of a right answer to a grounding question."""
     max_rows: Annotated[Operational[PositiveInt], Formerly("most_rows")] = 32
     """Rollouts of one batch in the model: bounded by its memory. They are all about one video."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """One way to put a task to the student."""
-
-    name: str
-    look: Look | None = None
-    """The look that is forced on the student."""
-    own_density: bool = False
-    """Whether only the window is forced: its density is that of the student's free rollout, if it came to a look there."""
-    opening: str = ""
-    """Text that is written for the student instead of a look."""
-
-    @property
-    def mode(self) -> Mode:
-        return "forced" if self.look or self.opening else "free"
-
-
-FREE = Arm("free")
-THOUGHT = "thought"
-"""The arm under which free rollouts are stored that were made only for their thoughts."""
-NONE = Arm("none", opening=STRAIGHT_TO_THE_ANSWER)
-
-
-@dataclass
-class Experiment:
-    """An input that is being tried, with its rollouts so far."""
-
-    subject: ShownTask | CandidateWithTask
-    task: Task
-    video: Video
-    arms: Mapping[str, Arm]
-    note: str = ""
-    """What its stage notes about how the arms were chosen."""
-    rollouts: dict[str, list[Rollout]] = field(default_factory=dict[str, list[Rollout]])
-    """By arm, in the order of their indices."""
-    active_arms: Collection[str] = ()
-    """Arms that get more rollouts."""
-    rounds_done: int = 0
-    """Rounds that are done."""
-    free_rollouts: list[Rollout] = field(default_factory=list[Rollout])
-    """Free rollouts, in the order of their indices: their thoughts stand before forced looks."""
 
 
 class RolloutStage(Batch[In, Out]):

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from dmforge.curation.contract.stage_results import Made, Rejected, Result
-from dmforge.filters.rollouts.rollout_stage import NONE, Arm, Experiment, RolloutStage, RolloutStageConfig
+from dmforge.filters.rollouts.experiment import NONE, Arm, Experiment
+from dmforge.filters.rollouts.rollout_stage import RolloutStage, RolloutStageConfig
 from dmforge.filters.rollouts.rounds import Share, difference, wilson
 from dmforge.schemas.ids import Id
 from dmforge.schemas.looks import Window, print_span, read_span

@@ -11,7 +11,8 @@ from dmforge.curation.contract.stage import Gate
 from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected, Result
 from dmforge.generators.stages.needles import Haystack, HaystackWithHost
 from dmforge.generators.teacher.ask_stage import NO_READABLE_REPLY, RetryingConfig, RetryingStage
-from dmforge.generators.teacher.interview import UnreadableReply, expected_usage
+from dmforge.generators.teacher.expected_tokens import expected_usage
+from dmforge.generators.teacher.interview import UnreadableReply
 from dmforge.schemas.ids import Id
 from dmforge.schemas.records import Record, Task
 from dmforge.schemas.replies import PresentReply

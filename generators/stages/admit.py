@@ -11,7 +11,9 @@ from dmforge.curation.contract.budget import ExpectedCost
 from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected, Result
 from dmforge.generators.stages.questions import KINDS, QuestionDraft
 from dmforge.generators.teacher.ask_stage import NO_READABLE_REPLY, RetryingConfig, RetryingStage
-from dmforge.generators.teacher.interview import UnreadableReply, announced, expected_blind, expected_usage
+from dmforge.generators.teacher.clip_messages import announced
+from dmforge.generators.teacher.expected_tokens import expected_blind, expected_usage
+from dmforge.generators.teacher.interview import UnreadableReply
 from dmforge.schemas.frames import NoFrames
 from dmforge.schemas.ids import Id, show
 from dmforge.schemas.looks import Look, Window

@@ -19,24 +19,17 @@ from pydantic import PositiveFloat, PositiveInt, model_validator
 from dmforge.curation.contract.budget import ExpectedCost, FurtherCalls, Usage
 from dmforge.curation.contract.stage_results import Made, Quarantined, Result
 from dmforge.curation.workspace_folder import WorkspaceFolder
+from dmforge.generators.stages.one_look import about_video, after_looking, answer_look, before_looking, own_look
 from dmforge.generators.stages.several_looks import GUESSED_FPS, SeveralLooks, Steps, look_and_answer
 from dmforge.generators.teacher.ask_stage import NO_READABLE_REPLY, In, Out, RetryingConfig, RetryingStage, keys_of_replies
-from dmforge.generators.teacher.interview import (
-    Interview,
-    QuestionRefused,
-    UnreadableReply,
-    announced,
-    expected_usage,
-    print_look_sizes,
-)
+from dmforge.generators.teacher.expected_tokens import expected_usage
+from dmforge.generators.teacher.interview import Interview, QuestionRefused, UnreadableReply
 from dmforge.generators.teacher.teacher_config import Address, TeacherConfig, Variable, missing, wrong_endpoint
 from dmforge.schemas.config import Config, Formerly, Later, Operational
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.frames import NoFrames
-from dmforge.schemas.grammar import assemble
 from dmforge.schemas.ids import Id, digest
-from dmforge.schemas.looks import MAX_CS, Look, Window, print_seconds, print_span
-from dmforge.schemas.prompts import prompt, question_text
+from dmforge.schemas.looks import MAX_CS, Look, Window, print_span
+from dmforge.schemas.prompts import question_text
 from dmforge.schemas.records import Candidate, Overview, Task, TaskWithVideo, Video, WindowSource
 from dmforge.schemas.replies import AnswerReply, FinalReply, FirstReply, GivenReply, LookReply, StepReply
 
@@ -148,9 +141,9 @@ class SeveralTeachersStage(RetryingStage[In, Out]):
 
     def attempt(self, teacher: Interview, task: Task, video: Video) -> AbstractContextManager[FurtherCalls]:
         """An attempt: what further looks and the answer can cost at most is set aside before the first look is paid for."""
-        text, several = _after_looking(LONGEST_NAMED, task), self.config.several
+        text, several = after_looking(LONGEST_NAMED, task), self.config.several
         if several is not None:
-            return self.account.attempt(*several.max_usds(teacher, video, f"{_before_looking(teacher, video, task)}\n{text}"))
+            return self.account.attempt(*several.max_usds(teacher, video, f"{before_looking(teacher, video, task)}\n{text}"))
         return self.account.attempt(partial(teacher.max_usd_of_looks, AnswerReply, video, text))
 
 
@@ -250,7 +243,7 @@ class Annotate(SeveralTeachersStage[TaskWithVideo, Candidate]):
     ) -> Candidate:
         """A candidate with the gold window, or one around it; the teacher writes the thought that leads there."""
         window = task.windows[0] if source == "gold" else _padded(task.windows[0], video, task.id)
-        text = f"{_before_looking(teacher, video, task)}\n\n{given(window)}"
+        text = f"{before_looking(teacher, video, task)}\n\n{given(window)}"
         steps, several = Steps(), self.config.several
         with self.attempt(teacher, task, video) as further:
             look_request, reply, _ = await teacher.ask(GivenReply, video, None, text, attempt)
@@ -272,7 +265,7 @@ class Annotate(SeveralTeachersStage[TaskWithVideo, Candidate]):
         source: WindowSource,
     ) -> Candidate:
         """A candidate of a teacher that has looked once and may look again."""
-        video_text = _about_video(teacher, video)
+        video_text = about_video(teacher, video)
         return await look_and_answer(teacher, task, video, attempt, steps, further, several, video_text, source)
 
     def _misses_gold(self, task: Task, looks: Sequence[Look]) -> bool:
@@ -285,64 +278,9 @@ class _Missed(Exception):
     """A window that the teacher chose and that misses gold."""
 
 
-async def own_look(
-    teacher: Interview,
-    task: Task,
-    video: Video,
-    attempt: int,
-    steps: Steps,
-    reply_type: type[LookReply] = LookReply,
-) -> Look:
-    """Call 1: the look that the teacher chose, which is added to the steps."""
-    request, reply, _ = await teacher.ask(reply_type, video, None, _before_looking(teacher, video, task), attempt)
-    return steps.add(request, reply.thought, reply.look(), video)
-
-
-async def answer_look(
-    teacher: Interview, task: Task, video: Video, attempt: int, steps: Steps, source: WindowSource
-) -> Candidate:
-    """Call 2: the answer from the one look, and the candidate that both calls make."""
-    look = steps.looks[0]
-    try:
-        answer_request, reply, teacher_model = await teacher.ask(AnswerReply, video, look, _after_looking(look, task), attempt)
-    except NoFrames:
-        raise UnreadableReply("look: it shows no frame") from None
-    except QuestionRefused as error:  # for what this look shows: another attempt may look elsewhere
-        raise UnreadableReply(str(error)) from None
-    transcript = assemble(prompt(task), (*steps.thoughts, reply.thought), (look,), reply.answer)
-    return Candidate(
-        video.id,
-        task.id,
-        attempt,
-        teacher_model,
-        transcript,
-        (look,),
-        reply.answer,
-        source,
-        (*steps.requests, answer_request),
-        sent_patches=teacher.sent_patches(video, (look,)),
-    )
-
-
 def given(window: Window) -> str:
     """The sentence that gives a window to the teacher."""
     return f"The closer look will be at {print_span(window)} seconds."
-
-
-def _before_looking(teacher: Interview, video: Video, task: Task) -> str:
-    """The question, below what bears on the choice of a look: the video's length, and how large frames will be."""
-    return f"{_about_video(teacher, video)}\n\n{question_text(task)}"
-
-
-def _about_video(teacher: Interview, video: Video) -> str:
-    """What bears on the choice of a look: the video's length, and how large frames will be."""
-    length = f"The video lasts {print_seconds(video.duration_cs)} seconds."
-    return f"{length}{print_look_sizes(teacher.clips, video)}"
-
-
-def _after_looking(look: Look, task: Task) -> str:
-    """The question, below what is shown."""
-    return f"{announced(look)}\n\n{question_text(task)}"
 
 
 def _is_near(window: Window, task: Task) -> bool:

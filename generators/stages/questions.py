@@ -18,7 +18,8 @@ from dmforge.curation.contract.budget import ExpectedCost
 from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected, Result
 from dmforge.generators.stages.segments import Storyline, within
 from dmforge.generators.teacher.ask_stage import NO_READABLE_REPLY, RetryingConfig, RetryingStage
-from dmforge.generators.teacher.interview import UnreadableReply, expected_usage
+from dmforge.generators.teacher.expected_tokens import expected_usage
+from dmforge.generators.teacher.interview import UnreadableReply
 from dmforge.schemas.config import Later
 from dmforge.schemas.drafting import fault
 from dmforge.schemas.ids import Id, digest

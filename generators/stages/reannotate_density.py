@@ -14,10 +14,12 @@ from pydantic import model_validator
 
 from dmforge.curation.contract.budget import ExpectedCost
 from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected, Result
-from dmforge.generators.stages.annotate import AnnotateConfig, SeveralTeachersStage, answer_look, own_look
+from dmforge.generators.stages.annotate import AnnotateConfig, SeveralTeachersStage
+from dmforge.generators.stages.one_look import answer_look, own_look
 from dmforge.generators.stages.several_looks import Steps
 from dmforge.generators.teacher.ask_stage import NO_READABLE_REPLY
-from dmforge.generators.teacher.interview import QuestionRefused, UnreadableReply, expected_usage
+from dmforge.generators.teacher.expected_tokens import expected_usage
+from dmforge.generators.teacher.interview import QuestionRefused, UnreadableReply
 from dmforge.schemas.looks import print_density
 from dmforge.schemas.prompts import question_text
 from dmforge.schemas.records import Candidate, Joined, Target, Task, Video

@@ -18,7 +18,9 @@ from dmforge.curation.video.media import Media
 from dmforge.curation.video.shot_detection import cuts
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.teacher.ask_stage import NO_READABLE_REPLY, RetryingConfig, RetryingStage
-from dmforge.generators.teacher.interview import UnreadableReply, announced, expected_usage
+from dmforge.generators.teacher.clip_messages import announced
+from dmforge.generators.teacher.expected_tokens import expected_usage
+from dmforge.generators.teacher.interview import UnreadableReply
 from dmforge.generators.teacher.side_by_side import side_by_side
 from dmforge.schemas.config import Later
 from dmforge.schemas.frames import GRID_FPS

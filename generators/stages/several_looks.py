@@ -12,13 +12,8 @@ from fractions import Fraction
 from functools import partial
 
 from dmforge.curation.contract.budget import FurtherCalls, Usage
-from dmforge.generators.teacher.interview import (
-    Interview,
-    QuestionRefused,
-    UnreadableReply,
-    expected_usage,
-    expected_usage_of_clips,
-)
+from dmforge.generators.teacher.expected_tokens import expected_usage, expected_usage_of_clips
+from dmforge.generators.teacher.interview import Interview, QuestionRefused, UnreadableReply
 from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import NoFrames

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
-from dmforge.curation.contract.budget import Budget, Usage
+from dmforge.curation.contract.budget import Budget
 from dmforge.curation.contract.run_events import AnswerKnown
 from dmforge.curation.contract.stage import Unanswered
 from dmforge.curation.lake.journal import CUT, Answer, Journal
-from dmforge.curation.video.jpeg import ENCODING, to_jpeg
+from dmforge.curation.video.jpeg import to_jpeg
 from dmforge.curation.video.media import Media
 from dmforge.curation.video.read_frames import read_coarse, read_look
 from dmforge.curation.workspace_folder import WorkspaceFolder
@@ -21,11 +20,11 @@ from dmforge.generators.teacher.batch_record import RequestsOut
 from dmforge.generators.teacher.batched_requests import BatchedRequests
 from dmforge.generators.teacher.client import (
     BAD_QUESTION,
-    BYTES_A_TOKEN,
     TOO_LARGE,
     Teacher,
     image_tokens,
 )
+from dmforge.generators.teacher.clip_messages import ANNOUNCED_OVERVIEW, announced, clip_parts, shown_content, text_part
 from dmforge.generators.teacher.content_filters import PROMPT_FILTER, names_filter
 from dmforge.generators.teacher.earlier_models import EarlierModels, KnownAnswer
 from dmforge.generators.teacher.frames_sent import FramesSent, frames_sent, sent_patches
@@ -37,14 +36,12 @@ from dmforge.generators.teacher.teacher_request import Part, TeacherRequest
 from dmforge.generators.video_part import video_part
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import DmforgeError, InputError, Transient
-from dmforge.schemas.frames import FramePlan
 from dmforge.schemas.ids import Id, show
-from dmforge.schemas.looks import Look, Window, print_box, print_density, print_span
+from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.records import Video
 from dmforge.schemas.replies import Reply
 from dmforge.schemas.reply_reader import read_reply
 from dmforge.schemas.reply_schema import Bounds
-from dmforge.schemas.sizes import Size
 from dmforge.schemas.stamps import patch_times, stamp
 
 R = TypeVar("R", bound=Reply)
@@ -306,82 +303,3 @@ async def _first_readable(attempts: Sequence[Callable[[], Awaitable[ReadReply[R]
         except UnreadableReply as error:
             last_error = error
     raise last_error
-
-
-def expected_usage(
-    config: TeacherConfig, clips: Clips, reply_type: type[Reply], video: Video, look: Look | None, text: str
-) -> Usage:
-    """The estimated usage of a question with frames."""
-    return expected_usage_of_clips(config, clips, reply_type, video, [look], text)
-
-
-def expected_usage_of_clips(
-    config: TeacherConfig,
-    clips: Clips,
-    reply_type: type[Reply],
-    video: Video,
-    looks: Sequence[Look | None],
-    text: str,
-    clips_at_once: int = 1,
-) -> Usage:
-    """The estimated usage of a question with frames of several clips."""
-    sent = [frames_sent(config, clips, video, look, clips_at_once) for look in looks]
-    stamps = "".join(stamp(time_s) for frames in sent for time_s in patch_times(frames.plan.times_s))
-    text_tokens = len((instruction(reply_type.name) + text + stamps).encode()) // BYTES_A_TOKEN
-    image_token_count = sum(image_tokens(config.price, frames.image_count, frames.size) for frames in sent)
-    return Usage(1, text_tokens + image_token_count, config.reply_tokens)
-
-
-def expected_blind(config: TeacherConfig, reply_type: type[Reply], text: str) -> Usage:
-    """The estimated usage of a question without frames."""
-    return Usage(1, len((instruction(reply_type.name) + text).encode()) // BYTES_A_TOKEN, config.reply_tokens)
-
-
-ANNOUNCED_OVERVIEW = "You are shown the whole video coarsely."
-"""The sentence above the frames of the coarse clip, where other clips stand beside it."""
-
-
-def announced(look: Look) -> str:
-    """The sentence above the frames of a look."""
-    box_text = f", cut to the box {print_box(look.box)} (left, upper, right, lower side in per mille)" if look.box else ""
-    return f"You are shown {print_span(look.window)} seconds at {print_density(look.fps)} frames per second{box_text}."
-
-
-def print_look_sizes(clips: Clips, video: Video) -> str:
-    """A sentence about how large the frames of a look will be; empty where all looks have one size, as in older recipes."""
-    if clips.for_video(video).look_size == "fixed":
-        return ""
-    largest, densest = clips.size_of_look(video, 2), clips.look_frames
-    max_frames = max(count for count in range(2, densest + 1) if clips.size_of_look(video, count) == largest)
-    rungs = [f"{_print_size(largest)} with up to {max_frames} frames"]
-    denser = [count for count in (densest // 4, densest) if count > max_frames]
-    rungs += [f"{_print_size(clips.size_of_look(video, count))} with {count}" for count in denser]
-    return f" Its frames here are {_print_size(clips.coarse_size(video))} pixels; a closer look's are {', '.join(rungs)}."
-
-
-def _print_size(size: Size) -> str:
-    return f"{size.width} x {size.height}"
-
-
-def shown_content(config: TeacherConfig, video: Video, sent: FramesSent) -> list[object]:
-    """What is shown, as it is digested into a question's key."""
-    content: list[object] = [video.id, sent.plan.content(), [sent.size.width, sent.size.height], ENCODING]
-    content += [sent.crop.content()] if sent.crop else []
-    return content if config.frames_as == "images" else [*content, config.frames_as]
-
-
-def clip_parts(plan: FramePlan, images: list[bytes]) -> list[Part]:
-    """A clip as parts of a message: two images under each stamp, like a student's patches; an odd last frame stands twice."""
-    parts: list[Part] = []
-    for index, time_s in enumerate(patch_times(plan.times_s)):
-        pair = (images[2 * index : 2 * index + 2] * 2)[:2]
-        parts += [text_part(stamp(time_s)), *map(_image_part, pair)]
-    return parts
-
-
-def text_part(text: str) -> Part:
-    return {"type": "text", "text": text}
-
-
-def _image_part(jpeg: bytes) -> Part:
-    return {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"}}

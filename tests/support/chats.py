@@ -20,7 +20,7 @@ from dmforge.generators.synthetic.worlds.imagine import knobs_of
 from dmforge.generators.synthetic.worlds.script import Script
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, file_name, make_worlds
 from dmforge.generators.synthetic.worlds.world_questions import WorldQuestion, questions
-from dmforge.generators.teacher.interview import announced, clip_parts, text_part
+from dmforge.generators.teacher.clip_messages import announced, clip_parts, text_part
 from dmforge.schemas.frames import FramePlan, plan_coarse, plan_look
 from dmforge.schemas.looks import Look
 from dmforge.schemas.prompts import question_text

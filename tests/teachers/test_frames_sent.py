@@ -17,8 +17,8 @@ from dmforge.filters.rules.rule import RuleInput
 from dmforge.generators.prompts import instruction
 from dmforge.generators.teacher.client import image_tokens as count_image_tokens
 from dmforge.generators.teacher.client import max_usage
+from dmforge.generators.teacher.clip_messages import shown_content
 from dmforge.generators.teacher.frames_sent import SENT_BYTES_A_PIXEL, frames_sent, sent_patches
-from dmforge.generators.teacher.interview import shown_content
 from dmforge.generators.teacher.largest_look import max_usage_of_looks
 from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.clips import Clips

@@ -19,8 +19,8 @@ from dmforge.curation.video.jpeg import to_jpeg
 from dmforge.curation.video.media import Media
 from dmforge.curation.video.read_frames import read_grid, read_look
 from dmforge.generators.rendition_footage import Renditions
+from dmforge.generators.teacher.clip_messages import announced, shown_content
 from dmforge.generators.teacher.frames_sent import frames_sent
-from dmforge.generators.teacher.interview import announced, shown_content
 from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.clips import Clips, QuotaTooSmall
 from dmforge.schemas.crops import plan_crop

@@ -34,7 +34,8 @@ from dmforge.curation.video.timeline import read_timeline
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.rendition_footage import Renditions
 from dmforge.generators.synthetic.worlds.rasterize import read_timecode
-from dmforge.generators.teacher.interview import Interview, UnreadableReply, print_look_sizes
+from dmforge.generators.teacher.clip_messages import print_look_sizes
+from dmforge.generators.teacher.interview import Interview, UnreadableReply
 from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.looks import Look, Window

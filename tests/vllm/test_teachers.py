@@ -28,7 +28,7 @@ from dmforge.curation.video.jpeg import to_jpeg
 from dmforge.generators.prompts import instruction
 from dmforge.generators.student.tiny import make_tiny
 from dmforge.generators.student.vocabulary import Vocabulary
-from dmforge.generators.teacher.interview import announced
+from dmforge.generators.teacher.clip_messages import announced
 from dmforge.generators.video_part import MEDIA, to_video
 from dmforge.schemas.frames import plan_coarse, plan_look
 from dmforge.schemas.looks import Look, Window

@@ -81,7 +81,11 @@ def _useful_windows(request: OracleRequest, view: SeenFrames | None) -> list[Win
     question = known_question(request, view)
     if view is None or question is None:
         return []
-    return [shown for shown in request.shown_windows if overlap_cs((shown,), question.windows) and frames_inside(shown, view)]
+    return [
+        shown_window
+        for shown_window in request.shown_windows
+        if overlap_cs((shown_window,), question.windows) and frames_inside(shown_window, view)
+    ]
 
 
 def _enough_fps(question: WorldQuestion | None, view: SeenFrames, places: tuple[Window, ...]) -> Fraction:

@@ -56,7 +56,10 @@ def _cited_before_shown(reply: StepReply, situation: DefectContext, rng: Random)
     window = reply.looks[0].window() if reply.looks else None
     if window is None:
         return None
-    near_windows = [Window(max(0, shown.start_cs - UNSHOWN_CS), shown.end_cs + UNSHOWN_CS) for shown in situation.shown_windows]
+    near_windows = [
+        Window(max(0, shown_window.start_cs - UNSHOWN_CS), shown_window.end_cs + UNSHOWN_CS)
+        for shown_window in situation.shown_windows
+    ]
     unshown_windows = gaps_between(near_windows, window.start_cs, min(window.end_cs, situation.duration_cs))
     if not unshown_windows:
         return None
