@@ -151,6 +151,7 @@ def test_a_question_is_answered_in_each_format(workspace: Path, untouched: None,
     assert table.split() == ["n", str(len(tasks))]
 
 
+@pytest.mark.slow
 def test_an_id_that_was_printed_finds_its_row_again(workspace: Path, answer: Callable[..., Any]) -> None:
     columns = "c.id, c.video, c.task, v.id AS verdict, v.subject, o.input, o.variant, c.requests[1] AS ask"
     joined = "candidates c JOIN verdicts v ON v.subject = c.id JOIN outcomes o ON o.input = c.task AND o.stage = 'annotate'"
@@ -176,6 +177,7 @@ def test_every_id_of_an_answer_is_an_id_for_why(workspace: Path, answer: Callabl
         assert ask("why", row["input"], "-w", workspace).stdout.startswith(row["input"])
 
 
+@pytest.mark.slow
 def test_an_answer_that_breaks_off_leaves_no_file(workspace: Path, untouched: None, tmp_path: Path) -> None:
     sql = "SELECT CASE WHEN range = 999999 THEN error('broken') ELSE 1 END FROM range(1000000)"
     said = ask("audit", "--sql", sql, "--out", tmp_path / "rows.csv", "-w", workspace, code=2).output

@@ -124,6 +124,7 @@ def current(untouched: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return workspace
 
 
+@pytest.mark.slow
 def test_every_named_question_has_an_answer(untouched: Path) -> None:
     questions = [row[0] for row in query.listed().rows]
     for name in questions:

@@ -172,6 +172,7 @@ def dmforge(*words: object) -> Any:
     return json.loads(done.stdout) if "--json" in words else None
 
 
+@pytest.mark.slow
 def test_unsafe_text_is_scored_by_a_teacher_who_quotes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     worlds, place = tmp_path / "worlds", tmp_path / "ws"
     make_worlds(worlds, WorldSettings(videos=6))

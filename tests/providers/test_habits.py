@@ -38,7 +38,9 @@ COMMONEST = (
     "plain", "thinks-inline", "thinks-in-reasoning-content", "fenced", "refuses-temperature", "wants-no-format",
     "filters-by-finish", "wrong-key",
 )  # fmt: skip
-"""The habits that `make test` tries, too."""
+"""The habits that `make test-slow` tries, too."""
+FIRST = ("plain", "thinks-inline", "wrong-key")
+"""Those of them that `make test` tries."""
 MAX_SAID = 6_000
 """Letters of stderr that a person may be expected to read."""
 
@@ -49,7 +51,8 @@ def cases(*names: str) -> list[object]:
     """Names as parameters, marked as what they are."""
     marked: list[object] = []
     for name in names:
-        marks = [] if name in COMMONEST else [pytest.mark.providers]
+        lane = pytest.mark.slow if name in COMMONEST else pytest.mark.providers
+        marks = [] if name in FIRST else [lane]
         marked.append(pytest.param(name, marks=marks))
     return marked
 

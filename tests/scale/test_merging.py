@@ -53,6 +53,7 @@ def asking(root: Path, url: str) -> None:
     (root / "recipe.toml").write_text(before + INQUIRE.format(url) + after[after.index("[stages.keep]") :])
 
 
+@pytest.mark.slow
 def test_halves_that_were_built_apart_are_joined_and_nothing_is_asked_again(tmp_path: Path) -> None:
     alone, one, other = (tmp_path / name for name in ("alone", "one", "other"))
     with serving() as url:

@@ -52,6 +52,7 @@ def test_what_was_packed_is_sound(folder: Path) -> None:
     assert told.bytes == sum(path.stat().st_size for path in folder.glob("*.tar"))
 
 
+@pytest.mark.slow
 def test_one_flipped_bit_anywhere_is_found_and_placed(folder: Path) -> None:
     draw = random.Random(4)
     files = sorted(folder.iterdir())

@@ -134,7 +134,7 @@ def test_a_quota_that_nothing_fits_is_a_malformed_look_and_one_in_this_dialect_i
             return super().look(replace(look, tokens=1))
 
     assert written(LOOKS + ANSWERS, footage=Stingy()).ending == "malformed_look"
-    with pytest.raises(InputError, match="`span` has no form for a token quota"):
+    with pytest.raises(InputError, match="quota of 96 tokens can't be said in the dialect `span`"):
         roll(ENGINE, [quest(forced=replace(look(100, 300), tokens=96))])
 
 

@@ -201,6 +201,7 @@ def test_a_budget_without_prices_is_refused(workspace: Path, oracle: str) -> Non
     assert bill(oracle)["answered"] == 0
 
 
+@pytest.mark.slow
 def test_no_trace_of_the_key_is_left(workspace: Path, oracle: str) -> None:
     dmforge("run", "-w", workspace)
     held = [path for path in workspace.rglob("*") if path.is_file() and CANARY.encode() in path.read_bytes()]

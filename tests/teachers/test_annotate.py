@@ -230,6 +230,7 @@ def test_pictures_that_are_late_by_one_frame_are_caught(
     assert share >= 0.9 if not late else share < 0.5
 
 
+@pytest.mark.slow
 def test_another_model_finishes_what_the_first_began(worlds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of the first model's tasks are done, and one has a look but no answer, when the second one takes over."""
     place = workspace(tmp_path, worlds, 'model = "one"')

@@ -401,8 +401,8 @@ def test_without_two_stamps_nobody_can_say_what_is_off_them(stamps: tuple[str, .
 
 
 def test_nothing_is_outside_of_a_window_that_is_not_there_or_everywhere() -> None:
-    for shown in (None, Window(50, 5_950)):
-        assert ANSWER_DEFECTS["cited_outside_window_t2"](ANSWER, situation(shown_windows=(shown,)), Random(0)) is None
+    for shown_windows in ((), (Window(50, 5_950),)):
+        assert ANSWER_DEFECTS["cited_outside_window_t2"](ANSWER, situation(shown_windows=shown_windows), Random(0)) is None
 
 
 @pytest.mark.parametrize("name", ["wrong_answer", "doubled_answer"])

@@ -281,6 +281,7 @@ def test_a_key_is_asked_for_if_it_was_told_one(level_0: Worlds) -> None:
         assert ask(url, chat.body(), key="right").choices
 
 
+@pytest.mark.slow
 def test_faults_of_the_server_are_what_they_say_and_pass(level_0: Worlds) -> None:
     chat = level_0.look_chat(*level_0.asked[0])
     expected = {"429": openai.RateLimitError, "429_hint": openai.RateLimitError, "500": openai.InternalServerError}
