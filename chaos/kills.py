@@ -124,19 +124,24 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--tasks", type=int, help="kill the rehearsal alone, on so many numbers")
     parser.add_argument("--chain", type=int, metavar="VIDEOS", help="kill the whole chain on so many worlds instead")
+    parser.add_argument("--looks", type=int, default=1, help="how often the chain's teacher may look")
     parser.add_argument(
         "--answers", type=int, metavar="VIDEOS", help="kill only the paid part of that chain, with faults of all kinds"
     )
     parser.add_argument("--intake", type=int, metavar="VIDEOS", help="kill the ingestion of so many files instead")
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3), "big"))
     arguments = parser.parse_args()
-    chosen = [f" --{name} {number}" for name in ("tasks", "chain", "answers", "intake") if (number := getattr(arguments, name))]
+    chosen = [
+        f" --{name} {number}"
+        for name in ("tasks", "chain", "answers", "intake", "looks")
+        if (number := getattr(arguments, name))
+    ]
     with tempfile.TemporaryDirectory(prefix="dmforge-worlds-") as name:
         folder = Path(name)
         if arguments.tasks:
             killed: list[Subject] = [Rehearsal(arguments.tasks)]
         elif arguments.chain:
-            killed = [WholeChain(arguments.chain, folder)]
+            killed = [WholeChain(arguments.chain, folder, arguments.looks)]
         elif arguments.answers:
             killed = [Answers(arguments.answers, arguments.kills, folder)]
         elif arguments.intake:

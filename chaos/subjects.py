@@ -25,6 +25,7 @@ from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.synthetic.oracle.behaviour import REPLY_FAULTS, SERVER_FAULTS, Behaviour
 from dmforge.generators.synthetic.oracle.oracle_process import serving as oracle_serving
+from dmforge.generators.synthetic.worlds.imagine import LEVELS
 from dmforge.generators.synthetic.worlds.world_folder import LICENCE, SOURCE, WorldSettings, make_worlds
 from dmforge.recipe import read_recipe
 from tests.support import barcodes
@@ -181,12 +182,14 @@ class WholeChain(Worlds):
 
     idle = ("human",)
 
-    def __init__(self, videos: int, folder: Path) -> None:
-        super().__init__(folder, WorldSettings(videos=videos))
+    def __init__(self, videos: int, folder: Path, looks: int = 1) -> None:
+        """With several looks in worlds in which the object comes back, so that some questions need two."""
+        super().__init__(folder, WorldSettings(videos=videos, knobs=LEVELS[4 if looks > 1 else 0]))
+        self.looks = f"\n[looks]\nmax_looks = {looks}\n" if looks > 1 else ""
 
     def prepare(self, workspace: Path, url: str) -> None:
         place = run.init(workspace, "demo")
-        place.recipe.write_text(in_batches(place.recipe.read_text(), BATCH_ITEMS))
+        place.recipe.write_text(in_batches(place.recipe.read_text(), BATCH_ITEMS) + self.looks)
         self.bring(place)
 
 
