@@ -254,6 +254,7 @@ def _rows() -> list[Parser]:
     rows: list[dict[str, Any]] = [
         {"conversations": [{"from": "human", "value": "<video>Which?\nA. x\nB. y"}, {"from": "gpt", "value": text}]},
         {"messages": [{"role": "user", "content": "<video>Which?"}, {"role": "assistant", "content": text}]},
+        *(fixture.content[0] for fixture in FIXTURES if fixture.form == "llamafactory"),
         {"prompt": "<video>Which?", "answer": "B", "gt_span_start": 1.0, "gt_span_end": 3.5, "fps": 2},
         {"prompt": [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "Which?"}]}], "completion":
          [{"role": "assistant", "content": text}], "solution": "B", "target_window": [1.0, 3.5], "target_fps": 2.0, **window},

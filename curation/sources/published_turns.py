@@ -44,14 +44,18 @@ def is_asking(reply: str) -> bool:
 def turns_of(message: Mapping[str, Any], content_key: str) -> list[str]:
     """The turns of an assistant's message, calls in a field of their own included: some sets have all turns in one message,
     with the answers of the tool between. A message without looks is one turn, as it stands."""
-    calls = [call.get("function", call) for call in message.get("tool_calls") or ()]
-    texts = [json.dumps({"name": call["name"], "arguments": _arguments(call["arguments"])}) for call in calls]
-    text = (message[content_key] or "") + "".join(f"\n<tool_call>\n{call_text}\n</tool_call>" for call_text in texts)
+    calls = [_call_text(call.get("function", call)) for call in message.get("tool_calls") or ()]
+    text = (message[content_key] or "") + "".join(f"\n<tool_call>\n{call_text}\n</tool_call>" for call_text in calls)
     return [turn.strip() for turn in _RESPONSE.split(text)] if dialect_of_turn(text) else [text]
 
 
-def _arguments(arguments: Any) -> Any:
-    return json.loads(arguments) if isinstance(arguments, str) else arguments
+def _call_text(call: Mapping[str, Any]) -> str:
+    """A call as one writes it in a text; empty where its arguments are no JSON, or nested beyond reading."""
+    name, arguments = call["name"], call["arguments"]
+    try:
+        return json.dumps({"name": name, "arguments": json.loads(arguments) if isinstance(arguments, str) else arguments})
+    except (ValueError, RecursionError):
+        return ""
 
 
 def joined(turns: Sequence[str], clip_mark: str) -> str:

@@ -146,6 +146,22 @@ FIXTURES = (
         ("d/1.mp4", "open", "Why?", "So.", ()), 1, {"not a video": 1},
     ),
     Fixture(
+        "llamafactory",
+        [{"messages": [
+            {"role": "user", "content": "<video>Why?"},
+            {"role": "assistant", "content": '<think>a</think>\n<grounding>{"temporal_segment": [1.5, 9], "sampling_strategy": "fine"}</grounding>'},
+            {"role": "user", "content": "<video>"}, {"role": "assistant", "content": "<think>b</think>\n<answer>So.</answer>"}],
+          "videos": [{"url": "d/1.mp4"}, {"url": "d/1.mp4", "crop": [1.5, 9.0]}]},
+         {"messages": [
+            {"role": "user", "content": "<video>Who?"},
+            {"role": "assistant", "content": "<think>a</think>", "tool_calls": [
+                {"function": {"name": "crop", "arguments": {"start_time": 1, "end_time": 2.5, "fps": "1/3"}}},
+                {"function": {"name": "crop", "arguments": '{"start": 4, "end": 5}'}}]},
+            {"role": "tool", "content": "<video>"}, {"role": "assistant", "content": "<answer>He.</answer>"}],
+          "videos": ["d/1.mp4"]}],
+        ("d/1.mp4", "open", "Why?", "So.", ()), 2, {}, {"trajectory left out: a look says no density": 1},
+    ),
+    Fixture(
         "time_r1", [{"video": "./x.mp4", "duration": 20.0, "timestamp": [1.0, 30.0], "sentence": "s", "qid": "q"},
                     {"video": "./x.mp4", "duration": 20.0, "timestamp": [1.0, 3.0], "sentence": "s", "qid": "q"}],
         ("./x.mp4", "grounding", "s", "1.00 - 3.00", w((1, 3))), 1, {"window outside the video": 1},

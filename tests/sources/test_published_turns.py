@@ -141,6 +141,16 @@ def test_what_cant_be_read_exactly_is_left_out_and_its_question_kept(turn: str, 
     assert (question.answer, question.reply, question.flags) == ("B", "", (reason,))
 
 
+@pytest.mark.parametrize("arguments", ["[" * 100_000, "no JSON", "", "3", [], {"start_time": []}])
+def test_arguments_that_cant_be_read_leave_the_trajectory_out(arguments: Any, tmp_path: Path) -> None:
+    calls = [{"function": {"name": "crop", "arguments": arguments}}]
+    asking = message("assistant", "<think>a</think>", tool_calls=calls)
+    record = {"messages": [message("user", ASKED), asking, OBSERVED, ANSWER], "videos": ["d/1.mp4"]}
+    (question,) = read("llamafactory", record, tmp_path)
+    assert isinstance(question, Question)
+    assert (question.answer, question.reply, question.flags) == ("B", "", (UNREADABLE,))
+
+
 def test_who_never_answers_has_no_answer(tmp_path: Path) -> None:
     record = {"messages": [message("user", ASKED), message("assistant", grounding(1, 2)), OBSERVED], "videos": ["d/1.mp4"]}
     (question,) = read("llamafactory", record, tmp_path)
