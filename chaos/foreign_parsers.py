@@ -35,6 +35,7 @@ from dmforge.filters.rules.lint import lint
 from dmforge.generators.teacher.rate_limits import read_hint
 from dmforge.recipe import RECIPES, read_recipe
 from dmforge.schemas.dialects.dialect import Dialect
+from dmforge.schemas.dialects.known_dialects import DIALECTS
 from dmforge.schemas.errors import InputError, LakeError
 from dmforge.schemas.grammar import Trajectory, parse, render
 from dmforge.schemas.ids import digest, show
@@ -74,6 +75,7 @@ def _texts() -> list[Parser]:
     replies = tuple(json.dumps(reply).encode() for reply in _replies())
     return [
         Parser("grammar", (TRAJECTORY, BOXED, b"<think>no look</think><answer>A</answer>"), _grammar, ()),
+        *(Parser(f"dialect {dialect.name}", _written(dialect), _in_dialect(dialect), ()) for dialect in DIALECTS.values()),
         Parser("looks", spans, _looks, ()),
         Parser("replies", (*replies, b"Sure! " + replies[0] + b" Done."), _reply, ()),
         Parser("hints of refusals", (json.dumps(hint).encode(), b"37s", b"1h2m3.5s", b"250ms"), _hint, ()),

@@ -37,7 +37,7 @@ class Passage:
 
 
 class Acknowledged:
-    """The keys of the whole lines in a workspace's journal, read on as it grows."""
+    """The keys of answers in a workspace's journal, read on as it grows. One that was cut off may be asked for with more."""
 
     def __init__(self, workspace: Path) -> None:
         self._workspace, self._read, self._keys = workspace, Counter[Path](), set[str]()
@@ -48,7 +48,8 @@ class Acknowledged:
                 file.seek(self._read[path])
                 lines, _, _ = file.read().rpartition(b"\n")
             self._read[path] += len(lines) + 1 if lines else 0
-            self._keys.update(json.loads(line)["key"] for line in lines.splitlines())
+            answers = map(json.loads, lines.splitlines())
+            self._keys.update(answer["key"] for answer in answers if not answer.get("cut"))
         return self._keys
 
 
