@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from chaos.everything import stages_of
+from chaos.gate import Acknowledged
 from chaos.subjects import DMFORGE, Subject
 from dmforge.commands import run as run_commands
 from dmforge.curation.lake.logical_digest import digest_of_all
@@ -129,9 +130,8 @@ def outcome(workspace: Path) -> dict[str, str]:
 
 
 def acknowledged(workspace: Path) -> set[str]:
-    """Keys of the whole lines in the journal."""
-    lines = [line for path in workspace.glob("journal/*/*.jsonl") for line in path.read_bytes().split(b"\n")[:-1]]
-    return {json.loads(line)["key"] for line in lines}
+    """Keys of the answers in the journal."""
+    return Acknowledged(workspace).now()
 
 
 def run(workspace: Path, environment: dict[str, str], *words: str) -> subprocess.Popen[str]:

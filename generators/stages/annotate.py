@@ -19,8 +19,8 @@ from pydantic import PositiveFloat, PositiveInt, model_validator
 from dmforge.curation.contract.budget import ExpectedCost, FurtherCalls, Usage
 from dmforge.curation.contract.stage_results import Made, Quarantined, Result
 from dmforge.curation.workspace_folder import WorkspaceFolder
-from dmforge.generators.stages.one_look import about_video, after_looking, answer_look, before_looking, own_look
-from dmforge.generators.stages.several_looks import GUESSED_FPS, SeveralLooks, Steps, look_and_answer
+from dmforge.generators.stages.one_look import after_looking, answer_look, before_looking, own_look
+from dmforge.generators.stages.several_looks import GUESSED_FPS, LONGEST_NAMED, SeveralLooks, Steps, look_and_answer
 from dmforge.generators.teacher.ask_stage import NO_READABLE_REPLY, In, Out, RetryingConfig, RetryingStage, keys_of_replies
 from dmforge.generators.teacher.expected_tokens import expected_usage
 from dmforge.generators.teacher.interview import Interview, QuestionRefused, UnreadableReply
@@ -28,7 +28,7 @@ from dmforge.generators.teacher.teacher_config import Address, TeacherConfig, Va
 from dmforge.schemas.config import Config, Formerly, Later, Operational
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id, digest
-from dmforge.schemas.looks import MAX_CS, Look, Window, print_span
+from dmforge.schemas.looks import Look, Window, print_span
 from dmforge.schemas.prompts import question_text
 from dmforge.schemas.records import Candidate, Overview, Task, TaskWithVideo, Video, WindowSource
 from dmforge.schemas.replies import AnswerReply, FinalReply, FirstReply, GivenReply, LookReply, StepReply
@@ -38,8 +38,6 @@ GUESSED_CS = 400
 """The length of the look that a cost estimate assumes, where only the teacher can choose it."""
 MIN_COVERED, MAX_TIMES = Fraction(9, 10), 4
 """A window that a teacher finds for a grounding question must cover so much of gold, and be at most so many times as long."""
-LONGEST_NAMED = Look(Window(MAX_CS - 1, MAX_CS), Fraction(1, 1 << 19))
-"""The look whose announcement is as long as any."""
 PADDING = 1.0
 """A given window extends gold on each side by up to so many times its length."""
 
@@ -141,9 +139,9 @@ class SeveralTeachersStage(RetryingStage[In, Out]):
 
     def attempt(self, teacher: Interview, task: Task, video: Video) -> AbstractContextManager[FurtherCalls]:
         """An attempt: what further looks and the answer can cost at most is set aside before the first look is paid for."""
-        text, several = after_looking(LONGEST_NAMED, task), self.config.several
-        if several is not None:
-            return self.account.attempt(*several.max_usds(teacher, video, f"{before_looking(teacher, video, task)}\n{text}"))
+        if self.config.several is not None:
+            return self.account.attempt(*self.config.several.max_usds(teacher, video, task))
+        text = after_looking(LONGEST_NAMED, task)
         return self.account.attempt(partial(teacher.max_usd_of_looks, AnswerReply, video, text))
 
 
@@ -227,12 +225,14 @@ class Annotate(SeveralTeachersStage[TaskWithVideo, Candidate]):
         """A candidate with a window that the teacher chose."""
         steps, several = Steps(), self.config.several
         with self.attempt(teacher, task, video) as further:
-            look = await own_look(teacher, task, video, attempt, steps, FirstReply if several else LookReply)
             if several is not None:
-                candidate = await self._look_on(teacher, task, video, attempt, steps, further, several, "teacher")
+                clips_at_once = several.clips_at_once if several.has_overview else 1
+                await own_look(teacher, task, video, attempt, steps, FirstReply, clips_at_once)
+                candidate = await look_and_answer(teacher, task, video, attempt, steps, further, several, "teacher")
                 if self._misses_gold(task, candidate.looks):
                     raise _Missed(", ".join(print_span(look.window) for look in candidate.looks))
                 return candidate
+            look = await own_look(teacher, task, video, attempt, steps)
             if self._misses_gold(task, (look,)):
                 raise _Missed(print_span(look.window))
             further.begin_next()
@@ -249,24 +249,9 @@ class Annotate(SeveralTeachersStage[TaskWithVideo, Candidate]):
             look_request, reply, _ = await teacher.ask(GivenReply, video, None, text, attempt)
             steps.add(look_request, reply.thought, Look(window, reply.density()), video)
             if several is not None:
-                return await self._look_on(teacher, task, video, attempt, steps, further, several, source)
+                return await look_and_answer(teacher, task, video, attempt, steps, further, several, source)
             further.begin_next()
             return await answer_look(teacher, task, video, attempt, steps, source)
-
-    async def _look_on(
-        self,
-        teacher: Interview,
-        task: Task,
-        video: Video,
-        attempt: int,
-        steps: Steps,
-        further: FurtherCalls,
-        several: SeveralLooks,
-        source: WindowSource,
-    ) -> Candidate:
-        """A candidate of a teacher that has looked once and may look again."""
-        video_text = about_video(teacher, video)
-        return await look_and_answer(teacher, task, video, attempt, steps, further, several, video_text, source)
 
     def _misses_gold(self, task: Task, looks: Sequence[Look]) -> bool:
         """Whether windows that the teacher chose are all too far from gold, where the recipe wants one to be near."""

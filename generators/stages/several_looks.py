@@ -6,26 +6,31 @@ known from them alone, unless the recipe shows it again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
+from typing import Any
 
 from dmforge.curation.contract.budget import FurtherCalls, Usage
+from dmforge.generators.teacher.clip_messages import ANNOUNCED_OVERVIEW, about_video, announced
 from dmforge.generators.teacher.expected_tokens import expected_usage, expected_usage_of_clips
-from dmforge.generators.teacher.interview import Interview, QuestionRefused, UnreadableReply
+from dmforge.generators.teacher.interview import Interview, QuestionRefused, ReadReply, UnreadableReply
 from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import NoFrames
 from dmforge.schemas.grammar import assemble
 from dmforge.schemas.ids import Id
-from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.looks import MAX_CS, Look, Window
 from dmforge.schemas.prompts import prompt, question_text
 from dmforge.schemas.records import Candidate, Overview, Task, Video, WindowSource
 from dmforge.schemas.replies import FinalReply, FirstReply, StepReply
 
 GUESSED_FPS = Fraction(3)
 """The density that a cost estimate assumes, since only the teacher can choose it."""
+LONGEST_NAMED = Look(Window(MAX_CS - 1, MAX_CS), Fraction(1, 1 << 19))
+"""The look whose announcement is as long as any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +53,35 @@ class SeveralLooks:
         """The clips that are shown after some looks; None is the coarse one."""
         return [*([None] if self.has_overview else []), *looks]
 
-    def max_usds(self, teacher: Interview, video: Video, text: str) -> Iterator[Callable[[], float]]:
+    def max_usds(self, teacher: Interview, video: Video, task: Task) -> Iterator[Callable[[], float]]:
         """The most that each further request can cost."""
         for count in range(1, self.max_looks + 1):
-            reply_type = FinalReply if count == self.max_looks else StepReply
+            reply_type, text = self._reply_after(count), self.longest_text(teacher.clips, video, task, count)
             yield partial(teacher.max_usd_of_looks, reply_type, video, text, count, has_overview=self.has_overview)
+
+    def longest_text(self, clips: Clips, video: Video, task: Task, count: int) -> str:
+        """All that stands in a request after so many looks, but for stamps and thoughts."""
+        announcements = [*[announced(LONGEST_NAMED)] * count, *([ANNOUNCED_OVERVIEW] if self.has_overview else [])]
+        return "".join((*announcements, self.text_after([""] * count, about_video(clips, video), task)))
+
+    def text_after(self, thoughts: Sequence[str], video_text: str, task: Task) -> str:
+        """The question after so many looks, below the thoughts that led to them, and what bears on a further look."""
+        text = f"{_print_thoughts(thoughts)}\n\n{question_text(task)}"
+        looks_left = self.max_looks - len(thoughts)
+        times = "time" if looks_left == 1 else "times"
+        return f"{video_text} You may look {looks_left} more {times}.\n\n{text}" if looks_left else text
+
+    def _reply_after(self, count: int) -> type[StepReply | FinalReply]:
+        return FinalReply if count == self.max_looks else StepReply
 
     def expected(self, config: TeacherConfig, clips: Clips, video: Video, text: str, windows: Sequence[Window]) -> Usage:
         """The likely usage, where the teacher looks as often as it may."""
         usage = expected_usage(config, clips, FirstReply, video, None, text)
         looks = [Look(windows[index % len(windows)], GUESSED_FPS) for index in range(self.max_looks)]
         for count in range(1, self.max_looks + 1):
-            reply_type = FinalReply if count == self.max_looks else StepReply
+            shown_clips = self.clips_after(looks[:count])
             usage += expected_usage_of_clips(
-                config, clips, reply_type, video, self.clips_after(looks[:count]), text, self.clips_at_once
+                config, clips, self._reply_after(count), video, shown_clips, text, self.clips_at_once
             )
         return usage
 
@@ -85,6 +105,34 @@ class Steps:
         self.looks.append(look)
         return look
 
+    def candidate(
+        self,
+        task: Task,
+        video: Video,
+        attempt: int,
+        answer: ReadReply[Any],
+        source: WindowSource,
+        sent_patches: tuple[tuple[int, ...], ...],
+    ) -> Candidate:
+        """The candidate that these steps and an answer make."""
+        thoughts, looks = (*self.thoughts, answer.reply.thought), tuple(self.looks)
+        transcript = assemble(prompt(task), thoughts, looks, answer.reply.answer)
+        return Candidate(
+            video.id, task.id, attempt, answer.model, transcript, looks, answer.reply.answer, source,
+            (*self.requests, answer.request), sent_patches=sent_patches,
+        )  # fmt: skip
+
+
+@contextmanager
+def shows_frames() -> Generator[None]:
+    """Where looks show no frame, or a provider refuses what they show, another attempt may look elsewhere."""
+    try:
+        yield
+    except NoFrames:
+        raise UnreadableReply("look: it shows no frame") from None
+    except QuestionRefused as error:
+        raise UnreadableReply(str(error)) from None
+
 
 async def look_and_answer(
     teacher: Interview,
@@ -93,27 +141,18 @@ async def look_and_answer(
     attempt: int,
     steps: Steps,
     further: FurtherCalls,
-    settings: SeveralLooks,
-    before_looking: str,
+    several: SeveralLooks,
     source: WindowSource,
 ) -> Candidate:
     """Ask on after a first look, until the teacher answers."""
     while True:
         further.begin_next()
-        is_last = len(steps.looks) >= settings.max_looks
-        text = f"{_print_thoughts(steps.thoughts)}\n\n{question_text(task)}"
-        if not is_last:
-            left = settings.max_looks - len(steps.looks)
-            text = f"{before_looking} You may look {left} more time{'s' * (left > 1)}.\n\n{text}"
-        clips = settings.clips_after(steps.looks)
-        try:
-            request, reply, model = await teacher.ask_about_clips(
-                FinalReply if is_last else StepReply, video, clips, text, attempt, settings.clips_at_once
-            )
-        except NoFrames:
-            raise UnreadableReply("look: it shows no frame") from None
-        except QuestionRefused as error:  # for what these looks show: another attempt may look elsewhere
-            raise UnreadableReply(str(error)) from None
+        reply_type = FinalReply if len(steps.looks) == several.max_looks else StepReply
+        text = several.text_after(steps.thoughts, about_video(teacher.clips, video), task)
+        clips = several.clips_after(steps.looks)
+        with shows_frames():
+            answer = await teacher.ask_about_clips(reply_type, video, clips, text, attempt, several.clips_at_once)
+        reply = answer.reply
         if isinstance(reply, FinalReply) or not reply.looks:
             break
         if reply.answer.strip():
@@ -121,20 +160,9 @@ async def look_and_answer(
         next_look, *further_looks = reply.looks
         if further_looks:
             raise UnreadableReply("step: it looks at several windows at once")
-        steps.add(request, reply.thought, next_look.look(), video)
-    thoughts, looks = (*steps.thoughts, reply.thought), tuple(steps.looks)
-    return Candidate(
-        video.id,
-        task.id,
-        attempt,
-        model,
-        assemble(prompt(task), thoughts, looks, reply.answer),
-        looks,
-        reply.answer,
-        source,
-        (*steps.requests, request),
-        sent_patches=teacher.sent_patches(video, looks, settings.clips_at_once, has_overview=settings.has_overview),
-    )
+        steps.add(answer.request, reply.thought, next_look.look(), video)
+    sent = teacher.sent_patches(video, steps.looks, several.clips_at_once, has_overview=several.has_overview)
+    return steps.candidate(task, video, attempt, answer, source, sent)
 
 
 def _print_thoughts(thoughts: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.generators.teacher.teacher_request import Part
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import FramePlan
-from dmforge.schemas.looks import Look, print_box, print_density, print_span
+from dmforge.schemas.looks import Look, print_box, print_density, print_seconds, print_span
 from dmforge.schemas.records import Video
 from dmforge.schemas.sizes import Size
 from dmforge.schemas.stamps import patch_times, stamp
@@ -23,6 +23,11 @@ def announced(look: Look) -> str:
     """The sentence above the frames of a look."""
     box_text = f", cut to the box {print_box(look.box)} (left, upper, right, lower side in per mille)" if look.box else ""
     return f"You are shown {print_span(look.window)} seconds at {print_density(look.fps)} frames per second{box_text}."
+
+
+def about_video(clips: Clips, video: Video) -> str:
+    """What bears on the choice of a look: the video's length, and how large frames will be."""
+    return f"The video lasts {print_seconds(video.duration_cs)} seconds.{print_look_sizes(clips, video)}"
 
 
 def print_look_sizes(clips: Clips, video: Video) -> str:

@@ -115,40 +115,60 @@ class Interview:
         return self._config.price.usd(usage)
 
     async def ask(
-        self, reply_type: type[R], video: Video, look: Look | None, text: str, attempt: int, max_questions: int | None = None
+        self,
+        reply_type: type[R],
+        video: Video,
+        look: Look | None,
+        text: str,
+        attempt: int,
+        max_questions: int | None = None,
+        clips_at_once: int = 1,
     ) -> ReadReply[R]:
-        """Ask with the frames of a look, or of the coarse clip, above a text."""
-        sent = frames_sent(self._config, self.clips, video, look)
-
-        async def parts() -> list[Part]:
-            return [*await self._clip(video, look, sent), text_part(text)]
-
-        content_key = shown_content(self._config, video, sent)
+        """Ask with the frames of a look, or of the coarse clip, above a text. `clips_at_once`: the most clips that any request
+        in which this clip is shown shows."""
+        sent = frames_sent(self._config, self.clips, video, look, clips_at_once)
         bounds = Bounds(look.window if look else Window(0, video.duration_cs), max_questions)
-        texts = [*map(stamp, patch_times(sent.plan.times_s)), text]
-        images = sent.image_count, self._image_tokens(sent)
-        question = TeacherQuestion(reply_type, video.id, text, attempt, content_key, texts, parts, *images, bounds)
-        return await self._ask_once(reply_type, question)
+        content_key = shown_content(self._config, video, sent)
+        return await self._ask_showing(reply_type, video, [(None, look, sent)], text, attempt, content_key, bounds)
 
     async def ask_about_clips(
         self, reply_type: type[R], video: Video, clips: Sequence[Look | None], text: str, attempt: int, clips_at_once: int
     ) -> ReadReply[R]:
-        """Ask with the frames of several clips, each below a sentence that says what it is, above a text. `clips_at_once`: the
-        most clips that any request of the stage shows."""
+        """Ask with the frames of several clips, each below a sentence that says what it is, above a text."""
         sent = [frames_sent(self._config, self.clips, video, look, clips_at_once) for look in clips]
         announcements = [announced(look) if look else ANNOUNCED_OVERVIEW for look in clips]
+        content_key = [[announcements, *(shown_content(self._config, video, frames) for frames in sent)]]
+        shown_clips, bounds = list(zip(announcements, clips, sent, strict=True)), Bounds(Window(0, video.duration_cs))
+        return await self._ask_showing(reply_type, video, shown_clips, text, attempt, content_key, bounds)
+
+    async def _ask_showing(
+        self,
+        reply_type: type[R],
+        video: Video,
+        shown_clips: Sequence[tuple[str | None, Look | None, FramesSent]],
+        text: str,
+        attempt: int,
+        content_key: Sequence[object],
+        bounds: Bounds,
+    ) -> ReadReply[R]:
+        """Ask with clips above a text: of each the sentence above it, if one stands there, its look, and its frames."""
 
         async def parts() -> list[Part]:
             all_parts: list[Part] = []
-            for announcement, look, frames in zip(announcements, clips, sent, strict=True):
-                all_parts += [text_part(announcement), *await self._clip(video, look, frames)]
+            for announcement, look, frames in shown_clips:
+                all_parts += [text_part(announcement)] if announcement else []
+                all_parts += await self._clip(video, look, frames)
             return [*all_parts, text_part(text)]
 
-        stamps = [stamp(time_s) for frames in sent for time_s in patch_times(frames.plan.times_s)]
-        content_key = [[announcements, *(shown_content(self._config, video, frames) for frames in sent)]]
-        images = sum(frames.image_count for frames in sent), sum(map(self._image_tokens, sent))
-        texts, bounds = [*announcements, *stamps, text], Bounds(Window(0, video.duration_cs))
-        question = TeacherQuestion(reply_type, video.id, text, attempt, content_key, texts, parts, *images, bounds)
+        texts: list[str] = []
+        for announcement, _, frames in shown_clips:
+            texts += [announcement] if announcement else []
+            texts += map(stamp, patch_times(frames.plan.times_s))
+        images = sum(frames.image_count for _, _, frames in shown_clips)
+        tokens = sum(image_tokens(self._config.price, frames.image_count, frames.size) for _, _, frames in shown_clips)
+        question = TeacherQuestion(
+            reply_type, video.id, text, attempt, content_key, [*texts, text], parts, images, tokens, bounds
+        )
         return await self._ask_once(reply_type, question)
 
     def sent_patches(
@@ -158,9 +178,6 @@ class Interview:
         coarse clip is among the clips that share a request."""
         overview = frames_sent(self._config, self.clips, video, None, clips_at_once if has_overview else 1)
         return sent_patches([overview, *(frames_sent(self._config, self.clips, video, look, clips_at_once) for look in looks)])
-
-    def _image_tokens(self, sent: FramesSent) -> int:
-        return image_tokens(self._config.price, sent.image_count, sent.size)
 
     async def insist(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,18 @@ from dmforge.curation.lake.views import LakeView
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.stages.annotate import Annotate, AnnotateConfig
+from dmforge.generators.stages.several_looks import SeveralLooks
 from dmforge.generators.synthetic.oracle.behaviour import Behaviour
 from dmforge.generators.synthetic.oracle.oracle_process import serving
 from dmforge.generators.synthetic.oracle.step_defects import STEP_DEFECTS
 from dmforge.generators.synthetic.worlds.imagine import LEVELS
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
+from dmforge.generators.teacher.clip_messages import ANNOUNCED_OVERVIEW, about_video, announced
 from dmforge.generators.teacher.teacher_config import URL
 from dmforge.recipe import read_recipe
-from dmforge.schemas.looks import Window
+from dmforge.schemas.clips import Clips
+from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.records import Overview, Task, Video
 from dmforge.schemas.scoring import overlap_cs
 from tests.support.made_once import made_once
 from tests.teachers.billed import dmforge
@@ -209,6 +214,22 @@ def test_every_request_shows_all_looks_so_far_and_repeats_the_thoughts(
     images = [sum(part["type"] == "image_url" for part in content) for content in contents[:3]]
     assert images[2] - images[1] == 8  # 2 s at 4 frames a second
     assert max(images) <= 40
+    if always:  # what is recorded of the coarse clip holds for all requests that show it
+        assert images[0] == images[1] - 4
+
+
+@pytest.mark.parametrize("overview", ["first", "always"])
+@pytest.mark.parametrize("count", [1, 2, 12])
+def test_no_request_says_more_than_what_is_set_aside_for_it(overview: Overview, count: int) -> None:
+    """But for the thoughts, each of which was paid for as a reply."""
+    video = Video("ab" * 32, 360_000, 1280, 720, Fraction(25), "h264", 0, 1)
+    task = Task(video.id, "open", "How often?", (), "2", (), "any")
+    several, clips = SeveralLooks(12, overview), Clips(look_size="floor")
+    looks = [Look(Window(100_000 + number, 300_099), Fraction(24_000, 1_001)) for number in range(count)]
+    thoughts = ["It flashes."] * count
+    shown = [announced(look) if look else ANNOUNCED_OVERVIEW for look in several.clips_after(looks)]
+    said = "".join((*shown, several.text_after(thoughts, about_video(clips, video), task)))
+    assert len(said.encode()) <= len(several.longest_text(clips, video, task, count).encode()) + len("".join(thoughts))
 
 
 def test_the_last_look_that_is_allowed_is_answered_from(worlds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,11 +93,9 @@ class RaggedCache:
             moved_indices = (table.to(key.device) for table in (self._from_row, self._from_column, self._to_column))
             self._from_row, self._from_column, self._to_column = moved_indices
         active_slices: list[torch.Tensor] = []
-        for index_tensor, new_tensor in ((self._keys[layer_index], key), (self._values[layer_index], value)):
-            index_tensor[self._from_row, :, self._to_column] = new_tensor[self._from_row, :, self._from_column].to(
-                index_tensor.dtype
-            )
-            active_slices.append(index_tensor[: self._active_rows, :, : self._longest])
+        for cached, new in ((self._keys[layer_index], key), (self._values[layer_index], value)):
+            cached[self._from_row, :, self._to_column] = new[self._from_row, :, self._from_column].to(cached.dtype)
+            active_slices.append(cached[: self._active_rows, :, : self._longest])
         return active_slices[0], active_slices[1]
 
     def get_seq_length(self, layer_index: int = 0) -> int:
