@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -50,6 +51,7 @@ UNSEEN = "right_answer_unseen"
 """The name, in the truth file, of a right answer from a window that doesn't show it."""
 TOKEN_CHARS = 4
 """Characters in a token, about."""
+LIMIT = re.compile(rb'"max_(completion_)?tokens": ?[0-9]+')
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,9 @@ class Oracle:
         self.gallery, self._behaviour = WorldGallery(worlds_folder), behaviour
 
     def answer(self, request: OracleRequest, body: bytes) -> tuple[OracleReply, PlantedDefect | None]:
-        """The response to a request, and the defect in it, if one was planted; `body` decides all chance."""
+        """The response to a request, and the defect in it, if one was planted. `body` decides all chance, but for its limit of
+        tokens: a client may raise that with what it met before, and the answer may not depend on the order of questions."""
+        body = LIMIT.sub(b"", body)
         if request.reply == SafetyReply.name:
             return self._response(request, choose_safety(request), None), None
         is_unknown = self._behaviour.draw("unknown", body).random() < self._behaviour.unknown
