@@ -52,6 +52,7 @@ STAGES = {
     "necessity": "filters.rollouts.necessity:Necessity",
     "density": "filters.rollouts.density:Density",
     "vouch": "filters.rollouts.student_agreement:Vouch",
+    "needed_looks": "filters.rollouts.needed_looks:NeededLooks",
     "thin": "generators.stages.reannotate_density:Thin",
     "thrift": "filters.rollouts.density_match:Thrift",
     "human": "filters.human:Human",

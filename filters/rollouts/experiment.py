@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dmforge.schemas.looks import Look
+from dmforge.generators.inference.forced_steps import Step
+from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.records import CandidateWithTask, Mode, Rollout, Task, Video
 from dmforge.schemas.records import TaskWithVideo as ShownTask
 from dmforge.schemas.tags import CLOSE, OPEN
@@ -23,12 +24,25 @@ class Arm:
     """The look that is forced on the student."""
     own_density: bool = False
     """Whether only the window is forced: its density is that of the student's free rollout, if it came to a look there."""
+    steps: tuple[Step, ...] = ()
+    """Looks, or windows alone, that are forced on the student one after the other; between them it thinks for itself."""
     opening: str = ""
     """Text that is written for the student instead of a look."""
 
     @property
     def mode(self) -> Mode:
-        return "forced" if self.look or self.opening else "free"
+        return "forced" if self.look or self.opening or self.steps else "free"
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The windows that are forced on the student."""
+        steps = (self.look,) if self.look else self.steps
+        return tuple(step.window if isinstance(step, Look) else step for step in steps)
+
+    @property
+    def looks(self) -> tuple[Look, ...]:
+        """The looks that are forced on it whole."""
+        return (self.look,) if self.look else tuple(step for step in self.steps if isinstance(step, Look))
 
 
 FREE = Arm("free")
@@ -44,7 +58,7 @@ class Experiment:
     subject: ShownTask | CandidateWithTask
     task: Task
     video: Video
-    arms: Mapping[str, Arm]
+    arms: Mapping[str, Arm] = field(default_factory=dict[str, Arm])
     note: str = ""
     """What its stage notes about how the arms were chosen."""
     rollouts: dict[str, list[Rollout]] = field(default_factory=dict[str, list[Rollout]])
@@ -55,3 +69,9 @@ class Experiment:
     """Rounds that are done."""
     free_rollouts: list[Rollout] = field(default_factory=list[Rollout])
     """Free rollouts, in the order of their indices: their thoughts stand before forced looks."""
+
+    def add_arms(self, arms: Sequence[Arm]) -> None:
+        """Put the input to the student in further ways, from the first round on."""
+        self.arms = {**self.arms, **{arm.name: arm for arm in arms}}
+        self.rollouts |= {arm.name: [] for arm in arms}
+        self.active_arms, self.rounds_done = [arm.name for arm in arms], 0

@@ -1,5 +1,6 @@
 """Does it matter where one looks? The right window is forced on a student, then a wrong one, then none.
 
+Where several windows are needed and it may look several times, all of them are forced one after the other, then wrong ones.
 How densely it looks is left to the student: it has never seen a density other than the one that its thought has just named,
 and its answer would then say nothing about the window.
 """
@@ -12,7 +13,7 @@ from random import Random
 
 from dmforge.curation.contract.stage_results import Made, Result
 from dmforge.filters.rollouts.experiment import NONE, Arm, Experiment
-from dmforge.filters.rollouts.rollout_stage import Fps, RolloutStage, RolloutStageConfig, right_window, task_verdict
+from dmforge.filters.rollouts.rollout_stage import Fps, RolloutStage, RolloutStageConfig, right_windows, task_verdict
 from dmforge.filters.rollouts.rounds import Share, difference
 from dmforge.schemas.looks import Look, Window, print_span
 from dmforge.schemas.records import Rollout, Task, TaskWithVideo, Verdict, Video
@@ -37,22 +38,26 @@ class Necessity(RolloutStage[TaskWithVideo, Rollout | Verdict]):
     `necessity_coarse`: minus that without any look. 1 over n = 0 where it is unknown which window is right."""
 
     name, version = "necessity", 3
-    forces_a_look = True
+    forces_looks = True
     measures = ("necessity", "necessity_coarse")
     config: NecessityConfig
 
     def arms(self, item: TaskWithVideo, task: Task, video: Video) -> tuple[Sequence[Arm], str] | Result:
-        task_window = right_window(task)
-        if task_window is None:
+        right_looks = [Look(window, self.config.fps) for window in right_windows(task, self.config.max_looks)]
+        if not right_looks:
             unmeasurable_verdicts = [
                 Verdict(video.id, task.id, "task", measure_name, 1.0, 0, "no window is known") for measure_name in self.measures
             ]
             return Made(tuple(unmeasurable_verdicts))
-        arms = [Arm("right", Look(task_window, self.config.fps), own_density=True), NONE]
-        window_off_gold = wrong_window(task, task_window, video.duration_cs)
-        if window_off_gold is None:
+        arms = [self.forced_arm("right", right_looks, own_density=True), NONE]
+        wrong_looks = [
+            Look(window_off_gold, self.config.fps)
+            for look_index, look in enumerate(right_looks)
+            if (window_off_gold := wrong_window(task, look.window, video.duration_cs, look_index)) is not None
+        ]
+        if not wrong_looks:
             return arms, "no room for a wrong window"
-        return [*arms, Arm("wrong", Look(window_off_gold, self.config.fps), own_density=True)], ""
+        return [*arms, self.forced_arm("wrong", wrong_looks, own_density=True)], ""
 
     def arms_to_continue(self, trial: Experiment) -> Collection[str]:
         right_tries = self.tries(trial, "right")
@@ -80,12 +85,8 @@ class Necessity(RolloutStage[TaskWithVideo, Rollout | Verdict]):
             difference_interval = difference(right_tries, baseline_tries, self.confidence)
             interval_position = difference_interval.against(self.config.clear_of, self.config.clear_of)
             verdict_reason = trial.note if trial.note and measure_name == "necessity" else interval_position
-            baseline_look = trial.arms[baseline_arm].look
-            baseline_text = (
-                f"{baseline_tries} at {print_span(baseline_look.window)}"
-                if baseline_look
-                else f"{baseline_tries} without a look"
-            )
+            baseline_spans = " and ".join(map(print_span, trial.arms[baseline_arm].windows))
+            baseline_text = f"{baseline_tries} at {baseline_spans}" if baseline_spans else f"{baseline_tries} without a look"
             yield task_verdict(
                 trial,
                 measure_name,
@@ -96,16 +97,20 @@ class Necessity(RolloutStage[TaskWithVideo, Rollout | Verdict]):
             )
 
 
-def wrong_window(task: Task, right: Window, duration_cs: int) -> Window | None:
-    """A window that shows nothing of gold, as long as the right one if there is room, drawn with the task's id as seed."""
-    long_enough_gaps = [gap for gap in gaps_between(task.windows, 0, duration_cs) if gap.end_cs - gap.start_cs >= MIN_WINDOW_CS]
+def wrong_window(
+    task: Task, right: Window, duration_cs: int, look_index: int = 0, shown: Sequence[Window] = ()
+) -> Window | None:
+    """A window that shows nothing of gold, nor of the windows that are `shown`, as long as the right one if there is room. It
+    is drawn with the task's id as seed, and of further looks with their index, too."""
+    gaps = gaps_between([*task.windows, *shown], 0, duration_cs)
+    long_enough_gaps = [gap for gap in gaps if gap.end_cs - gap.start_cs >= MIN_WINDOW_CS]
     if not long_enough_gaps:
         return None
     length_cs = right.end_cs - right.start_cs
     long_gaps = [gap for gap in long_enough_gaps if gap.end_cs - gap.start_cs >= length_cs]
     if not long_gaps:
         return max(long_enough_gaps, key=lambda gap: (gap.end_cs - gap.start_cs, gap.start_cs))
-    task_random = Random(task.id)
+    task_random = Random(task.id + look_index.to_bytes(4) if look_index else task.id)
     gap = task_random.choice(long_gaps)
     start_cs = task_random.randint(gap.start_cs, gap.end_cs - length_cs)
     return Window(start_cs, start_cs + length_cs)

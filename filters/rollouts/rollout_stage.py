@@ -29,6 +29,7 @@ from dmforge.filters.rollouts.experiment import FREE, THOUGHT, Arm, Experiment
 from dmforge.filters.rollouts.rounds import RoundsConfig, Share, TryCount
 from dmforge.generators.footage import CachedFootage, Footage, PromptPiece, show
 from dmforge.generators.inference.engines.engine import Engine, Sampling
+from dmforge.generators.inference.forced_steps import written_step
 from dmforge.generators.inference.named_student import StudentConfig, open_engine
 from dmforge.generators.inference.rollout import RolloutLimits, RolloutRequest, RolloutResult, roll
 from dmforge.generators.rendition_footage import Renditions
@@ -74,7 +75,8 @@ class RolloutStageConfig(BatchConfig):
     max_visual_tokens: Annotated[PositiveInt, Formerly("most_visual_tokens")] = 1 << 20
     """The most visual tokens of all clips of a rollout, the coarse one included."""
     max_looks: Later[PositiveInt] = 1
-    """How often the student may look in a rollout, by the recipe's `[looks]`."""
+    """How often the student may look in a rollout, by the recipe's `[looks]`. If more than once, it thinks for itself before
+    each look that is forced on it."""
     own_thoughts: bool = True
     """Before a forced look stands what the student thought in its free rollout of the same index, if it came to a look there;
     without it a look comes out of nowhere, which a small student has never seen. The thought was about another window, so the
@@ -92,8 +94,8 @@ class RolloutStage(Batch[In, Out]):
     config: RolloutStageConfig
     shows_coarse_clip: ClassVar[bool] = True
     """Whether the coarse clip is shown to the student."""
-    forces_a_look: ClassVar[bool] = False
-    """Whether its arms differ by a look that is forced on the student."""
+    forces_looks: ClassVar[bool] = False
+    """Whether its arms differ by looks that are forced on the student."""
 
     def blocked_by(self) -> str:
         return self.config.student.blocked_by()
@@ -109,16 +111,19 @@ class RolloutStage(Batch[In, Out]):
         """An id of all that decides a rollout besides its task, student, arm and index."""
         config = self.config
         shown_settings = [config.clips.for_video(video).semantic(), config.max_visual_tokens, self.shows_coarse_clip]
-        written_settings = [config.student.semantic(), config.temperature, config.max_tokens]
+        several = [config.max_looks] if config.max_looks > 1 else []
+        written_settings = [config.student.semantic(), config.temperature, config.max_tokens, *several]
         return digest("settings", [ROLLOUT_VERSION, *written_settings, *shown_settings])
 
     def check(self, workspace: WorkspaceFolder) -> None:
         self.config.student.require_span()
         refuse_other_clips(workspace, self.config.clips)
-        if self.forces_a_look and self.config.max_looks > 1:
-            message = f"it forces one look on a student, and [looks] max_looks is {self.config.max_looks}"
-            hint = f"leave the stage out; or measure what one look does: [stages.{self.name}] max_looks = 1"
-            raise InputError(message, where=f"[stages.{self.name}]", hint=hint)
+        if self.forces_looks and self.config.max_looks > 1 and not self.config.own_thoughts:
+            message = (
+                f"[looks] max_looks is {self.config.max_looks}: a student that looks several times thinks before each look"
+            )
+            hint = f"leave own_thoughts out; or measure what one look does: [stages.{self.name}] max_looks = 1"
+            raise InputError(message, where=f"[stages.{self.name}] own_thoughts", hint=hint)
 
     def begin(self, workspace: WorkspaceFolder) -> None:
         self.config.student.require()
@@ -148,6 +153,11 @@ class RolloutStage(Batch[In, Out]):
     def conclude(self, trial: Experiment) -> Sequence[Out]:
         """The records that follow from all rollouts of an input."""
 
+    def further_arms(self, trial: Experiment) -> Sequence[Arm]:
+        """Arms in which an input is tried once those before need no more rollouts."""
+        del trial
+        return ()
+
     def posed_task(self, item: ShownTask | CandidateWithTask, index: int) -> Task:
         """The task as it is posed, and its answer scored, in the rollout of this index."""
         del index
@@ -165,10 +175,10 @@ class RolloutStage(Batch[In, Out]):
         arms_or_result = self.arms(item, item.task, item.video)
         if not isinstance(arms_or_result, tuple):
             return arms_or_result
-        arm_by_name, arms_note = {arm.name: arm for arm in arms_or_result[0]}, arms_or_result[1]
-        return Experiment(
-            item, item.task, item.video, arm_by_name, arms_note, {arm_name: [] for arm_name in arm_by_name}, list(arm_by_name)
-        )
+        arms, arms_note = arms_or_result
+        trial = Experiment(item, item.task, item.video, note=arms_note)
+        trial.add_arms(arms)
+        return trial
 
     def _process_video(self, trials: Sequence[Experiment | Result]) -> Iterator[Result]:
         """The results of all inputs about one video."""
@@ -178,14 +188,22 @@ class RolloutStage(Batch[In, Out]):
             rollouts_by_key = {row.key: row for row in self._recall.of(video.id) if row.student == self.student_id}
             media = Media(self._workspace, video.id)
             footage = CachedFootage(Renditions(video, self.config.clips, media.coarse, media.grid))
-            for per_arm in self.config.rounds.sizes:
-                self._run_round([trial for trial in running_trials if trial.active_arms], per_arm, rollouts_by_key, footage)
+            while running_trials:
+                for per_arm in self.config.rounds.sizes:
+                    self._run_round([trial for trial in running_trials if trial.active_arms], per_arm, rollouts_by_key, footage)
+                running_trials = [trial for trial in running_trials if self._has_further_arms(trial)]
         for trial in trials:
             if isinstance(trial, Experiment):
                 arm_rollouts = [rollout for rollouts in trial.rollouts.values() for rollout in rollouts]
                 yield Made((*arm_rollouts, *trial.free_rollouts, *self.conclude(trial)))
             else:
                 yield trial
+
+    def _has_further_arms(self, trial: Experiment) -> bool:
+        further_arms = self.further_arms(trial)
+        if further_arms:
+            trial.add_arms(further_arms)
+        return bool(further_arms)
 
     def _run_round(
         self, trials: Sequence[Experiment], per_arm: int, rollouts_by_key: dict[Id, Rollout], footage: Footage
@@ -228,7 +246,8 @@ class RolloutStage(Batch[In, Out]):
         for batch_start in range(0, len(missing_keys), self.config.max_rows):
             key_batch = missing_keys[batch_start : batch_start + self.config.max_rows]
             requests = [self._request(*request_by_key[rollout_key], footage) for rollout_key in key_batch]
-            limits = RolloutLimits(self.config.max_looks, self.config.max_visual_tokens)
+            max_looks = max(self.config.max_looks, *(len(request.steps) for request in requests))
+            limits = RolloutLimits(max_looks, self.config.max_visual_tokens)
             for rollout_key, rollout_result in zip(key_batch, roll(self._engine, requests, limits), strict=True):
                 rollouts_by_key[rollout_key] = self._rollout(*request_by_key[rollout_key], rollout_result, rollout_key)
 
@@ -238,7 +257,7 @@ class RolloutStage(Batch[In, Out]):
         thought = _thought_before_look(trial, arm, index)
         rollout_settings = self.settings_id(trial.video)
         key_content = [trial.task.id, self.student_id, rollout_settings, posed_text, printed_look, thought, arm.opening, index]
-        return digest("rollout", key_content)
+        return digest("rollout", [*key_content, *([list(map(written_step, arm.steps))] if arm.steps else [])])
 
     def _request(self, trial: Experiment, arm: Arm, index: int, footage: Footage) -> RolloutRequest:
         # the seed is the same in all arms: they differ by what is shown, and not by luck
@@ -254,6 +273,7 @@ class RolloutStage(Batch[In, Out]):
             _forced_look(trial, arm, index),
             _thought_before_look(trial, arm, index),
             arm.opening,
+            arm.steps,
         )
 
     def _prompt_with_clips(self, task: Task, footage: Footage) -> tuple[PromptPiece, ...]:
@@ -270,6 +290,12 @@ class RolloutStage(Batch[In, Out]):
         tried_rollouts = trial.rollouts[arm_name][:max_tries]
         min_score = self.config.right_iou if trial.task.task_kind == "grounding" else 1.0
         return TryCount(sum(tried_rollout.score >= min_score for tried_rollout in tried_rollouts), len(tried_rollouts))
+
+    def forced_arm(self, name: str, looks: Sequence[Look], *, own_density: bool = False) -> Arm:
+        """An arm in which these looks are forced on the student, or their windows alone, for it to choose the densities."""
+        if self.config.max_looks == 1 and len(looks) == 1:
+            return Arm(name, looks[0], own_density)
+        return Arm(name, steps=tuple(look.window if own_density else look for look in looks))
 
     @property
     def confidence(self) -> float:
@@ -300,6 +326,14 @@ def _thought_before_look(trial: Experiment, arm: Arm, index: int) -> str:
 def task_verdict(trial: Experiment, name: str, score: float, rollout_count: int, reason: str = "", detail: str = "") -> Verdict:
     """A verdict on the task that was tried."""
     return Verdict(trial.video.id, trial.task.id, "task", name, score, rollout_count, reason, detail)
+
+
+def right_windows(task: Task, max_looks: int) -> tuple[Window, ...]:
+    """The windows to look at, one look each: all that are needed, or one that spans them where there are too many of them."""
+    if task.needs == "all" and 1 < len(task.windows) <= max_looks:
+        return task.windows
+    window = right_window(task)
+    return () if window is None else (window,)
 
 
 def right_window(task: Task) -> Window | None:

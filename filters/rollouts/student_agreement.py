@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from dmforge.curation.contract.stage_results import Made, Rejected, Result
-from dmforge.filters.rollouts.experiment import NONE, Arm, Experiment
+from dmforge.filters.rollouts.experiment import FREE, NONE, Arm, Experiment
 from dmforge.filters.rollouts.rollout_stage import RolloutStage, RolloutStageConfig
 from dmforge.filters.rollouts.rounds import Share, difference, wilson
 from dmforge.schemas.ids import Id
@@ -35,7 +35,7 @@ class Vouch(RolloutStage[CandidateWithTask, Rollout | Verdict]):
     did, but doesn't look where nothing is. 1 over n = 0 where it never looks by itself."""
 
     name, version = "vouch", 3
-    forces_a_look = True
+    forces_looks = True
     measures = ("vouch", "vouch_window", "vouch_overlap")
     allows_duplicate_rows = True  # candidates of one task share the rollouts without a look
     config: VouchConfig
@@ -44,14 +44,16 @@ class Vouch(RolloutStage[CandidateWithTask, Rollout | Verdict]):
         candidate = item.candidate
         if not candidate.answer.strip():
             return Rejected("no answer")
-        if not candidate.looks or candidate.looks[0].window.start_cs >= video.duration_cs:
+        if not candidate.looks or any(look.window.start_cs >= video.duration_cs for look in candidate.looks):
             no_arms_reason = "its look shows no frame" if candidate.looks else "no look"
             zero_verdicts = (
                 Verdict(video.id, candidate.id, "candidate", measure_name, 0.0, 0, no_arms_reason)
                 for measure_name in self.measures
             )
             return Made(tuple(zero_verdicts))
-        return (Arm("look", candidate.looks[0]), NONE), ""
+        with_its_looks = self.forced_arm("look", candidate.looks)
+        # a forced look of old has its thought from a free rollout; where the student thinks for itself they are made apart
+        return (with_its_looks, NONE, FREE) if with_its_looks.steps else (with_its_looks, NONE), ""
 
     def posed_task(self, item: TaskWithVideo | CandidateWithTask, index: int) -> Task:
         """The task with the candidate's answer in place of gold."""
@@ -69,9 +71,10 @@ class Vouch(RolloutStage[CandidateWithTask, Rollout | Verdict]):
         agreement_threshold, gap_threshold = self.config.clear_of, self.config.gap_clear_of
         agreement_position = wilson(look_tries, self.confidence).against(agreement_threshold, agreement_threshold)
         gain_position = difference(look_tries, coarse_tries, self.confidence).against(gap_threshold, gap_threshold)
+        free_arm = (FREE.name,) if FREE.name in trial.arms else ()
         if gain_position == "not clear" and not self._is_known_without_look(trial):
-            return ("look", "none")
-        return ("look",) if agreement_position == "not clear" else ()
+            return ("look", "none", *free_arm)
+        return ("look", *free_arm) if agreement_position == "not clear" else ()
 
     def conclude(self, trial: Experiment) -> Sequence[Verdict]:
         return [*self._verdicts(trial)]
@@ -102,14 +105,14 @@ class Vouch(RolloutStage[CandidateWithTask, Rollout | Verdict]):
         yield self._overlap(trial, subject_id)
 
     def _overlap(self, trial: Experiment, subject: Id) -> Verdict:
-        free_windows = [free_rollout.looks[0].window for free_rollout in trial.free_rollouts if free_rollout.looks]
-        forced_look = trial.arms["look"].look
-        if not free_windows or forced_look is None:
+        free_rollouts = trial.rollouts.get(FREE.name, trial.free_rollouts)
+        free_windows = [tuple(look.window for look in rollout.looks) for rollout in free_rollouts if rollout.looks]
+        forced_windows = trial.arms["look"].windows
+        if not free_windows:
             return Verdict(trial.video.id, subject, "candidate", "vouch_overlap", 1.0, 0, "it never looks by itself")
-        mean_iou_with_forced = float(
-            sum(iou((free_window,), (forced_look.window,)) for free_window in free_windows) / len(free_windows)
-        )
-        windows_detail = f"{print_span(forced_look.window)} against its own, {print_span(free_windows[0])} the first of them"
+        mean_iou_with_forced = float(sum(iou(own_windows, forced_windows) for own_windows in free_windows) / len(free_windows))
+        forced_spans, own_spans = (" and ".join(map(print_span, windows)) for windows in (forced_windows, free_windows[0]))
+        windows_detail = f"{forced_spans} against its own, {own_spans} the first of them"
         return Verdict(
             trial.video.id, subject, "candidate", "vouch_overlap", mean_iou_with_forced, len(free_windows), "", windows_detail
         )

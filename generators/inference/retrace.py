@@ -31,11 +31,12 @@ def retrace_behind(
 def _with_written_tokens(rollout: RolloutResult, stretches: Iterable[TokenRun]) -> Iterator[TokenRun]:
     written_segments = iter(rollout.written)
     return (
-        TokenRun(stretch.author, np.array(next(written_segments).ids)) if stretch.author == "policy" else stretch
+        TokenRun(stretch.author, np.array(next(written_segments).kept_ids)) if stretch.author == "policy" else stretch
         for stretch in stretches
     )
 
 
 def log_probs(rollout: RolloutResult) -> NDArray[np.float64]:
-    """Log-probabilities of all tokens that the policy wrote, in the order of `retrace`."""
-    return np.array([log_prob for generated_text in rollout.written for log_prob in generated_text.log_probs])
+    """Log-probabilities of the policy's tokens, in the order of `retrace`."""
+    kept_log_probs = (text.log_probs[: len(text.kept_ids)] for text in rollout.written)
+    return np.array([log_prob for log_probs_of_text in kept_log_probs for log_prob in log_probs_of_text])

@@ -15,13 +15,14 @@ from typing import Literal
 
 from dmforge.generators.footage import Footage, PromptPiece, ShownClip, show
 from dmforge.generators.inference.engines.engine import Engine, FailedRow, GeneratedText, Sampling
+from dmforge.generators.inference.forced_steps import BEFORE_A_STEP, BEFORE_THE_ANSWER, MUST_ANSWER, Step, written_step
 from dmforge.schemas.clips import QuotaTooSmall
 from dmforge.schemas.dialects.dialect import DialectName
 from dmforge.schemas.dialects.known_dialects import DIALECTS
 from dmforge.schemas.errors import DmforgeError, InputError
 from dmforge.schemas.frames import NoFrames
 from dmforge.schemas.grammar import Trajectory, written_look
-from dmforge.schemas.looks import Look
+from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.tags import OPEN
 from dmforge.schemas.transcript import Piece, Transcript
 
@@ -39,7 +40,7 @@ class RolloutLimits:
     max_visual_tokens: int = 1 << 20
     """Of all clips that are shown, the coarse one included."""
     dialect: DialectName = "span"
-    """What the policy writes; a look is forced, and an opening given, in `span` alone."""
+    """What the policy writes; looks are forced, and an opening given, in `span` alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class RolloutRequest:
     """The thought that stands before a forced look."""
     opening: str = ""
     """A text that is written for the policy before it goes on, instead of a look."""
+    steps: tuple[Step, ...] = ()
+    """What is forced on the policy one after the other, each when it would look or end its thought."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,8 @@ class _Row:
     request: RolloutRequest
     pieces: list[Piece]
     visual_tokens: int
+    steps_forced: int = 0
+    """That it must answer counts, too."""
     looks: list[Look] = field(default_factory=list[Look])
     written: list[GeneratedText] = field(default_factory=list[GeneratedText])
     ending: Ending | None = None
@@ -104,11 +109,16 @@ class _Row:
     def text(self) -> str:
         return Transcript(tuple(self.pieces)).trajectory_text
 
+    @property
+    def awaits_density(self) -> bool:
+        """Whether a window was forced behind which it is to write a density."""
+        return len(self.looks) < self.steps_forced <= len(self.request.steps)
+
 
 def roll(engine: Engine, requests: Sequence[RolloutRequest], limits: RolloutLimits | None = None) -> list[RolloutResult]:
     """Roll out all requests side by side, until each has ended. Raises `RolloutError` if the engine died over some of them."""
     limits = limits or RolloutLimits()
-    if limits.dialect != "span" and any(request.forced or request.opening for request in requests):
+    if limits.dialect != "span" and any(request.forced or request.opening or request.steps for request in requests):
         hint = "measure a student that writes `span`"
         raise InputError(f"a forced look in the dialect `{limits.dialect}` is not supported", where="dialect", hint=hint)
     rows = [_begin_row(request) for request in requests]
@@ -116,12 +126,9 @@ def roll(engine: Engine, requests: Sequence[RolloutRequest], limits: RolloutLimi
     added_pieces, rows_at_work = _openings(rows, limits), set[int]()
     while added_pieces or rows_at_work:
         rows_at_work |= added_pieces.keys()
-        may_look = {
-            row_index
-            for row_index in added_pieces
-            if len(rows[row_index].looks) < limits.max_looks and not DIALECTS[limits.dialect].turn_end
-        }
-        output_by_row = conversation.step(added_pieces, may_look)
+        may_look = {row_index for row_index in added_pieces if _may_look(rows[row_index], limits)}
+        stop_before = {row_index: tags for row_index in added_pieces if (tags := _stop_before(rows[row_index]))}
+        output_by_row = conversation.step(added_pieces, may_look, stop_before)
         rows_at_work -= output_by_row.keys()
         added_pieces = _take_outputs(rows, output_by_row, limits)
     failed_by_row = {row_index: row.failed for row_index, row in enumerate(rows) if row.failed}
@@ -163,6 +170,20 @@ def _openings(rows: Sequence[_Row], limits: RolloutLimits) -> dict[int, Sequence
     return added_pieces
 
 
+def _may_look(row: _Row, limits: RolloutLimits) -> bool:
+    if row.request.steps:
+        return row.awaits_density
+    return len(row.looks) < limits.max_looks and not DIALECTS[limits.dialect].turn_end
+
+
+def _stop_before(row: _Row) -> Sequence[str]:
+    """The tags in whose place something is forced on a row."""
+    step_count = len(row.request.steps)
+    if not step_count or row.awaits_density or row.steps_forced > step_count:
+        return ()
+    return BEFORE_A_STEP if row.steps_forced < step_count else BEFORE_THE_ANSWER
+
+
 def _take_outputs(
     rows: Sequence[_Row], output_by_row: Mapping[int, GeneratedText | FailedRow], limits: RolloutLimits
 ) -> dict[int, Sequence[PromptPiece]]:
@@ -182,6 +203,9 @@ def _take_outputs(
 
 def _continue(row: _Row, written: GeneratedText, limits: RolloutLimits) -> Sequence[PromptPiece]:
     """Record what the policy wrote; return the runtime's pieces that answer it, none where its row has ended."""
+    if written.stop == "tag":
+        row.pieces.append(Piece("policy", written.text))
+        return _force_step(row, limits)
     dialect = DIALECTS[limits.dialect]
     is_asking = written.stop == "look" or (
         written.stop == "end" and bool(dialect.turn_end) and written.text.endswith(f"</{dialect.look_tag}>")
@@ -197,6 +221,18 @@ def _continue(row: _Row, written: GeneratedText, limits: RolloutLimits) -> Seque
     elif len(looks) <= limits.max_looks:  # else it is malformed: it has too many
         return _answer(row, looks[len(row.looks) :], limits)
     return ()
+
+
+def _force_step(row: _Row, limits: RolloutLimits) -> Sequence[PromptPiece]:
+    """The runtime's pieces in place of a look, or of the end of a thought."""
+    remaining_steps = row.request.steps[row.steps_forced :]
+    row.steps_forced += 1
+    row.pieces.append(Piece("runtime", written_step(remaining_steps[0]) if remaining_steps else MUST_ANSWER))
+    forced_text = PromptPiece(row.pieces[-1])
+    if not remaining_steps or isinstance(remaining_steps[0], Window):
+        return (forced_text,)
+    clip_pieces = _answer(row, (remaining_steps[0],), limits)
+    return (forced_text, *clip_pieces) if clip_pieces else ()
 
 
 def look_of(text: str, look_count: int = 1) -> Look | None:

@@ -10,7 +10,7 @@ from typing import Literal
 from dmforge.curation.video.media import Media
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.footage import PromptPiece, ShownClip
-from dmforge.generators.inference.engines.engine import Conversation, GeneratedText, Sampling
+from dmforge.generators.inference.engines.engine import NOWHERE, Conversation, GeneratedText, Sampling
 from dmforge.generators.rendition_footage import Renditions
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.grammar import parse
@@ -36,6 +36,8 @@ class Policy:
     """The seed of each row that it wrote, and the look that was forced on it."""
     max_rollouts: int | None = None
     """It breaks down after this many rollouts."""
+    rate_of_looks: Callable[[Task, tuple[Look, ...]], float] | None = None
+    """The rate of right answers where looks are forced on it one after the other, by all that are shown."""
 
     def converse(self, rows: Sequence[Sampling]) -> Conversation:
         return _Rows(self, rows)
@@ -50,11 +52,41 @@ class _Rows:
     policy: Policy
     samplings: Sequence[Sampling]
     prompts: dict[int, tuple[PromptPiece, ...]] = field(default_factory=dict[int, tuple[PromptPiece, ...]])
+    looks: dict[int, list[Look]] = field(default_factory=dict[int, list[Look]])
+    """Those whose clips each row was shown."""
 
-    def step(self, added: Mapping[int, Sequence[PromptPiece]], may_look: Collection[int]) -> dict[int, GeneratedText]:
-        return {number: self._continue(number, tuple(parts), number in may_look) for number, parts in added.items()}
+    def step(
+        self,
+        added: Mapping[int, Sequence[PromptPiece]],
+        may_look: Collection[int],
+        stop_before: Mapping[int, Sequence[str]] = NOWHERE,
+    ) -> dict[int, GeneratedText]:
+        return {
+            number: self._think(number, tuple(parts), stop_before[number])
+            if number in stop_before
+            else self._continue(number, tuple(parts), number in may_look)
+            for number, parts in added.items()
+        }
+
+    def _think(self, number: int, parts: tuple[PromptPiece, ...], stop_before: Sequence[str]) -> GeneratedText:
+        """It thinks until it would look, or would answer."""
+        self.prompts.setdefault(number, parts)
+        self._note_looks(number, parts)
+        if "</think>" in stop_before:
+            return GeneratedText("Hm." if self.looks[number] else "<think>Hm.", (), (), "tag")
+        return self._answer_of_looks(number)
+
+    def _note_looks(self, number: int, parts: Sequence[PromptPiece]) -> None:
+        self.looks.setdefault(number, []).extend(part.piece.look for part in parts if part.piece.look)
+
+    def _answer_of_looks(self, number: int) -> GeneratedText:
+        self.policy.rollouts.append((self.samplings[number].seed, self.looks[number][0]))
+        answer = self._answer(number, self.prompts[number], self.looks[number][0])
+        return GeneratedText(f"It shows.</think><answer>{answer}</answer>", (), (), "end")
 
     def _continue(self, number: int, parts: tuple[PromptPiece, ...], may_look: bool) -> GeneratedText:
+        if number in self.looks:  # a window was forced on it
+            return GeneratedText("<fps>2</fps>", (), (), "look")
         is_first = number not in self.prompts
         prompt = self.prompts.setdefault(number, parts)
         forced_text = "".join(part.piece.text or "" for part in parts if part.piece.author == "runtime")
@@ -78,7 +110,9 @@ class _Rows:
         options = tuple(line.partition(". ")[2] for line in text.split("\n")[1:])
         if task is not None:
             shown_as: Seen = "look" if look else "coarse" if clip else "text"
-            if random.random() < self.policy.rate(task, shown_as, look):
+            rate_of_looks = self.policy.rate_of_looks if number in self.looks else None
+            rate = rate_of_looks(task, (*self.looks[number],)) if rate_of_looks else self.policy.rate(task, shown_as, look)
+            if random.random() < rate:
                 right_index = choice(task.answer, task.options)
                 return task.answer if right_index is None else task.options[right_index]
             options = tuple(option for option in options if option != task.answer)

@@ -33,6 +33,7 @@ SMALL = VllmSettings(
     max_num_seqs=4,
     max_model_len=1024,
     max_num_batched_tokens=1024,
+    max_looks=3,
     cache_gb=0.003,
     compiled=False,
     start_timeout_s=280,

@@ -15,7 +15,7 @@ from dmforge.generators.inference.engines.messages import Generate, Generated, G
 from dmforge.generators.inference.engines.remote_rows import EngineResources, GenerationTotals, RemoteConversation
 from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
 from dmforge.generators.inference.retrace import retrace
-from dmforge.generators.inference.rollout import RolloutRequest, RolloutResult, prompt_of, roll
+from dmforge.generators.inference.rollout import RolloutLimits, RolloutRequest, RolloutResult, prompt_of, roll
 from dmforge.schemas.errors import DmforgeError, InputError
 from dmforge.schemas.frames import plan_coarse, plan_look
 from dmforge.schemas.looks import Look, Window
@@ -63,7 +63,7 @@ class Overheard:
 
     def converse(self, rows: list[Sampling]) -> RemoteConversation:
         return RemoteConversation(
-            self.watched.engine.layout, self.transport, rows, EngineResources(1024, 1024), GenerationTotals()
+            self.watched.engine.layout, self.transport, rows, EngineResources(1024, 1024, 3), GenerationTotals()
         )
 
     def close(self) -> None:
@@ -105,6 +105,26 @@ def test_tokens_are_those_of_the_engine_in_this_process(watched: Watched, here: 
     assert apart(found, expected) < 1e-4
     looked = [row for row in found if len(row.written) == 2]
     assert looked, "no row looked: nothing of its second leg was seen"
+
+
+def test_three_looks_are_continued_as_in_this_process(watched: Watched, here: TransformersEngine) -> None:
+    """They are forced where the student would look or end its thought: what stood there before is in no context."""
+    windows = tuple(Window(start_cs, start_cs + 300) for start_cs in (100, 900, 500))
+    looks = tuple(Look(window, Fraction(fps)) for window, fps in zip(windows, (1, 3, 2), strict=True))
+    plain = [*quests(Tinted("red", "blue"), range(4)), *quests(ODD, range(2), 0.0)]
+    asked = [
+        replace(quest, steps=steps, sampling=replace(quest.sampling, max_tokens=160))
+        for quest in plain
+        for steps in (windows, looks)
+    ]
+    limits = RolloutLimits(max_looks=3)
+    expected, found = roll(here, asked, limits), roll(watched.engine, asked, limits)
+    assert ids(found) == ids(expected)
+    assert [row.transcript for row in found] == [row.transcript for row in expected]
+    assert apart(found, expected) < 1e-4
+    assert {row.looks for row in found[1::2]} == {looks}
+    assert any(len(row.looks) == 3 for row in found[::2]), "no row wrote three densities of its own"
+    assert any(words.stop == "tag" for row in found for words in row.written)
 
 
 def test_what_it_writes_depends_on_the_pixels_of_both_clips(watched: Watched) -> None:
@@ -180,6 +200,14 @@ def test_a_row_that_is_longer_than_the_engine_takes_is_refused(watched: Watched)
     prompt = prompt_of((COARSE, QUESTION), footage)
     with pytest.raises(InputError, match="tokens long"):
         roll(watched.engine, [RolloutRequest(prompt, footage, Sampling(max_tokens=1000))])
+
+
+def test_a_row_with_more_looks_than_the_engine_takes_is_refused(watched: Watched) -> None:
+    looks = tuple(Look(Window(start_cs, start_cs + 100), Fraction(2)) for start_cs in (100, 300, 500, 700))
+    (quest,) = quests(Tinted("red"), [0])
+    with pytest.raises(InputError, match="shown 4 looks; the engine takes 3") as error:
+        roll(watched.engine, [replace(quest, steps=looks, sampling=Sampling(max_tokens=200))], RolloutLimits(max_looks=4))
+    assert error.value.where == "max_looks"
 
 
 def test_two_processes_share_the_videos(checkpoint: Path, here: TransformersEngine, tmp_path: Path) -> None:

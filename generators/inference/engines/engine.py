@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal, Protocol
 
 from dmforge.generators.footage import PromptPiece
 
-Stop = Literal["look", "end", "length"]
-"""It wrote `</fps>` and had tokens left; it ended its turn; it had no tokens left."""
+Stop = Literal["look", "tag", "end", "length"]
+"""It wrote `</fps>` and had tokens left; it was about to write a tag before which it stops; it ended its turn; it had no tokens
+left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +36,17 @@ class GeneratedText:
     """The tokens that the policy wrote before it stopped."""
 
     text: str
-    """Without the token that ended its turn."""
+    """Without the token that ended its turn, or the tag before which it stopped: its row doesn't have that either."""
     ids: tuple[int, ...]
     """Including that token."""
     log_probs: tuple[float, ...]
     """One for each token, under the tempered distribution before anything was banned from it."""
     stop: Stop
+
+    @property
+    def kept_ids(self) -> tuple[int, ...]:
+        """The tokens that stand in its row: all but a tag before which it stopped."""
+        return self.ids[:-1] if self.stop == "tag" else self.ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +56,20 @@ class FailedRow:
     detail: str
 
 
+NOWHERE: Mapping[int, Sequence[str]] = MappingProxyType({})
+
+
 class Conversation(Protocol):
     """Several rows (transcripts in progress) that are continued side by side."""
 
     def step(
-        self, added: Mapping[int, Sequence[PromptPiece]], may_look: Collection[int]
+        self,
+        added: Mapping[int, Sequence[PromptPiece]],
+        may_look: Collection[int],
+        stop_before: Mapping[int, Sequence[str]] = NOWHERE,
     ) -> Mapping[int, GeneratedText | FailedRow]:
         """Put these behind their rows, and let each go on until it stops. Rows that are not named wait; of those that are,
-        only those that may look stop at a look.
+        only those that may look stop at a look, and each stops before its tags in `stop_before`.
 
         What comes back is at least one of the rows at work. An engine need not wait for all of them: the others go on and
         come with a later call, which may add nothing."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from dmforge.generators.footage import PromptPiece, ShownClip
 from dmforge.generators.inference.engines.clip_payload import ClipPayload, payload_of
-from dmforge.generators.inference.engines.engine import FailedRow, GeneratedText, Sampling, Stop
+from dmforge.generators.inference.engines.engine import NOWHERE, FailedRow, GeneratedText, Sampling, Stop
 from dmforge.generators.inference.engines.messages import Generate, Generated, GenerationTransport, Order
 from dmforge.generators.student.token_layout import TokenLayout, TokenRun, printed
 from dmforge.schemas.errors import DmforgeError, InputError
@@ -40,12 +40,14 @@ class GenerationTotals:
 
 @dataclass(frozen=True, slots=True)
 class EngineResources:
-    """The most tokens of a row and of a clip that an engine takes."""
+    """The most that an engine takes."""
 
     context: int
     """Tokens of a row, what it may still write included."""
     clip: int
     """Tokens of a clip."""
+    looks: int
+    """Looks of a row: it may have one clip more."""
 
 
 @dataclass(slots=True)
@@ -57,7 +59,8 @@ class _Row:
     """Its tokens as they are sent: one `<|video_pad|>` for each clip."""
     clips: list[ClipPayload] = field(default_factory=list[ClipPayload])
     tokens_written: int = 0
-    may_look: bool = False
+    stop_by_token: dict[int, Stop] = field(default_factory=dict[int, Stop])
+    """Why it stops at a token, besides the end of its turn."""
     requests: int = 0
 
 
@@ -83,11 +86,15 @@ class RemoteConversation:
         transport.clear()
 
     def step(
-        self, added: Mapping[int, Sequence[PromptPiece]], may_look: Collection[int]
+        self,
+        added: Mapping[int, Sequence[PromptPiece]],
+        may_look: Collection[int],
+        stop_before: Mapping[int, Sequence[str]] = NOWHERE,
     ) -> dict[int, GeneratedText | FailedRow]:
         for row_index, pieces in added.items():
             engine_row = self._rows[row_index]
-            engine_row.may_look = row_index in may_look
+            engine_row.stop_by_token = {self._vocabulary.look_end: "look"} if row_index in may_look else {}
+            engine_row.stop_by_token |= {self._vocabulary.id(tag): "tag" for tag in stop_before.get(row_index, ())}
             for token_run in self._layout.stretches(pieces):
                 self._append(engine_row, token_run)
             self._transport.send(row_index, self._order(row_index, engine_row), self._request(engine_row))
@@ -130,7 +137,10 @@ class RemoteConversation:
             )
             hint = "raise the engine's context, or show fewer or smaller frames"
             raise InputError(message, where="max_model_len", hint=hint)
-        stop_ids = (self._vocabulary.end, *([self._vocabulary.look_end] if row.may_look else []))
+        if len(row.clips) > 1 + self._room.looks:
+            message = f"a row is shown {len(row.clips) - 1} looks; the engine takes {self._room.looks}"
+            raise InputError(message, where="max_looks", hint="raise the engine's max_looks")
+        stop_ids = (self._vocabulary.end, *row.stop_by_token)
         sampling = row.sampling
         return Generate(
             tuple(row.sent_ids), tuple(row.clips), stop_ids, max_tokens, sampling.temperature, sampling.seed, row.tokens_written
@@ -146,17 +156,18 @@ class RemoteConversation:
             generation_total.cached + generated.cached,
         )
         engine_row.requests += 1
-        engine_row.ids += generated.ids
-        engine_row.sent_ids += generated.ids
         engine_row.tokens_written += len(generated.ids)
         stop_reason = self._stop(engine_row, generated.ids[-1])
-        text_ids = generated.ids[:-1] if stop_reason == "end" else generated.ids
+        kept_ids = generated.ids[:-1] if stop_reason == "tag" else generated.ids
+        engine_row.ids += kept_ids
+        engine_row.sent_ids += kept_ids
+        text_ids = generated.ids[:-1] if stop_reason == "end" else kept_ids
         return GeneratedText(self._vocabulary.decode(list(text_ids)), generated.ids, generated.log_probs, stop_reason)
 
     def _stop(self, row: _Row, last_id: int) -> Stop:
         if last_id == self._vocabulary.end:
             return "end"
-        return "look" if row.tokens_written < row.sampling.max_tokens else "length"
+        return row.stop_by_token[last_id] if row.tokens_written < row.sampling.max_tokens else "length"
 
     def _compare(self, row: _Row, generated: Generated) -> None:
         if generated.context == tuple(row.ids):

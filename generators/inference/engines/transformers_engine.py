@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from dmforge.generators.footage import PromptPiece
-from dmforge.generators.inference.engines.engine import GeneratedText, Sampling, Stop
+from dmforge.generators.inference.engines.engine import NOWHERE, GeneratedText, Sampling, Stop
 from dmforge.generators.inference.engines.engine_settings import TransformersSettings
 from dmforge.generators.inference.engines.ragged_cache import RaggedCache
 from dmforge.generators.inference.engines.token_sampling import RandomStream, pick
@@ -67,10 +67,18 @@ class TransformersConversation:
         self._rows = [_Row(sampling, RandomStream(sampling.seed), tokens_left=sampling.max_tokens) for sampling in rows]
         self._cache = RaggedCache(len(rows))
 
-    def step(self, added: Mapping[int, Sequence[PromptPiece]], may_look: Collection[int]) -> dict[int, GeneratedText]:
+    def step(
+        self,
+        added: Mapping[int, Sequence[PromptPiece]],
+        may_look: Collection[int],
+        stop_before: Mapping[int, Sequence[str]] = NOWHERE,
+    ) -> dict[int, GeneratedText]:
+        vocabulary = self._student.vocabulary
+        stop_by_token: dict[tuple[int, int], Stop] = {(row_index, vocabulary.look_end): "look" for row_index in may_look}
+        for row_index, tags in stop_before.items():
+            stop_by_token |= {(row_index, vocabulary.id(tag)): "tag" for tag in tags}
         with torch.no_grad(), _evaluation_mode(self._student.model):
-            logits_by_row = self._put(added)
-            return self._decode(logits_by_row, may_look)
+            return self._decode(self._put(added), stop_by_token)
 
     def put(self, added: Mapping[int, Sequence[PromptPiece]]) -> dict[int, torch.Tensor]:
         """Add pieces to rows without continuing them: the logits of each row's next token."""
@@ -137,7 +145,10 @@ class TransformersConversation:
         if row_group:
             yield row_group
 
-    def _decode(self, logits_by_row: dict[int, torch.Tensor], may_look: Collection[int]) -> dict[int, GeneratedText]:
+    def _decode(
+        self, logits_by_row: dict[int, torch.Tensor], stop_by_token: Mapping[tuple[int, int], Stop]
+    ) -> dict[int, GeneratedText]:
+        """Continue rows until each stops. `stop_by_token`: of a row and a token, why the row stops there."""
         vocabulary = self._student.vocabulary
         ids_by_row: dict[int, list[int]] = {row_index: [] for row_index in logits_by_row}
         log_probs_by_row: dict[int, list[float]] = {row_index: [] for row_index in logits_by_row}
@@ -155,8 +166,10 @@ class TransformersConversation:
                     stop_by_row[row_index] = "end"
                 elif not engine_row.tokens_left:
                     stop_by_row[row_index] = "length"
-                elif row_index in may_look and token_id == vocabulary.look_end:  # in this order: not all have such a token
-                    stop_by_row[row_index] = "look"
+                elif (stop_reason := stop_by_token.get((row_index, token_id))) is not None:
+                    stop_by_row[row_index] = stop_reason
+                    if stop_reason == "tag":
+                        engine_row.waiting = []
             active_rows = [row_index for row_index in active_rows if row_index not in stop_by_row]
             if not active_rows:
                 break
@@ -167,7 +180,7 @@ class TransformersConversation:
         }
 
     def _as_written(self, token_ids: list[int], log_probs: list[float], stop_reason: Stop) -> GeneratedText:
-        text_ids = token_ids[:-1] if stop_reason == "end" else token_ids
+        text_ids = token_ids[:-1] if stop_reason in ("end", "tag") else token_ids
         return GeneratedText(self._student.vocabulary.decode(text_ids), tuple(token_ids), tuple(log_probs), stop_reason)
 
     def _sample_tokens(self, row_indices: Sequence[int], logits: torch.Tensor) -> list[tuple[int, float]]:

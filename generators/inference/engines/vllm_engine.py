@@ -100,7 +100,7 @@ def require_vllm() -> None:
 
 
 def room_of(settings: VllmSettings) -> EngineResources:
-    return EngineResources(settings.max_model_len, settings.max_num_batched_tokens)
+    return EngineResources(settings.max_model_len, settings.max_num_batched_tokens, settings.max_looks)
 
 
 def worker_specs_of(settings: VllmSettings, checkpoint: str, command: Sequence[str], first_gpu: int = 0) -> list[WorkerSpec]:
