@@ -119,3 +119,8 @@ class Vocabulary:
             hint = f"take a Qwen3-VL checkpoint, whose template shows `tools`: prompts in `{self.dialect}` tell of functions"
             raise InputError(f"the chat template tells nothing of the function {untold}", where=self.where, hint=hint)
         return prefix, suffix.rstrip().removesuffix(WRITTEN_BY_US) if WRITTEN_BY_US in suffix else suffix
+
+    @property
+    def function_tokens(self) -> int:
+        """The tokens before a prompt that tells of functions. Costs of samples are without: not every student is told."""
+        return len(self.encode(self.frame[0])) if DIALECTS[self.dialect].tools else 0
