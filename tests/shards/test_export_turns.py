@@ -110,7 +110,7 @@ def as_llamafactory_renders(messages: list[dict[str, str]]) -> str:
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_trl_and_the_template_of_qwen3_vl_render_what_our_sft_shows(corpus: Corpus, number: int, tmp_path: Path) -> None:
-    import datasets
+    import datasets  # pyright: ignore[reportMissingTypeStubs]
     from trl.data_utils import apply_chat_template, is_conversational
 
     exported(corpus, "trl", tmp_path / "trl")
@@ -213,7 +213,8 @@ def test_strategies_are_answered_by_the_user(strategies: Corpus, to: str, tmp_pa
 
 
 def test_what_a_dialect_cant_say_is_refused_with_its_sample(corpus: Corpus, tmp_path: Path) -> None:
-    for dialect, value in (("grounding", "4 fps|without a token quota"), ("span", "2 looks in one turn")):
+    refusals: dict[DialectName, str] = {"grounding": "4 fps|without a token quota", "span": "2 looks in one turn"}
+    for dialect, value in refusals.items():
         with pytest.raises(InputError, match=value) as refused:
             export(corpus, "trl", tmp_path / dialect, dialect)
         assert refused.value.where.startswith("sample_")

@@ -22,6 +22,7 @@ from dmforge.generators.student.load_student import load, load_vocabulary
 from dmforge.generators.student.tiny import SHAPES, make_config, make_tiny, make_tokenizer
 from dmforge.generators.student.token_layout import TokenLayout, printed
 from dmforge.generators.student.vocabulary import Vocabulary
+from dmforge.schemas.dialects.dialect import DialectName
 from dmforge.schemas.dialects.known_dialects import TOOL
 from dmforge.schemas.dialects.tool_dialect import print_arguments
 from dmforge.schemas.dialects.tool_list import tool_list
@@ -50,7 +51,8 @@ def test_the_prompt_is_what_the_template_of_qwen3_vl_makes_of_the_function() -> 
     words = tokenizer()
     prompt = prompt_of((COARSE, QUESTION), Barcodes())
     assert prompt[0].clip
-    for dialect, tools in (("tool", TOOLS), ("span", None), ("grounding", None)):
+    tools_by_dialect: dict[DialectName, list[Any] | None] = {"tool": TOOLS, "span": None, "grounding": None}
+    for dialect, tools in tools_by_dialect.items():
         layout = TokenLayout(Vocabulary(words, "test", dialect))
         laid_out = layout.join(layout.transcript(prompt))
         text = rendered(words, tools).replace(CLIP, printed(prompt[0].clip))
