@@ -14,6 +14,7 @@ from dmforge import __version__
 from dmforge.commands.command_group import CommandGroup
 from dmforge.commands.console import err, failed_if_in_vain, out, print_deferred, show, show_answer, unfinished_if
 from dmforge.curation.io.process_startup import few_heaps
+from dmforge.schemas.dialects.dialect import DialectName
 from dmforge.schemas.errors import DmforgeError, InputError, LakeError
 
 if TYPE_CHECKING:
@@ -182,11 +183,12 @@ def export(
     corpus: Annotated[str, typer.Argument(metavar="CORPUS", help="A corpus that is packed.")],
     to: Annotated[str, typer.Option(help="dynframe, llamafactory, trl or hf; or a plug-in's.")],
     folder: Annotated[Path | None, typer.Option("--out", help="Where to; under exports/ in the workspace if not said.")] = None,
+    dialect: Annotated[DialectName, typer.Option(help="How looks are written, in llamafactory and trl.")] = "span",
     workspace: WorkspaceOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
     """Write a packed corpus in the shape that another trainer reads."""
-    show(_workspace(workspace).export(corpus, to, folder), as_json)
+    show(_workspace(workspace).export(corpus, to, folder, dialect=dialect), as_json)
 
 
 @app.command()

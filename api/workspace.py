@@ -42,6 +42,7 @@ from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.sources.formats import find_format
 from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace_folder import WorkspaceFolder
+from dmforge.schemas.dialects.dialect import DialectName
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.records import UNKNOWN
 
@@ -191,9 +192,10 @@ class Workspace:
         """The packed corpora, by name."""
         return {manifest.corpus: Corpus(folder) for folder, manifest in pack_corpus.corpora(self.folder).items()}
 
-    def export(self, corpus: str, to: str, out: Place | None = None) -> ExportFolder:
-        """Write a packed corpus in the shape that another trainer reads, under exports/ if not said where."""
-        return ExportFolder(*pack_corpus.export(self.folder, corpus, to, None if out is None else Path(out)))
+    def export(self, corpus: str, to: str, out: Place | None = None, *, dialect: DialectName = "span") -> ExportFolder:
+        """Write a packed corpus in the shape that another trainer reads, under exports/ if not said where. Looks are written in
+        the dialect."""
+        return ExportFolder(*pack_corpus.export(self.folder, corpus, to, None if out is None else Path(out), dialect))
 
     def audit(self, name: str = "", *, other: Place | None = None) -> QueryResult:
         """The answer to a named question; without a name, all questions. `other` is what `difference` compares with."""

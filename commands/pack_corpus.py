@@ -28,6 +28,7 @@ from dmforge.curation.shards.folders import Manifest, read_manifest
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import Recipe, read_recipe
 from dmforge.schemas.config import nearest
+from dmforge.schemas.dialects.dialect import DialectName
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id
 
@@ -75,18 +76,21 @@ def _finished_part(lake: Lake, recipe: Recipe, stages: Sequence[AnyStage], conso
     return judged_so_far.last_video
 
 
-def export(workspace: WorkspaceFolder, corpus: str, to: str, folder: Path | None) -> tuple[Path, Exported]:
-    """Export the packed selection of a corpus in another format."""
-    find_export(to)
+def export(
+    workspace: WorkspaceFolder, corpus: str, to: str, folder: Path | None, dialect: DialectName
+) -> tuple[Path, Exported]:
+    """Export the packed selection of a corpus in another format, whose rows are in a dialect."""
+    find_export(to, dialect)
     folders_by_corpus = {manifest.corpus: target_folder for target_folder, manifest in corpora(workspace).items()}
     if corpus not in folders_by_corpus:
         hint = (
             nearest(corpus, sorted(folders_by_corpus)) if folders_by_corpus else "pack it first: dmforge pack, or dmforge run"
         )
         raise InputError(f"no corpus {corpus!r} is packed", where="CORPUS", hint=hint)
-    target_folder = folder or workspace.root / "exports" / to / corpus / folders_by_corpus[corpus].name
+    form_name = to if dialect == "span" else f"{to}-{dialect}"
+    target_folder = folder or workspace.root / "exports" / form_name / corpus / folders_by_corpus[corpus].name
     output_folder(target_folder, "--out", workspace)
-    return target_folder, write_export(Corpus(str(folders_by_corpus[corpus])), to, target_folder)
+    return target_folder, write_export(Corpus(str(folders_by_corpus[corpus])), to, target_folder, dialect)
 
 
 def corpora(workspace: WorkspaceFolder) -> dict[Path, Manifest]:

@@ -25,12 +25,12 @@ def make_student(settings: ModelSettings, corpora: Sequence[Corpus], seed: int) 
         first_samples = corpora[0].read(range(min(MAX_TEXTS, len(corpora[0]))))
         transcripts = [say_in(settings.dialect, example.sample.transcript, example.sample.id) for example in first_samples]
         piece_texts = [piece.text for transcript in transcripts for piece in transcript.pieces if piece.text]
-        return make_tiny(settings.from_config, piece_texts, seed)
+        return make_tiny(settings.from_config, piece_texts, seed, settings.dialect)
     return load(
         settings.checkpoint,
         getattr(torch, settings.weights),
         add_missing_tags=settings.add_tags,
-        needs_tags=settings.dialect == "span",
+        dialect=settings.dialect,
     )
 
 

@@ -29,7 +29,7 @@ from dmforge.trainers.base_trainer import ResumableTrainer, training_arguments
 from dmforge.trainers.batches import ForwardBatch, logits_of, summed_loss
 from dmforge.trainers.dataloading import RankBatchSampler, TrainingCollator, data_loader
 from dmforge.trainers.model_setup import make_student, prepare_student
-from dmforge.trainers.training_checks import open_cot_corpora, require_sayable, require_sound
+from dmforge.trainers.training_checks import open_cot_corpora, require_room, require_sayable, require_sound
 from dmforge.trainers.training_result import TrainingResult
 from dmforge.trainers.training_settings import SftSettings
 
@@ -44,6 +44,7 @@ class SftTrainer(ResumableTrainer):
         data_settings, rank_count = settings.data, args.world_size
         sampler = BatchSampler(
             corpora, seed=settings.training.seed, max_tokens=data_settings.max_tokens, max_samples=data_settings.max_samples,
+            added_tokens=student.vocabulary.function_tokens,
             weights=[corpus.weight for corpus in data_settings.corpora], rank=args.process_index, ranks=rank_count,
         )  # fmt: skip
         rank_sampler = RankBatchSampler(sampler, settings.training.steps * settings.training.accumulation)
@@ -113,6 +114,7 @@ def train(settings: SftSettings, callbacks: Sequence[TrainerCallback] = ()) -> T
         checkpoints.sweep(Path(settings.out))
     set_seed(settings.training.seed)
     student = prepare_student(make_student(settings.model, corpora, settings.training.seed), settings.model)
+    require_room(corpora, settings.data.max_tokens // args.world_size, student.vocabulary.function_tokens)
     trainer = SftTrainer(student, settings, corpora, args)
     start_s = time.perf_counter()
     checkpoint = trainer.to_the_end(callbacks)

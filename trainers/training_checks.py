@@ -19,14 +19,17 @@ from dmforge.trainers.training_settings import DataSettings, ReadingSettings
 def open_cot_corpora(settings: DataSettings, rank_count: int) -> list[Corpus]:
     """Open the corpora of a training by SFT, after checking that all of them can be trained on."""
     corpora = open_corpora(settings, require_trajectory)
+    require_room(corpora, settings.max_tokens // rank_count)
+    return corpora
+
+
+def require_room(corpora: Sequence[Corpus], max_tokens: int, added_tokens: int = 0) -> None:
+    """Raise unless a rank's share of a batch has room for the costliest sample, with tokens that are put before each."""
     for corpus in corpora:
         costliest_index = int(np.argmax(corpus.costs))
-        max_tokens = settings.max_tokens // rank_count
-        if corpus.costs[costliest_index] > max_tokens:
-            raise over_budget_error(
-                int(corpus.costs[costliest_index]), max_tokens, f"{corpus.place}: {corpus[costliest_index].sample.id}"
-            )
-    return corpora
+        sample_tokens = int(corpus.costs[costliest_index]) + added_tokens
+        if sample_tokens > max_tokens:
+            raise over_budget_error(sample_tokens, max_tokens, f"{corpus.place}: {corpus[costliest_index].sample.id}")
 
 
 SampleCheck = Callable[[Corpus, ShardSample], None]

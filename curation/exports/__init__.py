@@ -16,6 +16,9 @@ from dmforge.curation.io.plugins import PluginGroup
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.folders import published
 from dmforge.curation.shards.integrity import require_undamaged
+from dmforge.schemas.config import nearest
+from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.known_dialects import DIALECTS
 from dmforge.schemas.errors import DmforgeError, InputError
 
 Export = Callable[[Corpus, Path], int]
@@ -29,6 +32,10 @@ EXPORTS: dict[str, Export] = {
 """dmforge's own, by format; docs/formats.md describes them."""
 
 
+CONVERSATION_EXPORTS: dict[str, Callable[[Corpus, Path, DialectName], int]] = {"llamafactory": to_llamafactory, "trl": to_trl}
+"""Those whose rows are conversations, in which a look can end a turn: they write any dialect."""
+
+
 @dataclass(frozen=True, slots=True)
 class Exported:
     """The counts of an export."""
@@ -38,14 +45,23 @@ class Exported:
     """Samples that the format can't express."""
 
 
-def find_export(to: str) -> Export:
-    """The export to a format, dmforge's own or a plug-in's; a format that doesn't exist is refused."""
-    return _PLUGINS.load(to, "--to") or EXPORTS[to]
+def find_export(to: str, dialect: DialectName = "span") -> Export:
+    """The export to a format, dmforge's own or a plug-in's, that writes a dialect; what doesn't exist is refused."""
+    if dialect not in DIALECTS:
+        hint = nearest(dialect, list(DIALECTS))
+        raise InputError(f"there is no dialect {dialect!r}", where="--dialect", hint=hint)
+    write_export = _PLUGINS.load(to, "--to") or EXPORTS[to]
+    if dialect == "span":
+        return write_export
+    if to not in CONVERSATION_EXPORTS:
+        hint = f"export --to {' or --to '.join(CONVERSATION_EXPORTS)}, or leave --dialect out"
+        raise InputError(f"{to} has no form for the dialect `{dialect}`", where="--dialect", hint=hint)
+    return lambda corpus, folder: CONVERSATION_EXPORTS[to](corpus, folder, dialect)
 
 
-def export(corpus: Corpus, to: str, folder: Path) -> Exported:
-    """Write a corpus in another format, completely or not at all."""
-    write_export = find_export(to)
+def export(corpus: Corpus, to: str, folder: Path, dialect: DialectName = "span") -> Exported:
+    """Write a corpus in another format, completely or not at all. Rows of conversations are said in the dialect."""
+    write_export = find_export(to, dialect)
     if folder.exists():
         raise InputError("there is something here already", where=str(folder), hint="give another folder with --out")
     require_undamaged(corpus.place)

@@ -1,7 +1,8 @@
-"""Shared parts of the exports: a trajectory as a user's and an assistant's turn, and its clips."""
+"""Shared parts of the exports: a trajectory as a user's and an assistant's turn in `span`, and the clips of any."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -25,8 +26,8 @@ def user_text(sample: ShardSample) -> str:
 
 
 def assistant_text(sample: ShardSample) -> str:
-    """The assistant's turn of a sample: what the policy wrote, with a mark where the look's clip was shown. Rows have one such
-    turn, so they are in the dialect `span`; what can't be said in it is refused."""
+    """The assistant's only turn of a sample in `span`: what the policy wrote, with a mark where the look's clip was shown. What
+    can't be said in it is refused."""
     pieces = [piece for piece in say_in("span", sample.transcript, sample.id).pieces if piece.author != "prompt"]
     return "".join(f"{VIDEO_MARK}\n" if piece.text is None else piece.text for piece in pieces)
 
@@ -44,10 +45,10 @@ def refuse_limits(sample: ShardSample, form: str) -> None:
         raise InputError(message, where=sample.id, hint=hint)
 
 
-def write_clips(corpus: Corpus, video: PackedVideo, sample: ShardSample, folder: Path) -> list[str]:
+def write_clips(corpus: Corpus, video: PackedVideo, sample: ShardSample, looks: Sequence[Look], folder: Path) -> list[str]:
     """Write the clip of each look as an mp4, with exactly the frames of the transcript; their paths, in its order."""
     clip_paths: list[str] = []
-    for number, look in enumerate(looks_of(sample), 1):
+    for number, look in enumerate(looks, 1):
         clip_paths.append(f"videos/{sample.id}{f'.{number}' if number > 1 else ''}.mp4")
         write_bytes(folder / clip_paths[-1], cut_look(corpus.clips, video.video.as_record(), look, video.grid))
     return clip_paths

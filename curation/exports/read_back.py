@@ -219,7 +219,7 @@ def _from_annotation(row: Mapping[str, Any], record_name: str) -> WrittenRecord:
 
 
 def _from_trl(row: Mapping[str, Any], record_name: str) -> WrittenRecord:
-    turns = [(turn["role"], turn["content"]) for turn in (*row["prompt"], *row.get("completion", ()))]
+    turns = [_turn_with_calls(turn) for turn in (*row["prompt"], *row.get("completion", ()))]
     prompt, response, exchange_count = _last_exchange(turns)
     options = _texts(row, "options")
     _, question, prompt_options = _parse_prompt(prompt)
@@ -310,8 +310,9 @@ def _last_exchange(turns: Turns) -> tuple[str, str, int]:
 
 def _turn_with_calls(turn: Mapping[str, Any]) -> tuple[str, Any]:
     """Role and content of a turn; calls that stand in a field of their own are put behind its content."""
-    content = turn["content"]
-    return turn["role"], "".join(turns_of(turn, "content")) if turn.get("tool_calls") else content
+    if not turn.get("tool_calls"):
+        return turn["role"], turn["content"]
+    return turn["role"], "".join(turns_of({**turn, "content": _content(turn["content"] or "")}, "content"))
 
 
 def _content(content: Any) -> str:

@@ -2,46 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.exports.conversation_rows import density_json, write_clips
+from dmforge.curation.exports.conversation_rows import density_json, looks_of, write_clips
+from dmforge.curation.exports.conversation_turns import AssistantTurn, assistant_turns
 from dmforge.curation.io.atomic import write_bytes, write_json_lines
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.document import ShardSample
+from dmforge.schemas.dialects.dialect import Dialect, DialectName
+from dmforge.schemas.dialects.known_dialects import DIALECTS
+from dmforge.schemas.dialects.tool_dialect import FUNCTION, TOOL, print_arguments
 from dmforge.schemas.dialects.translation import say_in
 from dmforge.schemas.errors import InputError
+from dmforge.schemas.looks import Look
+from dmforge.schemas.transcript import Piece
+
+Messages = list[dict[str, Any]]
 
 
-def to_trl(corpus: Corpus, folder: Path) -> int:
+def to_trl(corpus: Corpus, folder: Path, dialect: DialectName = "span") -> int:
     """Write `train.jsonl` and the videos that it names."""
-    return write_json_lines(folder / "train.jsonl", _rows(corpus, folder))
+    return write_json_lines(folder / "train.jsonl", _rows(corpus, folder, dialect))
 
 
-def _rows(corpus: Corpus, folder: Path) -> Iterator[dict[str, Any]]:
+def _rows(corpus: Corpus, folder: Path, dialect: DialectName) -> Iterator[dict[str, Any]]:
+    tools = DIALECTS[dialect].tools
+    # a text, as that reader takes it, too: columns of `datasets` would give every schema the keys of all others
+    tool_columns = {"tools": f"[{', '.join(tools)}]"} if tools else {}
     for packed_video in corpus.videos():
         coarse_path = f"videos/{packed_video.key}.coarse.mp4"
         write_bytes(folder / coarse_path, packed_video.coarse)
         for sample in packed_video.samples:
-            prompt_messages = [{"role": "user", "content": _content(sample, of_prompt=True)}]
-            clip_paths = write_clips(corpus, packed_video, sample, folder)
+            completion_messages, looks = _completion(sample, DIALECTS[dialect])
+            prompt_pieces = [piece for piece in sample.transcript.pieces if piece.author == "prompt"]
+            prompt_messages = [{"role": "user", "content": _content(prompt_pieces)}]
+            clip_paths = write_clips(corpus, packed_video, sample, looks, folder)
             if not clip_paths:
-                yield {"prompt": prompt_messages, "videos": [coarse_path], **_reward_columns(sample)}
+                yield {"prompt": prompt_messages, "videos": [coarse_path], **tool_columns, **_reward_columns(sample)}
                 continue
-            completion_messages = [{"role": "assistant", "content": _content(sample, of_prompt=False)}]
             yield {
                 "prompt": prompt_messages,
                 "completion": completion_messages,
                 "videos": [coarse_path, *clip_paths],
+                **tool_columns,
                 **_reward_columns(sample),
             }
 
 
-def _content(sample: ShardSample, *, of_prompt: bool) -> list[dict[str, str]]:
-    transcript = say_in("span", sample.transcript, sample.id)  # in one message of the assistant nobody else has turns
-    pieces = [piece for piece in transcript.pieces if (piece.author == "prompt") == of_prompt]
+def _content(pieces: Iterable[Piece]) -> list[dict[str, str]]:
     return [{"type": "video"} if piece.text is None else {"type": "text", "text": piece.text} for piece in pieces]
+
+
+def _completion(sample: ShardSample, dialect: Dialect) -> tuple[Messages, list[Look]]:
+    """The messages behind the prompt, and the looks whose clips stand in them."""
+    if dialect.turn_end:
+        turns = assistant_turns(sample, dialect)
+        return _in_turns(turns, dialect), [look for turn in turns for look in turn.looks]
+    transcript = say_in("span", sample.transcript, sample.id)  # in one message of the assistant nobody else has turns
+    pieces = [piece for piece in transcript.pieces if piece.author != "prompt"]
+    return [{"role": "assistant", "content": _content(pieces)}], looks_of(sample)
+
+
+def _in_turns(turns: Sequence[AssistantTurn], dialect: Dialect) -> Messages:
+    """The conversation, which the chat template of Qwen3-VL renders to the very text that our SFT shows."""
+    messages: Messages = []
+    for turn in turns:
+        messages.append(_with_calls(turn) if dialect.tools and turn.looks else _said(turn.text))
+        if dialect.response_role == "tool":
+            messages += [{"role": "tool", "name": FUNCTION, "content": [{"type": "video"}]} for _ in turn.looks]
+        elif turn.looks:
+            messages.append({"role": dialect.response_role, "content": [{"type": "video"} for _ in turn.looks]})
+    return messages
+
+
+def _said(text: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": [{"type": "text", "text": text}]}
+
+
+def _with_calls(turn: AssistantTurn) -> dict[str, Any]:
+    """A turn whose calls have their own field. Arguments are a text, as OpenAI has them: as columns of `datasets`, `12` would
+    become `12.0` beside `12.5`, and a box that isn't there null."""
+    thought, _, _ = turn.text.partition(f"\n<{TOOL.look_tag}>")  # templates write that line end before the first call
+    functions = [{"name": FUNCTION, "arguments": print_arguments(look)} for look in turn.looks]
+    return _said(thought) | {"tool_calls": [{"type": "function", "function": function} for function in functions]}
 
 
 def _reward_columns(sample: ShardSample) -> dict[str, Any]:

@@ -91,16 +91,18 @@ class BatchSampler:
         seed: int,
         max_tokens: int,
         max_samples: int = 1 << 16,
+        added_tokens: int = 0,
         weights: Sequence[float] | None = None,
         rank: int = 0,
         ranks: int = 1,
     ) -> None:
-        """`max_tokens` and `max_samples` bound the global batch, over all ranks."""
+        """`max_tokens` and `max_samples` bound the global batch, over all ranks; `added_tokens` come to each sample's cost."""
         if not 0 <= rank < ranks:
             raise InputError(f"there is no rank {rank} of {ranks}", hint="ranks count from 0")
         corpus_sizes = tuple(len(corpus) for corpus in corpora)
         self._mix = CorpusMix(corpus_sizes, tuple(weights) if weights else (1.0,) * len(corpus_sizes), seed)
         self._corpus_costs, self._corpus_ends = [corpus.costs for corpus in corpora], np.cumsum(corpus_sizes)
+        self._added_tokens = added_tokens
         self._batch_limits, self._rank, self._ranks = (max_tokens, max_samples), rank, ranks
         self._selections = tuple(corpus.manifest.selection for corpus in corpora)
         self._first_step = 0
@@ -141,7 +143,7 @@ class BatchSampler:
         for corpus_index, (corpus_costs, corpus_end) in enumerate(zip(self._corpus_costs, self._corpus_ends, strict=True)):
             in_corpus = corpus_indices == corpus_index
             token_costs[in_corpus] = corpus_costs[global_numbers[in_corpus] - (corpus_end - len(corpus_costs))]
-        return token_costs
+        return token_costs + self._added_tokens
 
     def plan_of(self, epoch: int) -> EpochPlan:
         """The plan of the batches of an epoch."""

@@ -111,7 +111,7 @@ def open_engine(config: StudentConfig) -> Engine:
     logging.disable_progress_bar()  # the run has its own progress display
     versions_before = {checkpoint_file: file_version(checkpoint_file) for checkpoint_file in config.folder.iterdir()}
     device = "cuda" if config.device == "auto" and torch.cuda.is_available() else "cpu"
-    student = load(config.checkpoint, getattr(torch, config.weights), device)
+    student = load(config.checkpoint, getattr(torch, config.weights), device, dialect=config.dialect)
     if versions_before != {checkpoint_file: file_version(checkpoint_file) for checkpoint_file in config.folder.iterdir()}:
         raise InputError(
             "the checkpoint was changed while it was loaded", where=f"[student] {config.checkpoint}", hint="run again"

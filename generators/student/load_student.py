@@ -17,6 +17,8 @@ from dmforge.generators.student.patchify import FRAMES, MERGE, PATCH
 from dmforge.generators.student.tag_tokens import add_tags
 from dmforge.generators.student.token_layout import TokenLayout
 from dmforge.generators.student.vocabulary import NEEDED, Vocabulary
+from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.known_dialects import DIALECTS
 from dmforge.schemas.errors import InputError, first_line
 
 KIND = "qwen3_vl"
@@ -80,14 +82,14 @@ def load(
     device: str = "cpu",
     *,
     add_missing_tags: bool = False,
-    needs_tags: bool = True,
+    dialect: DialectName = "span",
 ) -> Student:
-    """Load a Qwen3-VL that has the four tags as tokens. One that lacks them is refused, unless they are to be added, or are
-    not needed: in dialects other than `span` they are plain text."""
-    config, vocabulary = _read(checkpoint)
+    """Load a Qwen3-VL that writes its looks in a dialect. In `span` it has to have the four tags as tokens, unless they are to
+    be added. In others they are plain text, and its chat template has to tell of the dialect's functions."""
+    config, vocabulary = _read(checkpoint, dialect)
     processing_texts = _read_processing(checkpoint)
-    missing_tags = vocabulary.without_tags() if add_missing_tags or needs_tags else []
-    if needs_tags and not add_missing_tags:
+    missing_tags = vocabulary.without_tags() if add_missing_tags else []
+    if not add_missing_tags:
         _refuse_without_tags(vocabulary)
     # safetensors only: a checkpoint from elsewhere must not run code here
     model: Any = Qwen3VLForConditionalGeneration.from_pretrained(checkpoint, config=config, dtype=dtype, use_safetensors=True)
@@ -103,23 +105,27 @@ def load(
     return Student(model.to(device).eval(), vocabulary, checkpoint, processing_texts)
 
 
-def load_vocabulary(checkpoint: str) -> Vocabulary:
+def load_vocabulary(checkpoint: str, dialect: DialectName = "span") -> Vocabulary:
     """The vocabulary of a student, without its weights; a checkpoint that `load` would refuse is refused here, too."""
-    _, vocabulary = _read(checkpoint)
+    _, vocabulary = _read(checkpoint, dialect)
     _read_processing(checkpoint)
     _refuse_without_tags(vocabulary)
     return vocabulary
 
 
-def _read(checkpoint: str) -> tuple[Any, Vocabulary]:
+def _read(checkpoint: str, dialect: DialectName) -> tuple[Any, Vocabulary]:
     config, tokenizer = _open_config(checkpoint)
-    vocabulary = Vocabulary(tokenizer, where=checkpoint)
+    vocabulary = Vocabulary(tokenizer, checkpoint, dialect)
     for needed_token in NEEDED:
         vocabulary.id(needed_token)
+    if DIALECTS[dialect].tools:
+        _ = vocabulary.frame  # a template that tells of no functions is refused here, not by a worker with the first batch
     return config, vocabulary
 
 
 def _refuse_without_tags(vocabulary: Vocabulary) -> None:
+    if vocabulary.dialect != "span":
+        return
     missing_tags = vocabulary.without_tags()
     if missing_tags:
         raise InputError(

@@ -5,6 +5,7 @@ They can't read: their tokenizer is trained on the texts that they will see.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,9 @@ from dmforge.generators.student.load_student import Student
 from dmforge.generators.student.patchify import FRAMES, MERGE, PATCH
 from dmforge.generators.student.tag_tokens import MEANING, ROWS, add_tags
 from dmforge.generators.student.vocabulary import VISION, Vocabulary
+from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.known_dialects import DIALECTS
+from dmforge.schemas.dialects.tool_list import BEFORE, BEHIND
 from dmforge.schemas.errors import InputError
 
 QWEN_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -29,6 +33,12 @@ TEMPLATE = (
     "{% else %}{{ c['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+TOOL_TEMPLATE = (
+    "{% if tools %}<|im_start|>system\n{{ " + json.dumps(BEFORE) + " }}"
+    "{% for tool in tools %}{{ '\\n' ~ (tool | tojson) }}{% endfor %}"
+    "{{ " + json.dumps(BEHIND) + " }}<|im_end|>\n{% endif %}" + TEMPLATE
+)
+"""That of students whose dialect calls functions: it tells of them as Qwen3-VL's does."""
 MAX_TOKENS = 420
 LONGEST_POSITION = 32_768
 
@@ -59,7 +69,7 @@ SPREAD = 0.04
 (measured)."""
 
 
-def make_tokenizer(texts: Iterable[str]) -> Any:
+def make_tokenizer(texts: Iterable[str], chat_template: str = TEMPLATE) -> Any:
     """A byte-level tokenizer with Qwen's rules, Qwen's special tokens, and merges learnt from these texts."""
     tokenizer = Tokenizer(models.BPE())
     word_split = pre_tokenizers.Split(Regex(QWEN_WORDS), "isolated")
@@ -75,7 +85,7 @@ def make_tokenizer(texts: Iterable[str]) -> Any:
         pad_token=DOCUMENT_END,
         eos_token=TURN_END,
         additional_special_tokens=["<|im_start|>", *VISION],
-        chat_template=TEMPLATE,
+        chat_template=chat_template,
         clean_up_tokenization_spaces=False,
     )
 
@@ -108,19 +118,22 @@ def make_config(shape: Shape, vocabulary: Vocabulary) -> Qwen3VLConfig:
     )  # fmt: skip
 
 
-def make_tiny(name: str, training_texts: Iterable[str], seed: int = 0) -> Student:
-    """An untrained student of a named shape."""
+def make_tiny(name: str, training_texts: Iterable[str], seed: int = 0, dialect: DialectName = "span") -> Student:
+    """An untrained student of a named shape, which will write its looks in this dialect."""
     if name not in SHAPES:
         shape_names = ", ".join(sorted(SHAPES))
         raise InputError(
             f"no shape of a student from scratch is called {name!r}", where=name, hint=f"name one of these: {shape_names}"
         )
-    return make_student(SHAPES[name], training_texts, seed, name)
+    return make_student(SHAPES[name], training_texts, seed, name, dialect)
 
 
-def make_student(shape: Shape, tokenizer_texts: Iterable[str], seed: int = 0, name: str = "from scratch") -> Student:
+def make_student(
+    shape: Shape, tokenizer_texts: Iterable[str], seed: int = 0, name: str = "from scratch", dialect: DialectName = "span"
+) -> Student:
     """An untrained student. The same seed gives the same weights, whatever was drawn before."""
-    vocabulary = Vocabulary(make_tokenizer(tokenizer_texts), where=name)
+    chat_template = TOOL_TEMPLATE if DIALECTS[dialect].tools else TEMPLATE
+    vocabulary = Vocabulary(make_tokenizer(tokenizer_texts, chat_template), name, dialect)
     config = make_config(shape, vocabulary)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

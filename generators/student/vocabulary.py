@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.known_dialects import DIALECTS
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.tags import CLOSE, OPEN, TAG_NAMES
 
@@ -29,6 +32,8 @@ class Vocabulary:
     tokenizer: Any
     where: str
     """Where it comes from, for messages."""
+    dialect: DialectName = "span"
+    """The form in which the student writes its looks; prompts tell it of the functions that this dialect calls."""
 
     def id(self, token: str) -> int:
         """The id of a token; raises where the tokenizer doesn't know it."""
@@ -94,15 +99,28 @@ class Vocabulary:
 
     @cached_property
     def frame(self) -> tuple[str, str]:
-        """The text before a prompt and behind it, from the tokenizer's own chat template."""
+        """The text before a prompt and behind it, from the tokenizer's own chat template; the functions of the dialect stand
+        before it, as that template tells of them."""
         if not self.tokenizer.chat_template:
             raise InputError(
                 "the tokenizer has no chat template", where=self.where, hint="put chat_template.jinja beside the tokenizer"
             )
         placeholder_messages = [{"role": "user", "content": PLACE}]
-        template_text = self.tokenizer.apply_chat_template(placeholder_messages, tokenize=False, add_generation_prompt=True)
+        functions = [json.loads(tool) for tool in DIALECTS[self.dialect].tools]
+        template_text = self.tokenizer.apply_chat_template(
+            placeholder_messages, tools=functions or None, tokenize=False, add_generation_prompt=True
+        )
         prefix, placeholder, suffix = template_text.partition(PLACE)
         if not placeholder:
             hint = "take the template of a Qwen3-VL checkpoint"
             raise InputError("the chat template leaves out what the user says", where=self.where, hint=hint)
+        untold = next((name for tool in functions if (name := tool["function"]["name"]) not in prefix), None)
+        if untold is not None:
+            hint = f"take a Qwen3-VL checkpoint, whose template shows `tools`: prompts in `{self.dialect}` tell of functions"
+            raise InputError(f"the chat template tells nothing of the function {untold}", where=self.where, hint=hint)
         return prefix, suffix.rstrip().removesuffix(WRITTEN_BY_US) if WRITTEN_BY_US in suffix else suffix
+
+    @property
+    def function_tokens(self) -> int:
+        """The tokens before a prompt that tells of functions. Costs of samples are without: not every student is told."""
+        return len(self.encode(self.frame[0])) if DIALECTS[self.dialect].tools else 0

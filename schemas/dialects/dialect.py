@@ -16,6 +16,7 @@ from dmforge.schemas.looks import Look
 from dmforge.schemas.transcript import Piece, Transcript
 
 DialectName = Literal["span", "tool", "grounding"]
+ResponseRole = Literal["", "tool", "user"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,10 @@ class Dialect:
     """The runtime's pieces that answer the looks of a turn: their clips, and the text around them."""
     turn_end: str = ""
     """What a policy writes behind the looks of a turn to end it; empty where a look doesn't end the turn."""
+    response_role: ResponseRole = ""
+    """Who answers such a turn, in the words of chat templates; empty where a look doesn't end the turn."""
+    tools: tuple[str, ...] = ()
+    """The functions that a prompt tells of, each as JSON with its schema; none where looks are no calls of functions."""
 
     def render(self, trajectory: Trajectory) -> str:
         """The text that parses to this trajectory."""

@@ -59,6 +59,7 @@ FORM: Final = TurnForm(
     after_think="\n",
     between_calls="",
     response=("\n<|im_start|>user\n", "", "<|im_end|>\n<|im_start|>assistant\n"),
+    response_role="user",
     print_look=_print_look,
     read_look=_read_look,
 )

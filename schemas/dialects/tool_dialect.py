@@ -8,8 +8,9 @@ of models that think write it. Several calls in one turn are answered together.
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Final
+from typing import Any, Final
 
 from dmforge.schemas.defects import Rule, window_fault
 from dmforge.schemas.dialects.call_numbers import (
@@ -27,6 +28,33 @@ from dmforge.schemas.looks import Box, Look, Window
 
 FUNCTION: Final = "crop_video"
 """The name by which published tools of this kind are called."""
+_PARAMETERS: Final[dict[str, Any]] = {
+    "start_time": {"type": "number", "description": "Where the part begins, in seconds with at most two decimals."},
+    "end_time": {"type": "number", "description": "Where the part ends, in seconds with at most two decimals."},
+    "fps": {
+        "type": ["number", "string"],
+        "description": "Frames per second: a number like 2 or 0.5, or a fraction as a string like 1/3.",
+    },
+    "box": {
+        "type": "array", "items": {"type": "integer"}, "minItems": 4, "maxItems": 4,
+        "description": "The part of the picture to show, in thousandths of its width and height: left, top, right, bottom. "
+        "The whole picture by default.",
+    },
+    "max_tokens": {"type": "integer", "description": "The most visual tokens that the clip may have."},
+}  # fmt: skip
+CROP_VIDEO: Final = json.dumps(
+    {
+        "type": "function",
+        "function": {
+            "name": FUNCTION,
+            "description": "Show a part of the video again, with more frames or closer up.",
+            "parameters": {
+                "type": "object", "properties": _PARAMETERS, "required": ["start_time", "end_time", "fps"],
+            },
+        },
+    }
+)  # fmt: skip
+"""What a student is told of the function, in JSON schema: all that `_CALL` reads, its arguments in this order."""
 _EXAMPLE: Final = f'{{"name": "{FUNCTION}", "arguments": {{"start_time": 12, "end_time": 20.5, "fps": 2}}}}'
 _SIDE: Final = "(0|[1-9][0-9]{0,3})"
 _CALL: Final = re.compile(
@@ -36,14 +64,19 @@ _CALL: Final = re.compile(
 )
 
 
-def _print_look(look: Look) -> str:
+def print_arguments(look: Look) -> str:
+    """The arguments of a call, as JSON."""
     start, end = print_call_seconds(look.window.start_cs), print_call_seconds(look.window.end_cs)
     arguments = f'"start_time": {start}, "end_time": {end}, "fps": {print_call_density(look.fps)}'
     if look.box is not None:
         arguments += f', "box": [{look.box.x1}, {look.box.y1}, {look.box.x2}, {look.box.y2}]'
     if look.tokens is not None:
         arguments += f', "max_tokens": {look.tokens}'
-    return f'{{"name": "{FUNCTION}", "arguments": {{{arguments}}}}}'
+    return f"{{{arguments}}}"
+
+
+def _print_look(look: Look) -> str:
+    return f'{{"name": "{FUNCTION}", "arguments": {print_arguments(look)}}}'
 
 
 def _read_look(text: str) -> Look | tuple[Rule, str]:
@@ -75,7 +108,9 @@ FORM: Final = TurnForm(
         "\n</tool_response>\n<tool_response>\n",
         "\n</tool_response><|im_end|>\n<|im_start|>assistant\n",
     ),
+    response_role="tool",
     print_look=_print_look,
     read_look=_read_look,
+    tools=(CROP_VIDEO,),
 )
 TOOL: Final = turn_dialect(FORM)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dmforge.schemas.defects import Rule
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect import DialectName, ResponseRole
 from dmforge.schemas.grammar import Trajectory, unsayable
 from dmforge.schemas.looks import Look
 from dmforge.schemas.tags import CLOSE, OPEN, TAG_NAMES
@@ -40,10 +40,14 @@ class TurnForm:
     """What stands between two calls of a turn; empty where a turn may have only one."""
     response: tuple[str, str, str]
     """What the runtime writes before the clips of a turn, between two of them, and behind them."""
+    response_role: ResponseRole
+    """Whose turn that is in the words of chat templates, which write the same around it."""
     print_look: Callable[[Look], str]
     """The content of a call; raises where the dialect can't say the look."""
     read_look: Callable[[str], Look | tuple[Rule, str]]
     """The look that such a content says, or the rule that it breaks with what was expected instead."""
+    tools: tuple[str, ...] = ()
+    """The functions that are called, each as JSON with its schema."""
 
     def marks(self) -> re.Pattern[str]:
         """Finds all that no thought and no answer may hold, in linear time."""

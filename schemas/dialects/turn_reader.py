@@ -45,6 +45,8 @@ def turn_dialect(form: TurnForm) -> Dialect:
         partial(looks_so_far, form),
         form.answered,
         TURN_END,
+        form.response_role,
+        form.tools,
     )
 
 

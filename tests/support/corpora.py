@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-from dmforge.curation.shards.document import ShardSample, ShardVideo
+from dmforge.curation.shards.document import ShardSample, ShardVideo, has_limits
 from dmforge.curation.shards.folders import Manifest, Shard, write_manifest
 from dmforge.curation.shards.index import INDEX, VideoIndexRow, write_index
-from dmforge.curation.shards.write import ShardEntry, write_shards
+from dmforge.curation.shards.write import ShardEntry, fill_shards, write_shards
 from dmforge.curation.video import renditions
 from dmforge.curation.video.media import Receipt
 from dmforge.curation.video.timeline import read_timeline
@@ -97,8 +97,9 @@ def corpus(
     return publish(folder, shards, index, f"made{first}x{videos}x{samples}")
 
 
-def filmed(folder: Path, case: Case, look: Look) -> Path:
-    """A whole folder of one video with real renditions, a trajectory that takes this look and a task that aims at it."""
+def filmed(folder: Path, case: Case, look: Look, transcripts: Sequence[Transcript] = ()) -> Path:
+    """A whole folder of one video with real renditions, a trajectory that takes this look and a task that aims at it; if there
+    are `transcripts`, these instead of that trajectory."""
     timeline = read_timeline(write(case, folder))
     made = entry(7, 1, b"", b"")
     video = replace(made.video, duration_cs=int(timeline.duration_s * 100), width=case.width, height=case.height)
@@ -114,8 +115,12 @@ def filmed(folder: Path, case: Case, look: Look) -> Path:
     pieces = tuple(Piece("runtime", None, look) if piece.look else piece for piece in drafted.transcript.pieces)
     trajectory = replace(drafted, transcript=Transcript(pieces))
     task = replace(sample(7, 2, sparse=True), kind="grounding", gold="3.00 - 5.50", target=look, target_source="replay")
+    trajectories = [replace(sample(7, 3 + nth), transcript=transcript) for nth, transcript in enumerate(transcripts)]
+    samples = [*(trajectories or [trajectory]), task]
     packed = replace(
-        made, video=video, samples=[trajectory, task], costs=[(1, 1), (1, 1)],
+        made, video=video, samples=samples, costs=[(1, 1)] * len(samples),
         coarse=coarse.read_bytes(), grid=grid.read_bytes(),
     )  # fmt: skip
-    return publish(folder, *write_shards(folder, [packed], 1 << 20), "one")
+    shards = list[Shard]()
+    index = list(fill_shards(folder, [packed], 1 << 20, shards, with_limits=any(map(has_limits, samples))))
+    return publish(folder, shards, index, "one")

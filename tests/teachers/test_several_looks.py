@@ -157,6 +157,20 @@ def test_shards_and_exports_hold_the_clip_of_every_look(looked: Path, tmp_path: 
     assert done["left_out"] == len(several)
 
 
+def test_an_export_in_a_dialect_has_a_folder_of_its_own_and_a_turn_for_each_look(looked: Path) -> None:
+    for to, name in (("trl", "train.jsonl"), ("llamafactory", "cot.json")):
+        done = dmforge("export", "cot", "--to", to, "--dialect", "tool", "-w", looked, "--json")
+        folder = Path(done["path"])
+        assert folder.parents[1] == looked / f"exports/{to}-tool"
+        text = (folder / name).read_text()
+        rows = json.loads(text) if to == "llamafactory" else [json.loads(line) for line in text.splitlines()]
+        assert len(rows) == done["samples"] > 3
+        for row in rows:
+            roles = [message["role"] for message in row.get("messages", row.get("completion"))]
+            assert roles.count("assistant") == len(row["videos"])  # the overview is answered by no call
+        assert max(len(row["videos"]) for row in rows) == 3
+
+
 def test_with_one_look_all_is_as_it_was() -> None:
     """Requests are made by other code where there may be several: with one, neither settings nor prompts are in a work key."""
     once, more = (AnnotateConfig(model="m", max_looks=looks) for looks in (1, 2))

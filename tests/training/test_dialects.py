@@ -5,24 +5,30 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from dmforge.curation.shards.corpus import Corpus
-from dmforge.generators.inference.named_student import StudentConfig
+from dmforge.curation.shards.sampler import BatchSampler
+from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
+from dmforge.generators.inference.named_student import StudentConfig, open_engine
+from dmforge.generators.student.load_student import load
 from dmforge.generators.student.tiny import make_tiny
 from dmforge.schemas.dialects.grounding_dialect import GROUNDING
 from dmforge.schemas.dialects.known_dialects import SPAN, TOOL
+from dmforge.schemas.dialects.tool_list import tool_list
 from dmforge.schemas.dialects.translation import say_in
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.grammar import Trajectory
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.transcript import COARSE, Piece, Transcript
 from dmforge.trainers.dataloading import TrainingCollator
+from dmforge.trainers.model_setup import make_student
 from dmforge.trainers.sdgrpo.sdgrpo_checks import open_rl_corpora
 from dmforge.trainers.sdgrpo.sdgrpo_settings import SdgrpoSettings
 from dmforge.trainers.sft import train
-from dmforge.trainers.training_settings import read_sft
+from dmforge.trainers.training_settings import ModelSettings, read_sft
 from tests.training.conftest import write_settings
 
 
@@ -46,6 +52,37 @@ def test_a_training_in_tool_comes_to_its_end(corpus: Path, tmp_path: Path) -> No
     path = write_settings(tmp_path / "sft.toml", corpus, model_dialect='"tool"', training_steps="2", saving_save_every="2")
     done = train(read_sft(path))
     assert done.checkpoint.name == "checkpoint-2"
+    told = StudentConfig(checkpoint=str(done.checkpoint), dialect="tool", device="cpu")
+    students = [
+        load(told.checkpoint, dialect="tool"),
+        make_student(ModelSettings(checkpoint=told.checkpoint, dialect="tool"), [], 0),
+        cast("TransformersEngine", open_engine(told)).student,
+    ]
+    assert all(tool_list(TOOL.tools) in student.vocabulary.frame[0] for student in students)
+
+
+def test_what_tells_of_functions_has_its_room_in_a_batch(corpus: Path, tmp_path: Path) -> None:
+    """Samples that would just fit into a batch don't, with the function before each: that is said before the first step."""
+    packed = Corpus(str(corpus))
+    costliest = int(packed.costs.max())
+    path = write_settings(tmp_path / "sft.toml", corpus, model_dialect='"tool"', data_max_tokens=str(costliest + 1))
+    settings = read_sft(path)
+    function_tokens = make_student(settings.model, [packed], settings.training.seed).vocabulary.function_tokens
+    message = f"a sample of {costliest + function_tokens} tokens is over the budget of {costliest + 1}"
+    with pytest.raises(InputError, match=message):
+        train(settings)
+    plain, told = (BatchSampler([packed], seed=0, max_tokens=4 * costliest, added_tokens=added) for added in (0, costliest))
+    assert max(map(len, plain)) > 2 >= max(map(len, told))
+
+
+def test_sft_shows_the_function_before_each_question(corpus: Path) -> None:
+    packed = Corpus(str(corpus))
+    transcript = say_in("tool", packed[0].sample.transcript, "")
+    student = make_tiny("speck", [piece.text for piece in transcript.pieces if piece.text], dialect="tool")
+    laid_out = TrainingCollator(student.layout, packed.clips, "packed", 1 << 20, "tool").lay_out(packed[0])
+    text = student.vocabulary.decode(laid_out.ids.tolist())
+    assert text.startswith(f"<|im_start|>system\n{tool_list(TOOL.tools)}<|im_end|>\n<|im_start|>user\n<")
+    assert student.vocabulary.decode(laid_out.ids[laid_out.trained].tolist()) == transcript.policy_text + "<|im_end|>"
 
 
 def test_what_grounding_cant_say_is_refused_with_its_sample_before_the_first_step(corpus: Path, tmp_path: Path) -> None:
