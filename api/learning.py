@@ -13,6 +13,7 @@ from dmforge.generators.inference.engines.engine_settings import TransformersSet
 from dmforge.generators.inference.rollout import RolloutLimits, RolloutRequest, RolloutResult, roll
 from dmforge.generators.inference.sample_request import sample_request
 from dmforge.schemas.config import parse_config
+from dmforge.schemas.dialects.dialect import DialectName
 from dmforge.schemas.errors import InputError
 from dmforge.trainers.training_result import TrainingResult
 from dmforge.trainers.training_settings import SettingsSource, read_sft
@@ -55,14 +56,15 @@ def evaluate(settings: Settings) -> Evaluation:
     return evaluate_checkpoint(evaluation_settings)
 
 
-def open_engine(checkpoint: str | Path, **settings: Any) -> Engine:
-    """An engine that continues transcripts with a checkpoint; close it when done. `kind="vllm"` takes that of vLLM."""
+def open_engine(checkpoint: str | Path, *, dialect: DialectName = "span", **settings: Any) -> Engine:
+    """An engine that continues transcripts with a checkpoint, which writes its looks in a dialect; close it when done.
+    `kind="vllm"` takes that of vLLM."""
     config_class = VllmSettings if settings.get("kind") == "vllm" else TransformersSettings
     engine_settings = parse_config(config_class, settings, where="open_engine")
     require_train_extra()
     from dmforge.generators.inference.engines.open_engine import open_engine as open_by_settings
 
-    return open_by_settings(engine_settings, str(checkpoint))
+    return open_by_settings(engine_settings, str(checkpoint), dialect)
 
 
 def rollout(

@@ -65,7 +65,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = taught_folder(Path(folder) / "checkpoint")
         report = Path(folder) / "seen.jsonl"
-        engine = open_vllm(SETTINGS, str(checkpoint), (sys.executable, str(WATCHED), str(report)))
+        engine = open_vllm(SETTINGS, str(checkpoint), command=(sys.executable, str(WATCHED), str(report)))
         roll(engine, rollout_requests()[:1])  # starts it
         report.unlink()
         first, later = replace(engine.tallies.first), replace(engine.tallies.later)

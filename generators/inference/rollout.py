@@ -17,7 +17,7 @@ from dmforge.generators.footage import Footage, PromptPiece, ShownClip, show
 from dmforge.generators.inference.engines.engine import Engine, FailedRow, GeneratedText, Sampling
 from dmforge.generators.inference.forced_steps import BEFORE_A_STEP, BEFORE_THE_ANSWER, MUST_ANSWER, Step, written_step
 from dmforge.schemas.clips import QuotaTooSmall
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect import Dialect
 from dmforge.schemas.dialects.known_dialects import DIALECTS
 from dmforge.schemas.errors import DmforgeError, InputError
 from dmforge.schemas.frames import NoFrames
@@ -39,8 +39,6 @@ class RolloutLimits:
     max_looks: int = 1
     max_visual_tokens: int = 1 << 20
     """Of all clips that are shown, the coarse one included."""
-    dialect: DialectName = "span"
-    """What the policy writes; looks are forced, and an opening given, in `span` alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +94,7 @@ class RolloutError(DmforgeError):
 @dataclass(slots=True)
 class _Row:
     request: RolloutRequest
+    dialect: Dialect
     pieces: list[Piece]
     visual_tokens: int
     steps_forced: int = 0
@@ -116,12 +115,16 @@ class _Row:
 
 
 def roll(engine: Engine, requests: Sequence[RolloutRequest], limits: RolloutLimits | None = None) -> list[RolloutResult]:
-    """Roll out all requests side by side, until each has ended. Raises `RolloutError` if the engine died over some of them."""
+    """Roll out all requests side by side, until each has ended. Raises `RolloutError` if the engine died over some of them.
+
+    Looks are read and answered in the dialect of the engine's student; they are forced, and an opening is given, in `span`
+    alone.
+    """
     limits = limits or RolloutLimits()
-    if limits.dialect != "span" and any(request.forced or request.opening or request.steps for request in requests):
+    if engine.dialect != "span" and any(request.forced or request.opening or request.steps for request in requests):
         hint = "measure a student that writes `span`"
-        raise InputError(f"a forced look in the dialect `{limits.dialect}` is not supported", where="dialect", hint=hint)
-    rows = [_begin_row(request) for request in requests]
+        raise InputError(f"a forced look in the dialect `{engine.dialect}` is not supported", where="dialect", hint=hint)
+    rows = [_begin_row(request, DIALECTS[engine.dialect]) for request in requests]
     conversation = engine.converse([request.sampling for request in requests])
     added_pieces, rows_at_work = _openings(rows, limits), set[int]()
     while added_pieces or rows_at_work:
@@ -145,9 +148,9 @@ def prompt_of(pieces: Sequence[Piece], footage: Footage) -> tuple[PromptPiece, .
     return show(pieces, footage)
 
 
-def _begin_row(request: RolloutRequest) -> _Row:
+def _begin_row(request: RolloutRequest, dialect: Dialect) -> _Row:
     pieces = [shown_piece.piece for shown_piece in request.prompt]
-    return _Row(request, pieces, sum(shown_piece.clip.tokens for shown_piece in request.prompt if shown_piece.clip))
+    return _Row(request, dialect, pieces, sum(shown_piece.clip.tokens for shown_piece in request.prompt if shown_piece.clip))
 
 
 def _openings(rows: Sequence[_Row], limits: RolloutLimits) -> dict[int, Sequence[PromptPiece]]:
@@ -173,7 +176,7 @@ def _openings(rows: Sequence[_Row], limits: RolloutLimits) -> dict[int, Sequence
 def _may_look(row: _Row, limits: RolloutLimits) -> bool:
     if row.request.steps:
         return row.awaits_density
-    return len(row.looks) < limits.max_looks and not DIALECTS[limits.dialect].turn_end
+    return len(row.looks) < limits.max_looks and not row.dialect.turn_end
 
 
 def _stop_before(row: _Row) -> Sequence[str]:
@@ -206,7 +209,7 @@ def _continue(row: _Row, written: GeneratedText, limits: RolloutLimits) -> Seque
     if written.stop == "tag":
         row.pieces.append(Piece("policy", written.text))
         return _force_step(row, limits)
-    dialect = DIALECTS[limits.dialect]
+    dialect = row.dialect
     is_asking = written.stop == "look" or (
         written.stop == "end" and bool(dialect.turn_end) and written.text.endswith(f"</{dialect.look_tag}>")
     )
@@ -259,14 +262,14 @@ def _answer(row: _Row, looks: tuple[Look, ...], limits: RolloutLimits) -> Sequen
         return ()
     row.visual_tokens = visual_tokens
     row.looks += looks
-    runtime_pieces = DIALECTS[limits.dialect].answered(looks)
+    runtime_pieces = row.dialect.answered(looks)
     row.pieces += runtime_pieces
     next_clip = iter(clips)
     return [PromptPiece(piece, next(next_clip) if piece.is_clip else None) for piece in runtime_pieces]
 
 
 def _result(row: _Row, limits: RolloutLimits) -> RolloutResult:
-    trajectory_or_defects = DIALECTS[limits.dialect].parse(row.text, limits.max_looks) if row.ending is None else ()
+    trajectory_or_defects = row.dialect.parse(row.text, limits.max_looks) if row.ending is None else ()
     trajectory = trajectory_or_defects if isinstance(trajectory_or_defects, Trajectory) else None
     ending = row.ending or ("malformed" if trajectory is None else "answered" if trajectory.looks else "no_look")
     return RolloutResult(

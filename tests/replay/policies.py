@@ -13,6 +13,7 @@ from dmforge.generators.footage import PromptPiece, ShownClip
 from dmforge.generators.inference.engines.engine import NOWHERE, Conversation, GeneratedText, Sampling
 from dmforge.generators.rendition_footage import Renditions
 from dmforge.schemas.clips import Clips
+from dmforge.schemas.dialects.dialect import DialectName
 from dmforge.schemas.grammar import parse
 from dmforge.schemas.looks import Look, Window, print_span, read_density, read_span
 from dmforge.schemas.prompts import question_text
@@ -38,6 +39,8 @@ class Policy:
     """It breaks down after this many rollouts."""
     rate_of_looks: Callable[[Task, tuple[Look, ...]], float] | None = None
     """The rate of right answers where looks are forced on it one after the other, by all that are shown."""
+
+    dialect: DialectName = "span"
 
     def converse(self, rows: Sequence[Sampling]) -> Conversation:
         return _Rows(self, rows)

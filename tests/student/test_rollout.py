@@ -20,6 +20,7 @@ from dmforge.generators.inference.engines.engine import Sampling
 from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
 from dmforge.generators.inference.retrace import log_probs, retrace
 from dmforge.generators.inference.rollout import RolloutLimits, RolloutRequest, RolloutResult, look_of, prompt_of, roll
+from dmforge.generators.student.load_student import Student
 from dmforge.schemas.clips import QuotaTooSmall
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.frames import plan_coarse, plan_look
@@ -35,9 +36,9 @@ ANSWERS = "Blue.</think><answer>blue</answer><|im_end|>"
 
 
 @contextmanager
-def dictated(text: str) -> Generator[None]:
+def dictated(text: str, student: Student = STUDENT) -> Generator[None]:
     """What the one row of a rollout writes: a forward of the model is a token of the text."""
-    words = iter(STUDENT.vocabulary.encode(text))
+    words = iter(student.vocabulary.encode(text))
 
     def lift(layer: torch.nn.Module, given: object, logits: torch.Tensor) -> torch.Tensor:
         token = next(words, None)
@@ -46,7 +47,7 @@ def dictated(text: str) -> Generator[None]:
             lifted[..., token] += 1e4
         return lifted
 
-    hook = STUDENT.model.lm_head.register_forward_hook(lift)
+    hook = student.model.lm_head.register_forward_hook(lift)
     try:
         yield
     finally:
@@ -54,14 +55,14 @@ def dictated(text: str) -> Generator[None]:
 
 
 @contextmanager
-def watched() -> Generator[list[list[int | None]]]:
+def watched(student: Student = STUDENT) -> Generator[list[list[int | None]]]:
     """The numbers of the frames that the vision tower is given, clip by clip."""
     seen: list[list[int | None]] = []
 
     def look_on(tower: torch.nn.Module, args: tuple[torch.Tensor, ...], told: dict[str, torch.Tensor]) -> None:
         seen.extend(frame_numbers(args[0], told["grid_thw"]))
 
-    hook = STUDENT.model.model.visual.register_forward_pre_hook(look_on, with_kwargs=True)
+    hook = student.model.model.visual.register_forward_pre_hook(look_on, with_kwargs=True)
     try:
         yield seen
     finally:

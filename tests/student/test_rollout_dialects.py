@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from dmforge.generators.footage import show
+from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
 from dmforge.generators.inference.retrace import log_probs, retrace
 from dmforge.generators.inference.rollout import RolloutLimits, RolloutResult, roll
+from dmforge.generators.student.tiny import make_tiny
 from dmforge.schemas.dialects.dialect import DialectName
 from dmforge.schemas.dialects.known_dialects import DIALECTS
 from dmforge.schemas.errors import InputError
@@ -17,8 +19,8 @@ from dmforge.schemas.frames import plan_coarse, plan_look
 from dmforge.schemas.grammar import Trajectory
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.transcript import COARSE
-from tests.student.students import QUESTION, Barcodes, look
-from tests.student.test_rollout import ENGINE, STUDENT, dictated, numbers, quest, watched
+from tests.student.students import QUESTION, TEXTS, Barcodes, look
+from tests.student.test_rollout import dictated, numbers, quest, watched
 
 TOGETHER = Trajectory(
     ("Two places.", "One more.", "Blue."), (look(100, 300), look(450, 520, 4), look(700, 900)), "blue", turns=(2, 1)
@@ -28,9 +30,12 @@ ONE_BY_ONE = Trajectory(("It flashes.", "Again.", "Blue."), (FINE, COARSER), "bl
 SAID: dict[DialectName, Trajectory] = {"tool": TOGETHER, "grounding": ONE_BY_ONE}
 
 
+STUDENTS = {dialect: make_tiny("speck", TEXTS, dialect=dialect) for dialect in SAID}
+
+
 def written(text: str, dialect: DialectName, max_looks: int = 3, footage: Barcodes | None = None) -> RolloutResult:
-    with dictated(text):
-        (rolled,) = roll(ENGINE, [quest(footage, max_tokens=600)], RolloutLimits(max_looks, dialect=dialect))
+    with dictated(text, STUDENTS[dialect]):
+        (rolled,) = roll(TransformersEngine(STUDENTS[dialect]), [quest(footage, max_tokens=600)], RolloutLimits(max_looks))
     return rolled
 
 
@@ -38,7 +43,7 @@ def written(text: str, dialect: DialectName, max_looks: int = 3, footage: Barcod
 def test_clips_are_shown_where_the_policy_ends_its_turn(dialect: DialectName) -> None:
     trajectory, footage = SAID[dialect], Barcodes()
     transcript = DIALECTS[dialect].transcribe((COARSE, QUESTION), trajectory)
-    with watched() as seen:
+    with watched(STUDENTS[dialect]) as seen:
         rolled = written(transcript.policy_text + "<|im_end|>", dialect, footage=footage)
     assert (rolled.ending, rolled.trajectory, rolled.looks) == ("answered", trajectory, trajectory.looks)
     assert rolled.transcript == transcript
@@ -52,19 +57,21 @@ def test_clips_are_shown_where_the_policy_ends_its_turn(dialect: DialectName) ->
 def test_what_was_rolled_out_is_laid_out_for_training_as_a_transcript_is(dialect: DialectName) -> None:
     transcript, footage = DIALECTS[dialect].transcribe((COARSE, QUESTION), SAID[dialect]), Barcodes()
     rolled = written(transcript.policy_text + "<|im_end|>", dialect, footage=footage)
-    retraced = retrace(rolled, footage, STUDENT.layout)
-    laid_out = STUDENT.layout.join(STUDENT.layout.transcript(show(transcript.pieces, footage)))
+    layout = STUDENTS[dialect].layout
+    retraced = retrace(rolled, footage, layout)
+    laid_out = layout.join(layout.transcript(show(transcript.pieces, footage)))
     assert np.array_equal(retraced.ids, laid_out.ids)
     assert np.array_equal(retraced.trained, laid_out.trained)
     assert np.array_equal(retraced.positions, laid_out.positions)
-    trained_text = STUDENT.vocabulary.decode(laid_out.ids[laid_out.trained].tolist())
+    trained_text = STUDENTS[dialect].vocabulary.decode(laid_out.ids[laid_out.trained].tolist())
     assert trained_text == transcript.policy_text + "<|im_end|>"
     assert len(log_probs(rolled)) == laid_out.trained.sum()
     first_turn = (transcript.pieces[2].text or "").count
     assert first_turn("<|im_end|>") == 1
-    ends = laid_out.ids[laid_out.trained] == STUDENT.vocabulary.end
+    ends = laid_out.ids[laid_out.trained] == STUDENTS[dialect].vocabulary.end
     assert ends.sum() == len(SAID[dialect].thoughts)  # each turn's own end is learnt, that of the runtime's is not
-    assert (laid_out.ids == STUDENT.vocabulary.end).sum() == 2 * len(SAID[dialect].thoughts)
+    system_turns = int(dialect == "tool")  # it tells of the function
+    assert (laid_out.ids == STUDENTS[dialect].vocabulary.end).sum() == 2 * len(SAID[dialect].thoughts) + system_turns
 
 
 @pytest.mark.parametrize(
@@ -91,11 +98,11 @@ def test_clips_of_a_turn_are_over_budget_together() -> None:
     footage = Barcodes()
     text = DIALECTS["tool"].transcribe((), TOGETHER).policy_text
     tokens = [footage.coarse().tokens, *(footage.look(asked).tokens for asked in TOGETHER.looks[:2])]
-    with dictated(text):
-        (rolled,) = roll(ENGINE, [quest(max_tokens=600)], RolloutLimits(3, sum(tokens) - 1, "tool"))
+    with dictated(text, STUDENTS["tool"]):
+        (rolled,) = roll(TransformersEngine(STUDENTS["tool"]), [quest(max_tokens=600)], RolloutLimits(3, sum(tokens) - 1))
     assert (rolled.ending, rolled.looks, rolled.visual_tokens) == ("over_budget", (), tokens[0])
 
 
 def test_a_look_is_forced_in_the_old_dialect_alone() -> None:
     with pytest.raises(InputError, match="a forced look in the dialect `tool` is not supported"):
-        roll(ENGINE, [quest(forced=look(100, 300))], RolloutLimits(dialect="tool"))
+        roll(TransformersEngine(STUDENTS["tool"]), [quest(forced=look(100, 300))])

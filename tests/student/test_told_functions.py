@@ -17,7 +17,7 @@ from transformers import Qwen3VLForConditionalGeneration
 from dmforge.generators.inference.engines.engine import Sampling
 from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
 from dmforge.generators.inference.retrace import log_probs, retrace
-from dmforge.generators.inference.rollout import RolloutLimits, RolloutRequest, prompt_of, roll
+from dmforge.generators.inference.rollout import RolloutRequest, prompt_of, roll
 from dmforge.generators.student.load_student import load, load_vocabulary
 from dmforge.generators.student.tiny import SHAPES, make_config, make_tiny, make_tokenizer
 from dmforge.generators.student.token_layout import TokenLayout, printed
@@ -75,7 +75,7 @@ def test_rollouts_are_prompted_with_what_training_shows() -> None:
     """The log-probabilities that an engine samples with are those behind the laid out prompt, the function in it."""
     student, footage = make_tiny("speck", TEXTS, dialect="tool"), Barcodes()
     request = RolloutRequest(prompt_of((COARSE, QUESTION), footage), footage, Sampling(seed=3, max_tokens=24))
-    (rolled,) = roll(TransformersEngine(student), [request], RolloutLimits(dialect="tool"))
+    (rolled,) = roll(TransformersEngine(student), [request])
     retraced = retrace(rolled, footage, student.layout)
     assert TOOLS[0]["function"]["name"] in student.vocabulary.decode(retraced.ids.tolist())
     logits = logits_of_all(student, retraced).double()

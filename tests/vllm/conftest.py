@@ -82,7 +82,7 @@ def watch_command(report: Path) -> tuple[str, ...]:
 @contextmanager
 def watching(checkpoint: Path, folder: Path, **changes: float) -> Generator[Watched]:
     report = folder / "seen.jsonl"
-    engine = open_vllm(SMALL.model_copy(update=changes), str(checkpoint), watch_command(report))
+    engine = open_vllm(SMALL.model_copy(update=changes), str(checkpoint), command=watch_command(report))
     try:
         yield Watched(engine, report)
     finally:

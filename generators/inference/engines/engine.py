@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Literal, Protocol
 
 from dmforge.generators.footage import PromptPiece
+from dmforge.schemas.dialects.dialect import DialectName
 
 Stop = Literal["look", "tag", "end", "length"]
 """It wrote `</fps>` and had tokens left; it was about to write a tag before which it stops; it ended its turn; it had no tokens
@@ -78,6 +79,11 @@ class Conversation(Protocol):
 
 class Engine(Protocol):
     """A policy that can be continued."""
+
+    @property
+    def dialect(self) -> DialectName:
+        """The form in which it writes its looks; its prompts tell it of that dialect's functions."""
+        ...
 
     def converse(self, rows: Sequence[Sampling]) -> Conversation:
         """Begin a conversation with one empty row for each `Sampling`. A conversation that is still going on is given up."""

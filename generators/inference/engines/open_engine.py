@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dmforge.generators.inference.engines.engine import Engine
 from dmforge.generators.inference.engines.engine_settings import EngineSettings, VllmSettings
+from dmforge.schemas.dialects.dialect import DialectName
 
 
-def open_engine(settings: EngineSettings, checkpoint: str) -> Engine:
+def open_engine(settings: EngineSettings, checkpoint: str, dialect: DialectName = "span") -> Engine:
     """Open an engine; the caller closes it. `checkpoint` is a folder, or an id on the Hub."""
     if isinstance(settings, VllmSettings):
         from dmforge.generators.inference.engines.vllm_engine import open_vllm
 
-        return open_vllm(settings, checkpoint)
+        return open_vllm(settings, checkpoint, dialect)
     from dmforge.generators.inference.engines.transformers_engine import open_transformers
 
-    return open_transformers(settings, checkpoint)
+    return open_transformers(settings, checkpoint, dialect)

@@ -23,6 +23,7 @@ from dmforge.generators.student.load_student import Student, load
 from dmforge.generators.student.patchify import grid_of, normalised, patchify
 from dmforge.generators.student.positions import next_position, positions
 from dmforge.generators.student.token_layout import Ids, TokenRun, cells_of
+from dmforge.schemas.dialects.dialect import DialectName
 from dmforge.schemas.transcript import Piece
 
 MAX_AT_ONCE = 8_192
@@ -51,6 +52,10 @@ class TransformersEngine:
         self.student, self.max_rows = student, max_rows
         embedding_rows = student.model.get_input_embeddings().weight.shape[0]
         self.banned = torch.from_numpy(student.vocabulary.unwritable(embedding_rows)).to(student.device)
+
+    @property
+    def dialect(self) -> DialectName:
+        return self.student.vocabulary.dialect
 
     def converse(self, rows: Sequence[Sampling]) -> TransformersConversation:
         return TransformersConversation(self, rows)
@@ -253,10 +258,11 @@ def _key(pieces: Sequence[PromptPiece]) -> _Key:
     return tuple((shown_piece.piece, id(shown_piece.clip)) for shown_piece in pieces)
 
 
-def open_transformers(settings: TransformersSettings, checkpoint: str) -> TransformersEngine:
+def open_transformers(settings: TransformersSettings, checkpoint: str, dialect: DialectName = "span") -> TransformersEngine:
     """Load a checkpoint as a student for this engine alone."""
     device = "cuda" if settings.device == "auto" and torch.cuda.is_available() else "cpu"
-    return TransformersEngine(load(checkpoint, getattr(torch, settings.weights), device), settings.max_rows)
+    student = load(checkpoint, getattr(torch, settings.weights), device, dialect=dialect)
+    return TransformersEngine(student, settings.max_rows)
 
 
 @contextmanager

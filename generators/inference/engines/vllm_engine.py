@@ -19,6 +19,7 @@ from dmforge.generators.inference.engines.worker_process import WorkerProcess, W
 from dmforge.generators.student.load_student import load_vocabulary
 from dmforge.generators.student.token_layout import TokenLayout
 from dmforge.generators.student.vocabulary import Vocabulary
+from dmforge.schemas.dialects.dialect import DialectName
 from dmforge.schemas.errors import InputError
 
 TICK_S = 0.5
@@ -77,6 +78,10 @@ class VllmEngine:
         self.pool = WorkerPool(worker_specs)
         self.tallies = GenerationTotals()
 
+    @property
+    def dialect(self) -> DialectName:
+        return self.layout.vocabulary.dialect
+
     def converse(self, rows: Sequence[Sampling]) -> RemoteConversation:
         return RemoteConversation(self.layout, self.pool, rows, self._room, self.tallies)
 
@@ -86,10 +91,13 @@ class VllmEngine:
             worker.close()
 
 
-def open_vllm(settings: VllmSettings, checkpoint: str, command: Sequence[str] = COMMAND) -> VllmEngine:
+def open_vllm(
+    settings: VllmSettings, checkpoint: str, dialect: DialectName = "span", command: Sequence[str] = COMMAND
+) -> VllmEngine:
     """Open the engine. `command` is the command line that starts one of its processes."""
     require_vllm()
-    return VllmEngine(load_vocabulary(checkpoint), worker_specs_of(settings, checkpoint, command), room_of(settings))
+    vocabulary = load_vocabulary(checkpoint, dialect)
+    return VllmEngine(vocabulary, worker_specs_of(settings, checkpoint, command), room_of(settings))
 
 
 def require_vllm() -> None:
