@@ -289,7 +289,7 @@ class Verdict(Record):
 
 @dataclass(frozen=True, slots=True)
 class Target(Record):
-    """The look that is right for a task, as trials found it."""
+    """What is right to look at for a task, as trials found it: a set of looks, by `targets.as_target`."""
 
     kind = "target"
     table = "targets"
@@ -297,7 +297,15 @@ class Target(Record):
     video: Id
     task: Id
     look: Look = field(metadata=grown(2))
+    """The first look of the set, and all of it where one is enough."""
     source: TargetSource
+    further_looks: tuple[Look, ...] = later((), since=3)
+    """Its other looks."""
+
+    @property
+    def looks(self) -> tuple[Look, ...]:
+        """All looks of the set."""
+        return (self.look, *self.further_looks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +320,15 @@ class Sample(Record):
     task: Id
     candidate: Id | None
     target: Look | None = field(metadata=grown(2))
+    """The first look of the target, and all of it where one is enough."""
     target_source: TargetSource | None
+    further_targets: tuple[Look, ...] = later((), since=3)
+    """The other looks of a target that is a set."""
+
+    @property
+    def target_looks(self) -> tuple[Look, ...]:
+        """All looks of the target; empty without one."""
+        return () if self.target is None else (self.target, *self.further_targets)
 
 
 @dataclass(frozen=True, slots=True)

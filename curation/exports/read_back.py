@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args
 
 from dmforge.curation.exports.conversation_rows import VIDEO_MARK
 from dmforge.curation.io.byte_ranges import read_range
-from dmforge.curation.shards.document import ShardSample, read_document
+from dmforge.curation.shards.document import SEPARATOR, ShardSample, read_document
 from dmforge.curation.shards.folders import MANIFEST, parse_manifest
 from dmforge.curation.shards.stores import selection_place
 from dmforge.curation.shards.tars import walk
@@ -41,6 +41,8 @@ ROLES = {
 }  # fmt: skip
 """The role of a turn, by its names in ShareGPT and OpenAI files."""
 T = TypeVar("T")
+TargetNumbers = tuple[float, float, float]
+"""Start and end of a look in seconds, and its density."""
 Turns = Sequence[tuple[str, Any]]
 """The role and the content of each turn of a conversation."""
 
@@ -64,8 +66,8 @@ class WrittenRecord:
     clips: Clips = field(default_factory=Clips)
     exchanges: int = 1
     """How many times a user asks; the fields above are of the last one."""
-    target: tuple[float, float, float] | None = None
-    """Start and end in seconds, and density, of a task's target, unchecked."""
+    targets: tuple[TargetNumbers, ...] = ()
+    """The looks of a task's target, unchecked."""
     is_annotation: bool = False
     """Whether it is a question as people bring it, which has no target yet."""
     fault: str = ""
@@ -133,15 +135,13 @@ def _from_sample(sample: ShardSample, duration_cs: int, clips: Clips) -> Written
     pieces = sample.transcript.pieces
     marked_text = "".join(VIDEO_MARK if piece.text is None else piece.text for piece in pieces if piece.author != "prompt")
     prompt_text = "".join(piece.text or VIDEO_MARK for piece in pieces if piece.author == "prompt")
-    target_look = sample.target
-    target_numbers = (
+    target_numbers = tuple(
         (float(target_look.window.start_s), float(target_look.window.end_s), float(target_look.fps))
-        if target_look and not marked_text
-        else None
+        for target_look in sample.target_looks
     )
     return WrittenRecord(
         sample.id, prompt_text, marked_text, sample.kind, sample.question, sample.options, sample.gold,
-        sample.windows, sample.needs, duration_cs, clips, target=target_numbers,
+        sample.windows, sample.needs, duration_cs, clips, targets=() if marked_text else target_numbers,
     )  # fmt: skip
 
 
@@ -202,7 +202,7 @@ def _from_task(row: Mapping[str, Any], record_name: str) -> WrittenRecord:
     target_numbers = (float(row["gt_span_start"]), float(row["gt_span_end"]), float(row["fps"]))
     task_kind = "grounding" if read_span(gold_answer) is not None and not options else task_kind
     return WrittenRecord(
-        record_name, _text(row, "prompt"), "", task_kind, question, options, gold_answer, target=target_numbers
+        record_name, _text(row, "prompt"), "", task_kind, question, options, gold_answer, targets=(target_numbers,)
     )
 
 
@@ -226,10 +226,7 @@ def _from_trl(row: Mapping[str, Any], record_name: str) -> WrittenRecord:
     if prompt_options and not options:  # it says itself that there are none
         question = _without_marks(prompt)
     windows = tuple(_window(start, end) for start, end in row["windows"])
-    target_numbers = None
-    if row["target_window"] and not response:
-        start_s, end_s = map(float, row["target_window"])
-        target_numbers = (start_s, end_s, float(row["target_fps"]))
+    target_numbers = _trl_targets(row["target_window"], row["target_fps"]) if row["target_window"] and not response else ()
     task_kind: TaskKind = _choice(row, "kind", KINDS)
     gold_answer = _text(row, "solution")
     return WrittenRecord(
@@ -241,9 +238,17 @@ def _from_trl(row: Mapping[str, Any], record_name: str) -> WrittenRecord:
         options,
         gold_answer,
         windows,
-        target=target_numbers,
+        targets=target_numbers,
         exchanges=exchange_count,
     )
+
+
+def _trl_targets(target_window: Any, target_fps: Any) -> tuple[TargetNumbers, ...]:
+    """The looks of a target: a window and a density, or a list of each."""
+    is_list = isinstance(target_fps, list)
+    windows_s: list[Any] = target_window if is_list else [target_window]
+    densities: list[Any] = target_fps if is_list else [target_fps]
+    return tuple((float(start_s), float(end_s), float(fps)) for (start_s, end_s), fps in zip(windows_s, densities, strict=True))
 
 
 def _from_hub(row: Mapping[str, Any]) -> WrittenRecord:
@@ -254,13 +259,24 @@ def _from_hub(row: Mapping[str, Any]) -> WrittenRecord:
         "".join(piece_text for is_of_prompt, piece_text in piece_texts if is_of_prompt == wants_prompt)
         for wants_prompt in (True, False)
     )
-    bounds_cs, fps = read_span(row["target_window"]), read_density(row["target_fps"])
-    target_numbers = (bounds_cs[0] / 100, bounds_cs[1] / 100, float(fps)) if bounds_cs and fps and not response else None
+    target_numbers = () if response else _hub_targets(_text(row, "target_window"), _text(row, "target_fps"))
     windows = tuple(_window(start, end) for start, end in row["windows"])
     return WrittenRecord(
         _text(row, "id"), prompt, response, _choice(row, "kind", KINDS), _text(row, "question"), _texts(row, "options"),
-        _text(row, "gold"), windows, _choice(row, "needs", NEEDS), _duration_cs(row), target=target_numbers,
+        _text(row, "gold"), windows, _choice(row, "needs", NEEDS), _duration_cs(row), targets=target_numbers,
     )  # fmt: skip
+
+
+def _hub_targets(windows_text: str, densities_text: str) -> tuple[TargetNumbers, ...]:
+    """The looks of a target, as a document has them; none where a text of one can't be read."""
+    span_texts, density_texts = windows_text.split(SEPARATOR), densities_text.split(SEPARATOR)
+    numbers: list[TargetNumbers] = []
+    for span_text, density_text in zip(span_texts, density_texts, strict=True):
+        bounds_cs, fps = read_span(span_text), read_density(density_text)
+        if not bounds_cs or not fps:
+            return ()
+        numbers.append((bounds_cs[0] / 100, bounds_cs[1] / 100, float(fps)))
+    return tuple(numbers)
 
 
 def _text(row: Mapping[str, Any], field_name: str) -> str:

@@ -92,22 +92,24 @@ def test_padding_suits_the_look_best(found: Window, gold: Window, padding: float
         for a in range(room + 1)
         for b in range(room + 1)
     ]
-    assert window_reward(found, goal) == max(every)
+    assert window_reward((found,), goal) == max(every)
 
 
 @given(WINDOWS, st.lists(WINDOWS, min_size=1, max_size=3), st.sampled_from(["any", "all"]), st.sampled_from([0.0, 1.0]))
 def test_padding_never_costs_anything_and_none_is_the_one_scoring(
     found: Window, gold: list[Window], needs: str, padding: float
 ) -> None:
-    plain, padded = (window_reward(found, RewardTarget(GOAL.task, tuple(gold), needs, Fraction(p), None)) for p in (0, padding))  # pyright: ignore
+    plain, padded = (
+        window_reward((found,), RewardTarget(GOAL.task, tuple(gold), needs, Fraction(p), None)) for p in (0, padding)
+    )  # pyright: ignore
     assert plain == float(window_score((found,), tuple(gold), needs))  # pyright: ignore
     assert plain <= padded <= 1
 
 
 @given(LOOKS, LOOKS)
 def test_a_density_is_worth_how_near_it_is(look: Look, target: Look) -> None:
-    goal = replace(GOAL, fps=target.fps)
-    assert density_reward(look, goal, Fraction(6)) == pytest.approx(max(0, 1 - abs(look.fps - target.fps) / 6))
+    goal = replace(GOAL, fps=target.fps, looks=(target,))
+    assert density_reward((look,), goal, Fraction(6)) == pytest.approx(max(0, 1 - abs(look.fps - target.fps) / 6))
 
 
 def test_a_density_that_only_a_teacher_vouches_for_counts_where_it_is_asked_for() -> None:
