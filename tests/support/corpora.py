@@ -77,10 +77,13 @@ def entries(videos: int, samples: int, sizes: tuple[int, int], first: int = 0) -
         yield entry(number, samples, coarse, grid)
 
 
-def publish(folder: Path, shards: list[Shard], index: list[VideoIndexRow], selection: str) -> Path:
+def publish(
+    folder: Path, shards: list[Shard], index: list[VideoIndexRow], selection: str, *, has_target_sets: bool = False
+) -> Path:
     """The folder with what belongs beside its tars."""
     files = {INDEX: write_index(folder / INDEX, index)}
-    write_manifest(folder, Manifest("cot", selection, False, Clips().semantic(), tuple(shards), files))
+    manifest = Manifest("cot", selection, False, Clips().semantic(), tuple(shards), files)
+    write_manifest(folder, manifest, has_target_sets=has_target_sets)
     return folder
 
 
@@ -97,7 +100,7 @@ def corpus(
     return publish(folder, shards, index, f"made{first}x{videos}x{samples}")
 
 
-def filmed(folder: Path, case: Case, look: Look) -> Path:
+def filmed(folder: Path, case: Case, look: Look, *further_targets: Look) -> Path:
     """A whole folder of one video with real renditions, a trajectory that takes this look and a task that aims at it."""
     timeline = read_timeline(write(case, folder))
     made = entry(7, 1, b"", b"")
@@ -114,8 +117,9 @@ def filmed(folder: Path, case: Case, look: Look) -> Path:
     pieces = tuple(Piece("runtime", None, look) if piece.look else piece for piece in drafted.transcript.pieces)
     trajectory = replace(drafted, transcript=Transcript(pieces))
     task = replace(sample(7, 2, sparse=True), kind="grounding", gold="3.00 - 5.50", target=look, target_source="replay")
+    task = replace(task, further_targets=further_targets)
     packed = replace(
         made, video=video, samples=[trajectory, task], costs=[(1, 1), (1, 1)],
         coarse=coarse.read_bytes(), grid=grid.read_bytes(),
     )  # fmt: skip
-    return publish(folder, *write_shards(folder, [packed], 1 << 20), "one")
+    return publish(folder, *write_shards(folder, [packed], 1 << 20), "one", has_target_sets=bool(further_targets))
