@@ -289,7 +289,7 @@ class Verdict(Record):
 
 @dataclass(frozen=True, slots=True)
 class Target(Record):
-    """What is right to look at for a task, as trials found it: a set of looks, by `targets.as_target`."""
+    """What is right to look at for a task, as trials found it: one look, or a set of them by `targets.as_target`."""
 
     kind = "target"
     table = "targets"
@@ -297,10 +297,9 @@ class Target(Record):
     video: Id
     task: Id
     look: Look = field(metadata=grown(2))
-    """The first look of the set, and all of it where one is enough."""
     source: TargetSource
     further_looks: tuple[Look, ...] = later((), since=3)
-    """Its other looks."""
+    """The looks of a set behind the first one."""
 
     @property
     def looks(self) -> tuple[Look, ...]:
@@ -320,10 +319,9 @@ class Sample(Record):
     task: Id
     candidate: Id | None
     target: Look | None = field(metadata=grown(2))
-    """The first look of the target, and all of it where one is enough."""
     target_source: TargetSource | None
     further_targets: tuple[Look, ...] = later((), since=3)
-    """The other looks of a target that is a set."""
+    """The looks behind the first one of a target that is a set."""
 
     @property
     def target_looks(self) -> tuple[Look, ...]:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from dmforge.curation.exports.conversation_rows import VIDEO_MARK
+from dmforge.curation.exports.written_targets import TargetNumbers, hub_targets, sample_targets, trl_targets
 from dmforge.curation.io.byte_ranges import read_range
-from dmforge.curation.shards.document import SEPARATOR, ShardSample, read_document
+from dmforge.curation.shards.document import ShardSample, read_document
 from dmforge.curation.shards.folders import MANIFEST, parse_manifest
 from dmforge.curation.shards.stores import selection_place
 from dmforge.curation.shards.tars import walk
@@ -21,7 +22,7 @@ from dmforge.curation.sources.published_turns import dialect_of_turn, is_asking,
 from dmforge.curation.sources.task_checks import check
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import DmforgeError, InputError
-from dmforge.schemas.looks import MAX_CS, Window, read_density, read_span
+from dmforge.schemas.looks import MAX_CS, Window, read_span
 from dmforge.schemas.options import read_options
 from dmforge.schemas.records import Needs, TaskKind
 
@@ -41,8 +42,6 @@ ROLES = {
 }  # fmt: skip
 """The role of a turn, by its names in ShareGPT and OpenAI files."""
 T = TypeVar("T")
-TargetNumbers = tuple[float, float, float]
-"""Start and end of a look in seconds, and its density."""
 Turns = Sequence[tuple[str, Any]]
 """The role and the content of each turn of a conversation."""
 
@@ -135,13 +134,9 @@ def _from_sample(sample: ShardSample, duration_cs: int, clips: Clips) -> Written
     pieces = sample.transcript.pieces
     marked_text = "".join(VIDEO_MARK if piece.text is None else piece.text for piece in pieces if piece.author != "prompt")
     prompt_text = "".join(piece.text or VIDEO_MARK for piece in pieces if piece.author == "prompt")
-    target_numbers = tuple(
-        (float(target_look.window.start_s), float(target_look.window.end_s), float(target_look.fps))
-        for target_look in sample.target_looks
-    )
     return WrittenRecord(
         sample.id, prompt_text, marked_text, sample.kind, sample.question, sample.options, sample.gold,
-        sample.windows, sample.needs, duration_cs, clips, targets=() if marked_text else target_numbers,
+        sample.windows, sample.needs, duration_cs, clips, targets=() if marked_text else sample_targets(sample),
     )  # fmt: skip
 
 
@@ -226,7 +221,7 @@ def _from_trl(row: Mapping[str, Any], record_name: str) -> WrittenRecord:
     if prompt_options and not options:  # it says itself that there are none
         question = _without_marks(prompt)
     windows = tuple(_window(start, end) for start, end in row["windows"])
-    target_numbers = _trl_targets(row["target_window"], row["target_fps"]) if row["target_window"] and not response else ()
+    target_numbers = trl_targets(row["target_window"], row["target_fps"]) if row["target_window"] and not response else ()
     task_kind: TaskKind = _choice(row, "kind", KINDS)
     gold_answer = _text(row, "solution")
     return WrittenRecord(
@@ -243,14 +238,6 @@ def _from_trl(row: Mapping[str, Any], record_name: str) -> WrittenRecord:
     )
 
 
-def _trl_targets(target_window: Any, target_fps: Any) -> tuple[TargetNumbers, ...]:
-    """The looks of a target: a window and a density, or a list of each."""
-    is_list = isinstance(target_fps, list)
-    windows_s: list[Any] = target_window if is_list else [target_window]
-    densities: list[Any] = target_fps if is_list else [target_fps]
-    return tuple((float(start_s), float(end_s), float(fps)) for (start_s, end_s), fps in zip(windows_s, densities, strict=True))
-
-
 def _from_hub(row: Mapping[str, Any]) -> WrittenRecord:
     piece_texts = [
         (piece["author"] == "prompt", piece["text"] if piece["kind"] == "text" else VIDEO_MARK) for piece in row["pieces"]
@@ -259,24 +246,12 @@ def _from_hub(row: Mapping[str, Any]) -> WrittenRecord:
         "".join(piece_text for is_of_prompt, piece_text in piece_texts if is_of_prompt == wants_prompt)
         for wants_prompt in (True, False)
     )
-    target_numbers = () if response else _hub_targets(_text(row, "target_window"), _text(row, "target_fps"))
+    target_numbers = () if response else hub_targets(_text(row, "target_window"), _text(row, "target_fps"))
     windows = tuple(_window(start, end) for start, end in row["windows"])
     return WrittenRecord(
         _text(row, "id"), prompt, response, _choice(row, "kind", KINDS), _text(row, "question"), _texts(row, "options"),
         _text(row, "gold"), windows, _choice(row, "needs", NEEDS), _duration_cs(row), targets=target_numbers,
     )  # fmt: skip
-
-
-def _hub_targets(windows_text: str, densities_text: str) -> tuple[TargetNumbers, ...]:
-    """The looks of a target, as a document has them; none where a text of one can't be read."""
-    span_texts, density_texts = windows_text.split(SEPARATOR), densities_text.split(SEPARATOR)
-    numbers: list[TargetNumbers] = []
-    for span_text, density_text in zip(span_texts, density_texts, strict=True):
-        bounds_cs, fps = read_span(span_text), read_density(density_text)
-        if not bounds_cs or not fps:
-            return ()
-        numbers.append((bounds_cs[0] / 100, bounds_cs[1] / 100, float(fps)))
-    return tuple(numbers)
 
 
 def _text(row: Mapping[str, Any], field_name: str) -> str:

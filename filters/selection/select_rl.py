@@ -73,7 +73,7 @@ class SelectRlConfig(StageConfig):
     first teacher that answered right."""
     max_looks: Later[PositiveInt] = 1
     """How often a policy may look, by the recipe's `[looks]`: a task that needs several windows, and no more than these, has a
-    look at each as its target; else it has one look that spans all."""
+    look at each as its target; any other has one look."""
 
     @model_validator(mode="after")
     def _leaves_room(self) -> SelectRlConfig:
