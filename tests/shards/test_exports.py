@@ -149,6 +149,11 @@ def test_what_has_one_window_a_row_refuses_a_set_by_name(aimed_twice: Corpus, tm
     exported(aimed_twice, "llamafactory", tmp_path, left_out=1)  # it has no targets
 
 
+def test_a_notebook_shows_every_look_of_a_set(aimed_twice: Corpus) -> None:
+    card = aimed_twice[1]._repr_html_()
+    assert "target: 3.00 - 5.50 s, 2 fps<br>target: 7.00 - 9.00 s, 0.5 fps" in card
+
+
 @pytest.mark.parametrize("form", ["shards", "trl", "hf"])
 def test_a_set_is_read_back_as_it_was(form: str, aimed_twice: Corpus, corpus: Corpus, tmp_path: Path) -> None:
     expected = {aimed_twice: ((3.0, 5.5, 2.0), (7.0, 9.0, 0.5)), corpus: ((3.0, 5.5, 2.0),)}

@@ -21,12 +21,15 @@ from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.inference.rollout import RolloutResult
 from dmforge.generators.student.load_student import load
+from dmforge.schemas.columns import from_arrow, to_arrow
+from dmforge.schemas.evaluated_sample import EvaluatedSample
 from dmforge.schemas.grammar import Trajectory, parse
 from dmforge.schemas.ids import show
-from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.looks import Box, Look, Window
 from dmforge.schemas.scoring import iou, measure_cs, overlap_cs, window_score
 from dmforge.schemas.transcript import Piece, Transcript
 from dmforge.trainers.baselines import baselines, best_span, iou_of
+from dmforge.trainers.evaluate import _evaluated  # pyright: ignore[reportPrivateUsage]
 from dmforge.trainers.evaluation_rows import EvaluationRow, row_of
 from dmforge.trainers.evaluation_settings import read_evaluation
 from dmforge.trainers.metrics import figure, figures
@@ -212,6 +215,16 @@ def test_a_row_matches_looks_with_a_target_that_is_a_set() -> None:
     assert (dense.iou, dense.density_error) == (1.0, 0.5)
     none = row_of(SET, "video", rolled(None), rolled(None))
     assert (none.iou, none.iop, none.density_error) == (0.0, 0.0, None)
+
+
+def test_the_lakes_row_of_an_evaluation_has_every_look() -> None:
+    narrow = replace(look(800, 900), box=Box(1, 2, 3, 4), tokens=96)
+    row = row_of(SET, show("video", b"v" * 16), rolled_by(*SET.target_looks, narrow), rolled(None))
+    stored = _evaluated(row, b"s" * 16, "checkpoint-1")
+    assert (stored.look, *stored.further_looks) == (*SET.target_looks, narrow)
+    assert (stored.target, *stored.further_targets) == SET.target_looks
+    (read_back,) = from_arrow(EvaluatedSample, to_arrow(EvaluatedSample, [stored]))
+    assert read_back == stored
 
 
 def test_a_trajectory_of_several_looks_teaches_all_of_them() -> None:
