@@ -279,9 +279,9 @@ def test_a_box_behind_the_first_look_is_a_box(aimed_twice: tuple[Path, Sample]) 
     texts = {one["target_box"] for video in Corpus(folder).videos() for one in json.loads(video.document)["samples"]}
     assert texts == {"", ", 120 40 560 800"}
     out = root.parent / "boxed_exports"
-    dmforge("export", folder, "--to", "hf", "--out", out / "hf")
+    dmforge("export", "rl", "--to", "hf", "-w", root, "--out", out / "hf")
     rows = pq.read_table(out / "hf/data/train-00000-of-00001.parquet").to_pylist()
     assert {row["target_box"] for row in rows} == texts
     for form, words in (("dynframe", "dynframe has no place for the box"), ("trl", "trl has no column for the box")):
-        result = CliRunner().invoke(cli.app, ["export", str(folder), "--to", form, "--out", str(out / form)])
+        result = CliRunner().invoke(cli.app, ["export", "rl", "--to", form, "-w", str(root), "--out", str(out / form)])
         assert (result.exit_code, words in " ".join(result.output.split())) == (2, True), result.output
