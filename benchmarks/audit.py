@@ -181,11 +181,14 @@ class Build:
             reason=np.where(status == "made", "", self._some(REASONS, count)), rows=(status == "made").astype(np.int64),
             variant=pa.array([variant], pa.binary(ID_BYTES)).take(pa.array(np.zeros(count, np.int64))),
         )  # fmt: skip
-        none = pa.array([None] * len(selected), schema(Sample).field("target").type)
+        none, empty = (
+            pa.array([value] * len(selected), schema(Sample).field(name).type)
+            for name, value in (("target", None), ("further_targets", []))
+        )
         samples = filled(
             row_schema(Sample), len(selected), id=loose(len(selected), 8), video=self.video.take(selected),
             corpus=["cot"] * len(selected), task=self.task.take(selected), candidate=self.candidates.take(selected),
-            target=none, target_source=[None] * len(selected),
+            target=none, target_source=[None] * len(selected), further_targets=empty,
             **{MADE_FROM: self.candidates.take(selected)},
         )  # fmt: skip
         draft = CommitDraft("collective", stage.name, variant, digest("batch", stage.name), {})

@@ -107,7 +107,7 @@ def what_if(workspace: WorkspaceFolder, corpus: str, where: str | None) -> Selec
         connection = view.connection.cursor()
         if isinstance(stage.config, SelectRlConfig):
             target_rows, video_ranges = (
-                TargetRows(view, teachers_look=stage.config.teachers_look),
+                TargetRows(view, stage.config),
                 view.ranges(Task, RANGE_SUBJECTS),
             )
             selection = Selection(connection, stage.config.requirements(), video_ranges, tasks_in_range=target_rows.tasks_in)

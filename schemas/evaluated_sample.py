@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from dmforge.schemas.ids import Id
 from dmforge.schemas.looks import Look
-from dmforge.schemas.records import Record, grown
+from dmforge.schemas.records import Record, grown, later
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class EvaluatedSample(Record):
     look: Look | None = field(metadata=grown(2))
     """The first one whose clip was shown."""
     target: Look | None = field(metadata=grown(2))
-    """Where it should have looked, where one look is known to be right."""
+    """Where it should have looked, where that is known; of a set the first look."""
     iou: float | None
     density_error: float | None
     answer: str
@@ -36,3 +36,7 @@ class EvaluatedSample(Record):
     uniform_frames: float
     """The same where its look is laid over the whole video."""
     visual_tokens: int
+    further_looks: tuple[Look, ...] = later((), since=3)
+    """The looks after the first one."""
+    further_targets: tuple[Look, ...] = later((), since=3)
+    """The other looks of a target that is a set."""

@@ -17,9 +17,9 @@ JOURNAL = 2
 whether it was cut off there; of several answers to a question one counts."""
 SHARDS = 1
 """manifest.json, the index, and which files a shard has for a video."""
-DOCUMENTS = 2
-"""The JSON document about a video and its samples in a shard. 2: looks have `box` and `tokens`; shards where no look has either
-are written with 1, so older versions read them."""
+DOCUMENTS = 3
+"""The JSON document about a video and its samples in a shard. 2: looks have `box` and `tokens`. 3: a target may have several
+looks. Shards have the lowest number that says what is in them, so older versions read those without."""
 FRAMES = 2
 """Which frames a look and an overview have, and how large they are. 1: all looks at a video have one size. 2: `look_size` may
 be `floor`; shards without it are written with 1, so older versions read them."""
@@ -36,9 +36,9 @@ def frames_format(clips: Mapping[str, object]) -> int:
     return 2 if "look_size" in clips else 1
 
 
-def documents_format(has_limits: bool) -> int:
-    """The format number of documents, by whether any look in them has a box or a token quota."""
-    return 2 if has_limits else 1
+def documents_format(has_limits: bool, has_target_sets: bool) -> int:
+    """The format number of documents, by whether a look in them has a box or a token quota, or a target several looks."""
+    return 3 if has_target_sets else 2 if has_limits else 1
 
 
 def refuse_newer(subject: str, format_number: object, max_supported: int, where: str, written_by: str = "") -> None:

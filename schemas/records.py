@@ -289,7 +289,7 @@ class Verdict(Record):
 
 @dataclass(frozen=True, slots=True)
 class Target(Record):
-    """The look that is right for a task, as trials found it."""
+    """What is right to look at for a task, as trials found it: one look, or a set of them by `targets.as_target`."""
 
     kind = "target"
     table = "targets"
@@ -298,6 +298,13 @@ class Target(Record):
     task: Id
     look: Look = field(metadata=grown(2))
     source: TargetSource
+    further_looks: tuple[Look, ...] = later((), since=3)
+    """The looks of a set behind the first one."""
+
+    @property
+    def looks(self) -> tuple[Look, ...]:
+        """All looks of the set."""
+        return (self.look, *self.further_looks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +320,13 @@ class Sample(Record):
     candidate: Id | None
     target: Look | None = field(metadata=grown(2))
     target_source: TargetSource | None
+    further_targets: tuple[Look, ...] = later((), since=3)
+    """The looks behind the first one of a target that is a set."""
+
+    @property
+    def target_looks(self) -> tuple[Look, ...]:
+        """All looks of the target; empty without one."""
+        return () if self.target is None else (self.target, *self.further_targets)
 
 
 @dataclass(frozen=True, slots=True)

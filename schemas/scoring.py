@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Literal
 
-from dmforge.schemas.looks import Window, read_span
+from dmforge.schemas.assignment import best_assignment
+from dmforge.schemas.looks import Look, Window, read_span
 from dmforge.schemas.options import read_options
 from dmforge.schemas.records import Task, TaskKind
 
@@ -142,6 +144,44 @@ def window_score(windows: tuple[Window, ...], gold: tuple[Window, ...], needs: L
 def density_error(fps: Fraction, target_fps: Fraction) -> Fraction:
     """How far a density is from its target, in frames per second."""
     return abs(fps - target_fps)
+
+
+def density_nearness(fps: Fraction, target_fps: Fraction, largest_fps: Fraction) -> Fraction:
+    """1 less the error as a share of the largest density; never below 0."""
+    return max(Fraction(0), 1 - density_error(fps, target_fps) / largest_fps)
+
+
+def set_score(windows: Sequence[Window], target: Sequence[Window]) -> Fraction:
+    """How well windows meet those of a target: the mean IoU of the best matching, with 0 for each that stays alone.
+
+    1 only for the same windows, each as often; of one window and one, their IoU.
+    """
+    values = [[(iou((window,), (target_window,)), Fraction(0)) for target_window in target] for window in windows]
+    total_iou = sum((values[index][target_index][0] for index, target_index in best_assignment(values)), Fraction(0))
+    return mean_of_larger(total_iou, windows, target)
+
+
+def match_looks(
+    looks: Sequence[Look], target: Sequence[Look], density_score: Callable[[Fraction, Fraction], Fraction]
+) -> tuple[tuple[Look, Look], ...]:
+    """Looks with those of a target that they stand for, as many as the smaller side has.
+
+    They are matched by the greatest sum of their windows' IoU; among equals by that of their density scores, so that the sum of
+    these doesn't depend on the order in which anybody looked.
+    """
+    values = [
+        [(iou((look.window,), (target_look.window,)), density_score(look.fps, target_look.fps)) for target_look in target]
+        for look in looks
+    ]
+    return tuple((looks[index], target[target_index]) for index, target_index in best_assignment(values))
+
+
+def mean_of_larger(total: Fraction, looks: Sequence[object], target: Sequence[object]) -> Fraction:
+    """The mean of what pairs add up to: over all looks where there are more of them, over the target's where it has more.
+
+    So a look too few and a look too many both cost their share, and another try at a place that is still missing costs nothing.
+    """
+    return total / max(len(looks), len(target), 1)
 
 
 def _says_the_same(answer: str, gold_text: str) -> bool:

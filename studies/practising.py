@@ -22,7 +22,7 @@ from dmforge.generators.student.load_student import Student, load
 from dmforge.generators.student.tiny import SHAPES, make_student
 from dmforge.schemas.scoring import answer_score, density_error, window_score
 from dmforge.trainers import sft
-from dmforge.trainers.evaluation_rows import target_of, task_of
+from dmforge.trainers.evaluation_rows import target_looks_of, task_of
 from dmforge.trainers.sdgrpo import sdgrpo
 from dmforge.trainers.sdgrpo.sdgrpo_settings import SdgrpoSettings
 from dmforge.trainers.training_settings import SftSettings
@@ -62,8 +62,7 @@ class HeldOut:
             results += [(sample, result) for (sample, _), result in zip(some, rolled, strict=True)]
         iou, right, off_fps, formed = [], [], [], []
         for sample, result in results:
-            target, look = target_of(sample), result.looks[0] if result.looks else None
-            assert target is not None
+            (target,), look = target_looks_of(sample), result.looks[0] if result.looks else None
             windows = (look.window,) if look else ()
             iou.append(round(float(window_score(windows, (target.window,), "any")), 4))
             right.append(int(answer_score(result.answer, task_of(sample))))

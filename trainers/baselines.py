@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmforge.schemas.looks import Window
-from dmforge.schemas.scoring import window_score
 from dmforge.trainers.evaluation_rows import EvaluationRow
 from dmforge.trainers.metrics import Figure, figure
 
@@ -47,9 +46,8 @@ def baselines(rows: Sequence[EvaluationRow], spans_cs: NDArray[np.int64], resamp
 
 
 def iou_of(window: Window, row: EvaluationRow) -> float | None:
-    """The IoU with a row's target of a window in place of the one that was looked at."""
-    target_windows = tuple(Window(*bounds_cs) for bounds_cs in row.target_cs)
-    return float(window_score((window,), target_windows, row.needs)) if target_windows else None
+    """The IoU with a row's target of a window in place of those that were looked at."""
+    return row.target_iou((window,))
 
 
 def best_span(spans_cs: NDArray[np.int64]) -> Window:

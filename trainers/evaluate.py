@@ -35,7 +35,7 @@ from dmforge.schemas.evaluated_sample import EvaluatedSample
 from dmforge.schemas.ids import Id, digest, read, show
 from dmforge.schemas.looks import Look, Window, print_span, read_box, read_density
 from dmforge.trainers.baselines import Baselines, baselines
-from dmforge.trainers.evaluation_rows import EvaluationRow, row_of, target_of
+from dmforge.trainers.evaluation_rows import EvaluationRow, RowLook, row_of, target_looks_of
 from dmforge.trainers.evaluation_settings import EvaluationSettings, RollSettings
 from dmforge.trainers.metrics import Figure, figures
 
@@ -173,8 +173,7 @@ def target_spans(corpora: Sequence[Corpus]) -> NDArray[np.int64]:
     for corpus in corpora:
         for packed_video in corpus.videos():
             for sample in packed_video.samples:
-                target_look = target_of(sample)
-                target_windows = (target_look.window,) if target_look else sample.windows
+                target_windows = tuple(look.window for look in target_looks_of(sample)) or sample.windows
                 spans_cs += [(target_window.start_cs, target_window.end_cs) for target_window in target_windows]
     return np.array(spans_cs, np.int64).reshape(-1, 2)
 
@@ -222,6 +221,7 @@ def _evaluated(row: EvaluationRow, student_id: Id, checkpoint: str) -> Evaluated
         _look_of([row.window_cs] if row.window_cs else [], row.fps, row.box, row.tokens),
         _look_of(row.target_cs, row.target_fps, row.target_box, row.target_tokens),
         row.iou, row.density_error, row.answer, row.answer_score, row.uniform_frames, row.visual_tokens,
+        further_looks=_further_looks(row.further_looks), further_targets=_further_looks(row.further_targets),
     )  # fmt: skip
 
 
@@ -231,3 +231,8 @@ def _look_of(
     fps_or_none = read_density(fps_text) if fps_text else None
     box = read_box(box_text) if box_text else None
     return Look(Window(*windows_cs[0]), fps_or_none, box, tokens) if windows_cs and fps_or_none else None
+
+
+def _further_looks(row_looks: Sequence[RowLook] | None) -> tuple[Look, ...]:
+    looks = [_look_of([look.window_cs], look.fps, look.box, look.tokens) for look in row_looks or ()]
+    return tuple(filter(None, looks))

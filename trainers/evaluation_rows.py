@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from fractions import Fraction
+from typing import Any
 
 from dmforge.curation.shards.document import ShardSample
 from dmforge.generators.inference.rollout import Ending, RolloutResult
 from dmforge.schemas.looks import Look, Window, print_box, print_density
-from dmforge.schemas.records import Task, TaskKind
-from dmforge.schemas.scoring import answer_score, density_error, measure_cs, overlap_cs, window_score
+from dmforge.schemas.records import Needs, Task, TaskKind
+from dmforge.schemas.scoring import (
+    answer_score,
+    density_error,
+    match_looks,
+    measure_cs,
+    overlap_cs,
+    set_score,
+    window_score,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RowLook:
+    """A look behind the first one, of a policy or of a target."""
+
+    window_cs: tuple[int, int]
+    fps: str
+    box: str | None
+    tokens: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,21 +43,21 @@ class EvaluationRow:
     window_cs: tuple[int, int] | None
     """The window of the first look whose clip was shown."""
     target_cs: tuple[tuple[int, int], ...]
-    """Where the policy should look: the window of the sample's target, else of the look in its trajectory, else gold."""
-    needs: Literal["any", "all"]
+    """Where the policy should look: the windows of the sample's target, else of the looks in its trajectory, else gold."""
+    needs: Needs
     """Whether any one of the target windows will do, or all are needed."""
     gold_cs: tuple[tuple[int, int], ...]
     """Where the answer shows, if the task says so."""
     fps: str | None
     target_fps: str | None
     iou: float | None
-    """IoU of window and target; 0 without a look."""
+    """IoU of the windows of all looks with the target's, one to one; 0 without a look."""
     gold_iou: float | None
-    """IoU of window and gold, which may be lower than `iou` where a teacher looks at more than gold."""
+    """IoU of what was looked at and gold, which may be lower than `iou` where a teacher looks at more than gold."""
     iop: float | None
-    """Intersection over prediction: the share of the look that lies in the target."""
+    """Intersection over prediction: the share of what was looked at that lies in the target."""
     density_error: float | None
-    """Error of the density in frames per second; None without a look."""
+    """Error of the density in frames per second, the mean of looks that stand for one of the target; None without a look."""
     answer: str
     gold: str
     answer_score: float
@@ -54,24 +74,31 @@ class EvaluationRow:
     tokens: int | None = None
     target_box: str | None = None
     target_tokens: int | None = None
+    further_looks: tuple[RowLook, ...] | None = None
+    further_targets: tuple[RowLook, ...] | None = None
 
     def line(self) -> dict[str, Any]:
         """The row as a line of rows.jsonl."""
-        later_fields = ("box", "tokens", "target_box", "target_tokens")
+        later_fields = ("box", "tokens", "target_box", "target_tokens", "further_looks", "further_targets")
         return {name: value for name, value in asdict(self).items() if name not in later_fields or value is not None}
 
     @property
     def well_formed(self) -> bool:
         return self.ending == "answered"
 
+    def target_iou(self, windows: tuple[Window, ...]) -> float | None:
+        """The IoU with the target of windows in place of those that were looked at."""
+        target_windows = tuple(Window(*bounds_cs) for bounds_cs in self.target_cs)
+        return _target_iou(windows, target_windows, None if self.target_fps else self.needs)
+
 
 def row_of(sample: ShardSample, video: str, result: RolloutResult, uniform_result: RolloutResult) -> EvaluationRow:
     """The row of a sample and its two rollouts: the free one, and the one with a look at the whole video."""
     task = task_of(sample)
-    target_look = target_of(sample)
-    target_windows, any_or_all = ((target_look.window,), "all") if target_look else (sample.windows, sample.needs)
-    first_look = result.looks[0] if result.looks else None
-    looked_windows = (first_look.window,) if first_look else ()
+    target_looks = target_looks_of(sample)
+    target_windows = tuple(look.window for look in target_looks) or sample.windows
+    first_look, first_target = (looks[0] if looks else None for looks in (result.looks, target_looks))
+    looked_windows = tuple(look.window for look in result.looks)
     return EvaluationRow(
         sample=sample.id,
         video=video,
@@ -79,14 +106,14 @@ def row_of(sample: ShardSample, video: str, result: RolloutResult, uniform_resul
         ending=result.ending,
         window_cs=_bounds_cs(first_look.window) if first_look else None,
         target_cs=tuple(map(_bounds_cs, target_windows)),
-        needs=any_or_all,
+        needs="all" if target_looks else sample.needs,
         gold_cs=tuple(map(_bounds_cs, sample.windows)),
         fps=print_density(first_look.fps) if first_look else None,
-        target_fps=print_density(target_look.fps) if target_look else None,
-        iou=float(window_score(looked_windows, target_windows, any_or_all)) if target_windows else None,
+        target_fps=print_density(first_target.fps) if first_target else None,
+        iou=_target_iou(looked_windows, target_windows, None if target_looks else sample.needs),
         gold_iou=float(window_score(looked_windows, sample.windows, sample.needs)) if sample.windows else None,
         iop=_iop(looked_windows, target_windows) if target_windows else None,
-        density_error=float(density_error(first_look.fps, target_look.fps)) if first_look and target_look else None,
+        density_error=_mean_density_error(result.looks, target_looks),
         answer=result.answer,
         gold=sample.gold,
         answer_score=answer_score(result.answer, task),
@@ -97,14 +124,16 @@ def row_of(sample: ShardSample, video: str, result: RolloutResult, uniform_resul
         task=sample.task,
         box=print_box(first_look.box) if first_look and first_look.box else None,
         tokens=first_look.tokens if first_look else None,
-        target_box=print_box(target_look.box) if target_look and target_look.box else None,
-        target_tokens=target_look.tokens if target_look else None,
+        target_box=print_box(first_target.box) if first_target and first_target.box else None,
+        target_tokens=first_target.tokens if first_target else None,
+        further_looks=_further(result.looks),
+        further_targets=_further(target_looks),
     )
 
 
-def target_of(sample: ShardSample) -> Look | None:
-    """The look that is right for a sample: of a task for reinforcement its target, of a trajectory the one that it teaches."""
-    return sample.target or next((piece.look for piece in sample.transcript.pieces if piece.look), None)
+def target_looks_of(sample: ShardSample) -> tuple[Look, ...]:
+    """The looks that are right for a sample: of a task for reinforcement its target, of a trajectory those that it teaches."""
+    return sample.target_looks or tuple(piece.look for piece in sample.transcript.pieces if piece.look)
 
 
 def task_of(sample: ShardSample) -> Task:
@@ -114,6 +143,29 @@ def task_of(sample: ShardSample) -> Task:
 
 def _iop(looked_windows: tuple[Window, ...], target_windows: tuple[Window, ...]) -> float:
     return overlap_cs(looked_windows, target_windows) / measure_cs(looked_windows) if looked_windows else 0.0
+
+
+def _target_iou(looked_windows: tuple[Window, ...], target_windows: tuple[Window, ...], needs: Needs | None) -> float | None:
+    """The IoU with windows of a target's looks, one to one; with gold's by what a task `needs` of them, where that is said."""
+    if not target_windows:
+        return None
+    return float(window_score(looked_windows, target_windows, needs) if needs else set_score(looked_windows, target_windows))
+
+
+def _mean_density_error(looks: Sequence[Look], target_looks: Sequence[Look]) -> float | None:
+    look_pairs = match_looks(looks, target_looks, lambda fps, target_fps: -density_error(fps, target_fps))
+    total_error = sum((density_error(look.fps, target_look.fps) for look, target_look in look_pairs), Fraction(0))
+    return float(total_error / len(look_pairs)) if look_pairs else None
+
+
+def _further(looks: Sequence[Look]) -> tuple[RowLook, ...] | None:
+    return (
+        tuple(
+            RowLook(_bounds_cs(look.window), print_density(look.fps), print_box(look.box) if look.box else None, look.tokens)
+            for look in looks[1:]
+        )
+        or None
+    )
 
 
 def _bounds_cs(window: Window) -> tuple[int, int]:

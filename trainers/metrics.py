@@ -13,7 +13,7 @@ Measure = Callable[[EvaluationRow], float | None]
 
 
 def recall(min_iou: float) -> Measure:
-    """A measure: the share of samples whose first look has at least this IoU with the target."""
+    """A measure: the share of samples whose looks have at least this IoU with the target."""
     return lambda evaluation_row: None if evaluation_row.iou is None else float(evaluation_row.iou >= min_iou)
 
 

@@ -26,7 +26,7 @@ SHOWN_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "videos": ("source", "licence", "source_id", "duration_cs", "role"),
     "tasks": ("task_kind", "question", "options", "answer", "windows", "source", "split", "origin", "flags"),
     "candidates": ("teacher", "attempt", "window_source", "looks", "answer"),
-    "samples": ("corpus", "target", "target_source"),
+    "samples": ("corpus", "target", "further_targets", "target_source"),
     "files": ("source", "source_id", "licence"),
     "rows": ("origin", "source", "said"),
     "packed": ("corpus", "selection", "shard", "key"),

@@ -45,6 +45,14 @@ def refuse_limits(sample: ShardSample, form: str) -> None:
         raise InputError(message, where=sample.id, hint=hint)
 
 
+def refuse_target_sets(sample: ShardSample, form: str) -> None:
+    """Refuse a sample whose target has several looks, in a format whose rewards would know the first alone."""
+    if sample.further_targets:
+        message = f"{form} has one window and one density a row, and this target has {len(sample.target_looks)} looks"
+        hint = "export --to trl or --to hf, which have all of them; or select with [stages.select_rl] max_looks = 1"
+        raise InputError(message, where=sample.id, hint=hint)
+
+
 def write_clips(corpus: Corpus, video: PackedVideo, sample: ShardSample, looks: Sequence[Look], folder: Path) -> list[str]:
     """Write the clip of each look as an mp4, with exactly the frames of the transcript; their paths, in its order."""
     clip_paths: list[str] = []

@@ -12,6 +12,7 @@ from dmforge.curation.exports.conversation_rows import (
     density_json,
     looks_of,
     refuse_limits,
+    refuse_target_sets,
     user_text,
 )
 from dmforge.curation.io.atomic import write_bytes, write_json, write_json_lines
@@ -35,6 +36,7 @@ def to_dynframe(corpus: Corpus, folder: Path) -> int:
             if looks:
                 conversations.append(_conversation(sample, looks[0], len(conversations), relative_path))
             elif sample.target is not None:
+                refuse_target_sets(sample, "dynframe")
                 task_rows.append(_task(sample, sample.target, relative_path))
     corpus_name, dataset_info = corpus.manifest.corpus, dict[str, Any]()
     if conversations:

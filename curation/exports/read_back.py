@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from dmforge.curation.exports.conversation_rows import VIDEO_MARK
+from dmforge.curation.exports.written_targets import TargetNumbers, hub_targets, sample_targets, trl_targets
 from dmforge.curation.io.byte_ranges import read_range
 from dmforge.curation.shards.document import ShardSample, read_document
 from dmforge.curation.shards.folders import MANIFEST, parse_manifest
@@ -21,7 +22,7 @@ from dmforge.curation.sources.published_turns import dialect_of_turn, is_asking,
 from dmforge.curation.sources.task_checks import check
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import DmforgeError, InputError
-from dmforge.schemas.looks import MAX_CS, Window, read_density, read_span
+from dmforge.schemas.looks import MAX_CS, Window, read_span
 from dmforge.schemas.options import read_options
 from dmforge.schemas.records import Needs, TaskKind
 
@@ -64,8 +65,8 @@ class WrittenRecord:
     clips: Clips = field(default_factory=Clips)
     exchanges: int = 1
     """How many times a user asks; the fields above are of the last one."""
-    target: tuple[float, float, float] | None = None
-    """Start and end in seconds, and density, of a task's target, unchecked."""
+    targets: tuple[TargetNumbers, ...] = ()
+    """The looks of a task's target, unchecked."""
     is_annotation: bool = False
     """Whether it is a question as people bring it, which has no target yet."""
     fault: str = ""
@@ -133,15 +134,9 @@ def _from_sample(sample: ShardSample, duration_cs: int, clips: Clips) -> Written
     pieces = sample.transcript.pieces
     marked_text = "".join(VIDEO_MARK if piece.text is None else piece.text for piece in pieces if piece.author != "prompt")
     prompt_text = "".join(piece.text or VIDEO_MARK for piece in pieces if piece.author == "prompt")
-    target_look = sample.target
-    target_numbers = (
-        (float(target_look.window.start_s), float(target_look.window.end_s), float(target_look.fps))
-        if target_look and not marked_text
-        else None
-    )
     return WrittenRecord(
         sample.id, prompt_text, marked_text, sample.kind, sample.question, sample.options, sample.gold,
-        sample.windows, sample.needs, duration_cs, clips, target=target_numbers,
+        sample.windows, sample.needs, duration_cs, clips, targets=() if marked_text else sample_targets(sample),
     )  # fmt: skip
 
 
@@ -202,7 +197,7 @@ def _from_task(row: Mapping[str, Any], record_name: str) -> WrittenRecord:
     target_numbers = (float(row["gt_span_start"]), float(row["gt_span_end"]), float(row["fps"]))
     task_kind = "grounding" if read_span(gold_answer) is not None and not options else task_kind
     return WrittenRecord(
-        record_name, _text(row, "prompt"), "", task_kind, question, options, gold_answer, target=target_numbers
+        record_name, _text(row, "prompt"), "", task_kind, question, options, gold_answer, targets=(target_numbers,)
     )
 
 
@@ -226,10 +221,7 @@ def _from_trl(row: Mapping[str, Any], record_name: str) -> WrittenRecord:
     if prompt_options and not options:  # it says itself that there are none
         question = _without_marks(prompt)
     windows = tuple(_window(start, end) for start, end in row["windows"])
-    target_numbers = None
-    if row["target_window"] and not response:
-        start_s, end_s = map(float, row["target_window"])
-        target_numbers = (start_s, end_s, float(row["target_fps"]))
+    target_numbers = trl_targets(row["target_window"], row["target_fps"]) if row["target_window"] and not response else ()
     task_kind: TaskKind = _choice(row, "kind", KINDS)
     gold_answer = _text(row, "solution")
     return WrittenRecord(
@@ -241,7 +233,7 @@ def _from_trl(row: Mapping[str, Any], record_name: str) -> WrittenRecord:
         options,
         gold_answer,
         windows,
-        target=target_numbers,
+        targets=target_numbers,
         exchanges=exchange_count,
     )
 
@@ -254,12 +246,11 @@ def _from_hub(row: Mapping[str, Any]) -> WrittenRecord:
         "".join(piece_text for is_of_prompt, piece_text in piece_texts if is_of_prompt == wants_prompt)
         for wants_prompt in (True, False)
     )
-    bounds_cs, fps = read_span(row["target_window"]), read_density(row["target_fps"])
-    target_numbers = (bounds_cs[0] / 100, bounds_cs[1] / 100, float(fps)) if bounds_cs and fps and not response else None
+    target_numbers = () if response else hub_targets(_text(row, "target_window"), _text(row, "target_fps"))
     windows = tuple(_window(start, end) for start, end in row["windows"])
     return WrittenRecord(
         _text(row, "id"), prompt, response, _choice(row, "kind", KINDS), _text(row, "question"), _texts(row, "options"),
-        _text(row, "gold"), windows, _choice(row, "needs", NEEDS), _duration_cs(row), target=target_numbers,
+        _text(row, "gold"), windows, _choice(row, "needs", NEEDS), _duration_cs(row), targets=target_numbers,
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,38 +16,43 @@ from dmforge.schemas.dialects.known_dialects import DIALECTS
 from dmforge.schemas.dialects.tool_dialect import FUNCTION, TOOL, print_arguments
 from dmforge.schemas.dialects.translation import say_in
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.looks import Look
+from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.transcript import Piece
 
 Messages = list[dict[str, Any]]
+TargetColumns = Callable[[tuple[Look, ...]], dict[str, Any]]
+"""Writes the looks of a target as columns of a row."""
 
 
 def to_trl(corpus: Corpus, folder: Path, dialect: DialectName = "span") -> int:
     """Write `train.jsonl` and the videos that it names."""
-    return write_json_lines(folder / "train.jsonl", _rows(corpus, folder, dialect))
+    # a column has one type in all rows of a file, or `datasets` doesn't read it
+    has_target_sets = any(sample.further_targets for packed_video in corpus.videos() for sample in packed_video.samples)
+    target_columns = _target_list_columns if has_target_sets else _target_columns
+    return write_json_lines(folder / "train.jsonl", _rows(corpus, folder, DIALECTS[dialect], target_columns))
 
 
-def _rows(corpus: Corpus, folder: Path, dialect: DialectName) -> Iterator[dict[str, Any]]:
-    tools = DIALECTS[dialect].tools
+def _rows(corpus: Corpus, folder: Path, dialect: Dialect, target_columns: TargetColumns) -> Iterator[dict[str, Any]]:
     # a text, as that reader takes it, too: columns of `datasets` would give every schema the keys of all others
-    tool_columns = {"tools": f"[{', '.join(tools)}]"} if tools else {}
+    tool_columns = {"tools": f"[{', '.join(dialect.tools)}]"} if dialect.tools else {}
     for packed_video in corpus.videos():
         coarse_path = f"videos/{packed_video.key}.coarse.mp4"
         write_bytes(folder / coarse_path, packed_video.coarse)
         for sample in packed_video.samples:
-            completion_messages, looks = _completion(sample, DIALECTS[dialect])
+            completion_messages, looks = _completion(sample, dialect)
             prompt_pieces = [piece for piece in sample.transcript.pieces if piece.author == "prompt"]
             prompt_messages = [{"role": "user", "content": _content(prompt_pieces)}]
             clip_paths = write_clips(corpus, packed_video, sample, looks, folder)
             if not clip_paths:
-                yield {"prompt": prompt_messages, "videos": [coarse_path], **tool_columns, **_reward_columns(sample)}
+                reward_columns = _reward_columns(sample, target_columns)
+                yield {"prompt": prompt_messages, "videos": [coarse_path], **tool_columns, **reward_columns}
                 continue
             yield {
                 "prompt": prompt_messages,
                 "completion": completion_messages,
                 "videos": [coarse_path, *clip_paths],
                 **tool_columns,
-                **_reward_columns(sample),
+                **_reward_columns(sample, target_columns),
             }
 
 
@@ -89,17 +94,31 @@ def _with_calls(turn: AssistantTurn) -> dict[str, Any]:
     return _said(thought) | {"tool_calls": [{"type": "function", "function": function} for function in functions]}
 
 
-def _reward_columns(sample: ShardSample) -> dict[str, Any]:
+def _reward_columns(sample: ShardSample, target_columns: TargetColumns) -> dict[str, Any]:
     """The columns that a reward function is given besides a completion."""
-    target_look = sample.target
-    if target_look and target_look.has_limits:
+    if any(target_look.has_limits for target_look in sample.target_looks):
         message = "trl has no column for the box or the token quota of a target: rewards would go without them"
         raise InputError(message, where=sample.id, hint="export --to hf, or select targets without them")
     return {
         "solution": sample.gold,
         "kind": sample.kind,
         "options": list(sample.options),
-        "windows": [[float(gold_window.start_s), float(gold_window.end_s)] for gold_window in sample.windows],
-        "target_window": [float(target_look.window.start_s), float(target_look.window.end_s)] if target_look else [],
-        "target_fps": float(density_json(target_look.fps)) if target_look else 0.0,
+        "windows": [_bounds_s(gold_window) for gold_window in sample.windows],
+        **target_columns(sample.target_looks),
     }
+
+
+def _target_columns(target_looks: tuple[Look, ...]) -> dict[str, Any]:
+    """The window and the density of the one look of a target."""
+    window_s = _bounds_s(target_looks[0].window) if target_looks else []
+    return {"target_window": window_s, "target_fps": float(density_json(target_looks[0].fps)) if target_looks else 0.0}
+
+
+def _target_list_columns(target_looks: tuple[Look, ...]) -> dict[str, Any]:
+    """The windows and the densities of all looks of a target: a reward function made for one fails, and none goes without."""
+    windows_s = [_bounds_s(target_look.window) for target_look in target_looks]
+    return {"target_window": windows_s, "target_fps": [float(density_json(target_look.fps)) for target_look in target_looks]}
+
+
+def _bounds_s(window: Window) -> list[float]:
+    return [float(window.start_s), float(window.end_s)]

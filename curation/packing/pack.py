@@ -35,6 +35,9 @@ from dmforge.schemas.stamps import patch_times, stamp
 RANGE_SAMPLES = 2_000
 """How many samples, with the rows that they refer to, are in memory at once: those of a range of video ids."""
 
+EVERY_LOOK = "list_concat(list_append(c.looks, s.target), s.further_targets)"
+"""SQL of the looks of a sample `s` and its candidate `c`."""
+
 LIMITED = "look.box IS NOT NULL OR look.tokens IS NOT NULL"
 """SQL of whether a look has a box or a token quota."""
 
@@ -77,7 +80,7 @@ class Pack(Collective[Sample, Packed]):
             pack_settings = self.config.partial, self.config.clips.semantic()
             manifest = Manifest(selected.corpus, base32(selection_id), *pack_settings, tuple(shards), {INDEX: index_sha256})
             manifest.files.update(write_card(unfinished_folder, CardContents(manifest, card_counts, selected.view)))
-            write_manifest(unfinished_folder, manifest, has_limits=has_limits)
+            write_manifest(unfinished_folder, manifest, has_limits=has_limits, has_target_sets=selected.has_target_sets())
         # shards hold videos in the order of their ids, so the counts say which video is in which shard
         video_index, shard_ends = -1, list(itertools.accumulate(shard_name.videos for shard_name in shards))
         last_video = b""
@@ -160,19 +163,31 @@ class SelectedSamples:
 
     def has_limits(self) -> bool:
         """Whether a look of the corpus has a box or a token quota: then all of its documents have fields for them."""
-        samples_sql = f"SELECT * FROM ({self.view.rows(Sample).sql}) WHERE {range_condition('video')} AND corpus = $corpus"
         candidates_sql = (
             f"SELECT id, looks FROM ({self.view.rows(Candidate, gated=False).sql}) WHERE {range_condition('video')}"
         )
         limits_sql = (
-            f"SELECT 1 FROM ({samples_sql}) s LEFT JOIN ({candidates_sql}) c ON c.id = s.candidate "
-            f"WHERE len(list_filter(list_append(c.looks, s.target), lambda look: {LIMITED})) > 0 LIMIT 1"
+            f"SELECT 1 FROM ({self._samples_sql}) s LEFT JOIN ({candidates_sql}) c ON c.id = s.candidate "
+            f"WHERE len(list_filter({EVERY_LOOK}, lambda look: {LIMITED})) > 0 LIMIT 1"
         )
-        return any(self.view.table(limits_sql, {**bounds, "corpus": self.corpus}).num_rows for bounds in self._ranges())
+        return self._has_rows(limits_sql)
+
+    def has_target_sets(self) -> bool:
+        """Whether a target of the corpus has several looks."""
+        return self._has_rows(f"SELECT 1 FROM ({self._samples_sql}) WHERE len(further_targets) > 0 LIMIT 1")
+
+    @property
+    def _samples_sql(self) -> str:
+        """SQL of the samples of a range."""
+        return f"SELECT * FROM ({self.view.rows(Sample).sql}) WHERE {range_condition('video')} AND corpus = $corpus"
+
+    def _has_rows(self, sql: str) -> bool:
+        """Whether SQL over a range gives a row in any of them."""
+        return any(self.view.table(sql, {**bounds, "corpus": self.corpus}).num_rows for bounds in self._ranges())
 
     def _samples(self, bounds: Bounds) -> list[Sample]:
-        sql = f"SELECT * FROM ({self.view.rows(Sample).sql}) WHERE {range_condition('video')} AND corpus = $corpus"
-        return from_arrow(Sample, self.view.table(f"{sql} ORDER BY video, id", {**bounds, "corpus": self.corpus}))
+        ordered_sql = f"{self._samples_sql} ORDER BY video, id"
+        return from_arrow(Sample, self.view.table(ordered_sql, {**bounds, "corpus": self.corpus}))
 
     def _rows(self, record_class: type[Any], bounds: Bounds) -> dict[Id, Any]:
         # a sample's task passed every gate already: checking again would cost a join with all that passed

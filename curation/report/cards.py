@@ -218,7 +218,7 @@ def _make_card(
     min_scores: Mapping[str, float],
     shard_place_by_sample: Mapping[Id, str],
 ) -> Card:
-    target_looks = tuple(sample.target for sample in samples if sample.target is not None)
+    target_looks = tuple(target_look for sample in samples for target_look in sample.target_looks)
     looks = candidate.looks if candidate else target_looks
     frame_strip = Strip(missing="Its video is not in the lake.")
     if video_row is not None:

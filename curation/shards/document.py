@@ -65,15 +65,25 @@ class ShardSample:
     window_source: str
     answer: str
     target: Look | None
+    """The first look of the target, and all of it where one is enough."""
     target_source: str
     transcript: Transcript
     """The transcript up to the answer; for a task, its prompt."""
     extras: str = ""
     """JSON that an export in the task's original format gives back."""
+    further_targets: tuple[Look, ...] = ()
+    """The other looks of a target that is a set."""
+
+    @property
+    def target_looks(self) -> tuple[Look, ...]:
+        """All looks of the target; empty without one."""
+        return () if self.target is None else (self.target, *self.further_targets)
 
 
 LOOK_FIELDS = ("window", "fps", "box", "tokens")
-"""The fields of a look; the last two are in documents of format 2 alone."""
+"""The fields of a look; the last two are only where some look has either. Those of a target name each of its looks."""
+SEPARATOR = ", "
+"""Between the texts of several windows, or of several looks of a target."""
 TEXT_FIELDS = {
     kind: [field.name for field in fields(kind) if field.type in ("str", "TaskKind", "Needs")]
     for kind in (ShardVideo, ShardSample, Receipt)
@@ -101,6 +111,7 @@ def sample_of(sample: Sample, task: Task, candidate: Candidate | None) -> ShardS
         sample.target_source or "",
         candidate.transcript if candidate else Transcript(prompt(task)),
         task.extras,
+        sample.further_targets,
     )
 
 
@@ -162,36 +173,38 @@ def _require_lengths(video: ShardVideo) -> None:
 
 def has_limits(sample: ShardSample) -> bool:
     """Whether a look of a sample has a box or a token quota."""
-    looks = [sample.target, *(piece.look for piece in sample.transcript.pieces)]
+    looks = [*sample.target_looks, *(piece.look for piece in sample.transcript.pieces)]
     return any(look is not None and look.has_limits for look in looks)
 
 
 def as_json(sample: ShardSample, *, with_limits: bool = False) -> dict[str, Any]:
     """A sample as a document holds it."""
-    limits = _limits_json("target_", sample.target) if with_limits else {}
+    target_looks = sample.target_looks
+    limits = _limits_json("target_", *target_looks) if with_limits else {}
     return {
         "id": sample.id, "corpus": sample.corpus, "task": sample.task, "kind": sample.kind, "question": sample.question,
         "options": json.dumps(sample.options, ensure_ascii=False), "gold": sample.gold,
-        "windows": ", ".join(map(print_span, sample.windows)), "needs": sample.needs, "candidate": sample.candidate,
+        "windows": SEPARATOR.join(map(print_span, sample.windows)), "needs": sample.needs, "candidate": sample.candidate,
         "teacher": sample.teacher, "window_source": sample.window_source, "answer": sample.answer,
-        "target_window": print_span(sample.target.window) if sample.target else "",
-        "target_fps": print_density(sample.target.fps) if sample.target else "",
+        "target_window": SEPARATOR.join(print_span(look.window) for look in target_looks),
+        "target_fps": SEPARATOR.join(print_density(look.fps) for look in target_looks),
         **limits, "target_source": sample.target_source, "extras": sample.extras,
         "pieces": [
-            _piece_json(piece) | (_limits_json("", piece.look) if with_limits else {}) for piece in sample.transcript.pieces
+            _piece_json(piece) | (_limits_json("", *_looks_of(piece)) if with_limits else {})
+            for piece in sample.transcript.pieces
         ],
     }  # fmt: skip
 
 
 def _read_sample(sample_values: dict[str, Any]) -> ShardSample:
     transcript_pieces = tuple(_read_piece(piece_values) for piece_values in sample_values.pop("pieces"))
-    target_texts = (sample_values.pop(f"target_{name}", "") for name in LOOK_FIELDS)
-    target_look = _look(*target_texts)
+    target_looks = _target_looks(*(sample_values.pop(f"target_{name}", "") for name in LOOK_FIELDS))
     option_texts, windows_text = tuple(map(str, json.loads(sample_values.pop("options")))), sample_values.pop("windows")
     return ShardSample(
         options=option_texts,
-        windows=tuple(_window(span_text) for span_text in windows_text.split(", ") if span_text),
-        target=target_look,
+        windows=tuple(_window(span_text) for span_text in windows_text.split(SEPARATOR) if span_text),
+        target=target_looks[0] if target_looks else None,
+        further_targets=target_looks[1:],
         transcript=Transcript(transcript_pieces),
         **sample_values,
     )
@@ -208,6 +221,10 @@ def _piece_json(piece: Piece) -> dict[str, str]:
     }
 
 
+def _looks_of(piece: Piece) -> tuple[Look, ...]:
+    return (piece.look,) if piece.look else ()
+
+
 def _read_piece(piece_values: dict[str, str]) -> Piece:
     author: Author = piece_values["author"]  # pyright: ignore[reportAssignmentType] (a piece checks who may show what)
     if piece_values["kind"] == "text":
@@ -217,11 +234,23 @@ def _read_piece(piece_values: dict[str, str]) -> Piece:
     return Piece(author, None, _look(*(piece_values.get(name, "") for name in LOOK_FIELDS)))
 
 
-def _limits_json(prefix: str, look: Look | None) -> dict[str, str]:
-    return {
-        f"{prefix}box": print_box(look.box) if look and look.box else "",
-        f"{prefix}tokens": str(look.tokens) if look and look.tokens else "",
+def _limits_json(prefix: str, *looks: Look) -> dict[str, str]:
+    limits = {
+        "box": [print_box(look.box) if look.box else "" for look in looks],
+        "tokens": [str(look.tokens) if look.tokens else "" for look in looks],
     }
+    # without any of a kind the text is empty
+    return {f"{prefix}{name}": SEPARATOR.join(texts) if any(texts) else "" for name, texts in limits.items()}
+
+
+def _target_looks(*field_texts: str) -> tuple[Look, ...]:
+    """The looks of a target. Each text has one of its fields, of all looks, or is empty where none has a box or a quota."""
+    look_count = len(field_texts[0].split(SEPARATOR))
+    texts_by_field = [field_text.split(SEPARATOR) if field_text else [""] * look_count for field_text in field_texts]
+    looks = [_look(*look_texts) for look_texts in zip(*texts_by_field, strict=True)]
+    if len(looks) > 1 and None in looks:
+        raise ValueError(f"{field_texts[0]!r} has an empty window")
+    return tuple(filter(None, looks))
 
 
 def _look(span_text: str, density_text: str, box_text: str, tokens_text: str) -> Look | None:

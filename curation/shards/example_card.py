@@ -45,8 +45,7 @@ def _facts(sample: ShardSample, video: ShardVideo) -> Iterator[str]:
     if sample.gold:
         yield f"right answer: {sample.gold}"
     yield from (f"window: {print_span(window)} s" for window in sample.windows)
-    if sample.target:
-        yield f"target: {_look(sample.target)}"
+    yield from (f"target: {_look(target_look)}" for target_look in sample.target_looks)
     yield f"{sample.id} of {video.video}, {video.duration_cs / 100:.2f} s"
 
 

@@ -101,9 +101,11 @@ def published(folder: Path) -> Generator[Path]:
         sync_folder(folder.parent)
 
 
-def write_manifest(folder: Path, manifest: Manifest, *, has_limits: bool = False) -> None:
-    """Write the manifest, last of all files: a folder with one is complete. `has_limits`: a look has a box or a quota."""
-    numbers = {"frames": formats.frames_format(manifest.clips), "documents": formats.documents_format(has_limits)}
+def write_manifest(folder: Path, manifest: Manifest, *, has_limits: bool = False, has_target_sets: bool = False) -> None:
+    """Write the manifest, last of all files: a folder with one is complete. `has_limits`: a look has a box or a quota;
+    `has_target_sets`: a target has several looks."""
+    documents_format = formats.documents_format(has_limits, has_target_sets)
+    numbers = {"frames": formats.frames_format(manifest.clips), "documents": documents_format}
     content = asdict(manifest) | FORMAT_NUMBERS | numbers
     write_json(folder / MANIFEST, content | {"sha256": _content_sha256(content)})
 

@@ -18,6 +18,7 @@ from dmforge.schemas.grammar import Trajectory, parse
 from dmforge.schemas.looks import Look
 from dmforge.schemas.prompts import prompt
 from dmforge.schemas.records import Candidate, Joined, Task, Video
+from dmforge.schemas.targets import windows_of_set
 from dmforge.schemas.transcript import Piece, Transcript
 
 VIDEO = "<video>"
@@ -100,7 +101,10 @@ def _candidate(task: Task, reply: str) -> Candidate:
     )
 
 
-def target_of(task: Task) -> Look | None:
-    """The look that a file gives as a target."""
+def target_looks_of(task: Task, max_looks: int) -> tuple[Look, ...]:
+    """The looks that a file gives as a target, where a trajectory may have so many; empty where it gives none."""
     declared_fps = json.loads(task.extras).get("fps") if task.extras else None
-    return Look(task.windows[0], Fraction(declared_fps).limit_denominator(1000)) if declared_fps and task.windows else None
+    if not declared_fps:
+        return ()
+    target_windows = windows_of_set(task, max_looks) or task.windows[:1]
+    return tuple(Look(target_window, Fraction(declared_fps).limit_denominator(1000)) for target_window in target_windows)

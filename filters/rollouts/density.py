@@ -18,6 +18,7 @@ from dmforge.filters.rollouts.rollout_stage import Fps, RolloutStage, RolloutSta
 from dmforge.filters.rollouts.rounds import Share, difference
 from dmforge.schemas.looks import Look, Window, print_density
 from dmforge.schemas.records import Rollout, Target, Task, TaskWithVideo, Verdict, Video
+from dmforge.schemas.targets import as_target
 
 
 class DensityConfig(RolloutStageConfig):
@@ -120,4 +121,5 @@ class Density(RolloutStage[TaskWithVideo, Rollout | Verdict | Target]):
             "stood for a round" if self._is_stable(trial) else "not clear",
             tries_detail,
         )
-        return [verdict, Target(trial.video.id, trial.task.id, trial.arms[chosen_arm].looks[0], "replay")]
+        target_looks = as_target(trial.arms[chosen_arm].looks)
+        return [verdict, Target(trial.video.id, trial.task.id, target_looks[0], "replay", further_looks=target_looks[1:])]

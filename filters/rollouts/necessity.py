@@ -98,11 +98,11 @@ class Necessity(RolloutStage[TaskWithVideo, Rollout | Verdict]):
 
 
 def wrong_window(
-    task: Task, right: Window, duration_cs: int, look_index: int = 0, shown: Sequence[Window] = ()
+    task: Task, right: Window, duration_cs: int, look_index: int = 0, other_windows: Sequence[Window] = ()
 ) -> Window | None:
-    """A window that shows nothing of gold, nor of the windows that are `shown`, as long as the right one if there is room. It
+    """A window that shows nothing of gold, nor of the `other_windows`, as long as the right one if there is room. It
     is drawn with the task's id as seed, and of further looks with their index, too."""
-    gaps = gaps_between([*task.windows, *shown], 0, duration_cs)
+    gaps = gaps_between([*task.windows, *other_windows], 0, duration_cs)
     long_enough_gaps = [gap for gap in gaps if gap.end_cs - gap.start_cs >= MIN_WINDOW_CS]
     if not long_enough_gaps:
         return None

@@ -72,12 +72,12 @@ class NeededLooks(RolloutStage[CandidateWithTask, Rollout | Verdict]):
         """The fewest looks that may be enough, by what is known so far; if they weren't tried alone, they are next."""
         look_count = len(_candidate(trial).looks)
         losses = [self._rate_loss(trial, _arm_name(_all_but(index, look_count), look_count)) for index in range(look_count)]
-        most_missed_first = sorted(range(look_count), key=lambda index: -losses[index])
+        by_falling_loss = sorted(range(look_count), key=lambda index: -losses[index])
         needed_count = sum(loss >= self.config.clear_of for loss in losses)
         if not self._is_solved(trial):
             return tuple(range(look_count))
         for kept_count in range(needed_count, look_count):
-            kept = tuple(sorted(most_missed_first[:kept_count]))
+            kept = tuple(sorted(by_falling_loss[:kept_count]))
             arm_name = _arm_name(kept, look_count)
             if arm_name not in trial.arms or self._position(trial, arm_name) != "above":
                 return kept
@@ -98,11 +98,11 @@ class NeededLooks(RolloutStage[CandidateWithTask, Rollout | Verdict]):
         """The score of the verdict, the number of rollouts with all looks, and the reason."""
         look_count = len(_candidate(trial).looks)
         loss_by_arm = {name: self._rate_loss(trial, name) for name in _arms_without_one(look_count)}
-        least_missed = min(loss_by_arm, key=lambda name: loss_by_arm[name])
-        reason = {"above": "", "below": f"as right {_looks_of_arm(least_missed)}"}.get(
-            self._position(trial, least_missed), "not clear"
+        min_loss_arm = min(loss_by_arm, key=lambda name: loss_by_arm[name])
+        reason = {"above": "", "below": f"as right {_looks_of_arm(min_loss_arm)}"}.get(
+            self._position(trial, min_loss_arm), "not clear"
         )
-        return loss_by_arm[least_missed], self.tries(trial, ALL).n, reason
+        return loss_by_arm[min_loss_arm], self.tries(trial, ALL).n, reason
 
     def _minimal_looks(self, trial: Experiment) -> tuple[float, int, str]:
         """The same of the other verdict."""

@@ -7,12 +7,13 @@ from fractions import Fraction
 from statistics import fmean
 
 from dmforge.curation.contract.stage_results import Result
-from dmforge.curation.sources.importing import target_of
+from dmforge.curation.sources.importing import target_looks_of
 from dmforge.filters.rollouts.experiment import FREE, Arm, Experiment
 from dmforge.filters.rollouts.rollout_stage import Fps, RolloutStage, RolloutStageConfig, task_verdict
 from dmforge.filters.rollouts.rounds import Share, wilson
+from dmforge.schemas.looks import Look
 from dmforge.schemas.records import Rollout, Task, TaskWithVideo, Verdict, Video
-from dmforge.schemas.scoring import density_error, window_score
+from dmforge.schemas.scoring import density_error, density_nearness, match_looks, window_score
 
 
 class ReplayConfig(RolloutStageConfig):
@@ -27,8 +28,8 @@ class ReplayConfig(RolloutStageConfig):
 
 class Replay(RolloutStage[TaskWithVideo, Rollout | Verdict]):
     """Up to three verdicts a task. `replay`: the share of rollouts with the right answer. `replay_iou`: the mean overlap of
-    looks with gold; 0 without a look. `replay_density`: 1 minus the mean error of the first look's density, as a share of the
-    largest density; 0 without a look."""
+    looks with gold; 0 without a look. `replay_density`: 1 minus the mean error of the look's density, as a share of the largest
+    density; 0 without a look. Several looks are matched with the target's; each that stays alone counts as no look."""
 
     name, version = "replay", 1
     measures = ("replay", "replay_iou", "replay_density")
@@ -66,19 +67,30 @@ class Replay(RolloutStage[TaskWithVideo, Rollout | Verdict]):
             yield task_verdict(
                 trial, "replay_iou", fmean(window_scores), free_tries.n, "", f"{rollouts_with_look} of {free_tries.n} looked"
             )
-        target_look = target_of(task)
-        if target_look is not None:
+        target_looks = target_looks_of(task, self.config.max_looks)
+        if target_looks:
             largest_fps = self.config.largest_fps
-            density_errors = [
-                density_error(rollout.looks[0].fps, target_look.fps) if rollout.looks else largest_fps
-                for rollout in free_rollouts
-            ]
-            density_score = fmean(float(max(Fraction(0), 1 - fps_error / largest_fps)) for fps_error in density_errors)
+            errors_by_rollout = [_density_errors(rollout.looks, target_looks, largest_fps) for rollout in free_rollouts]
+            density_score = fmean(
+                float(_mean([max(Fraction(0), 1 - fps_error / largest_fps) for fps_error in fps_errors]))
+                for fps_errors in errors_by_rollout
+            )
             yield task_verdict(
                 trial,
                 "replay_density",
                 density_score,
                 free_tries.n,
                 "",
-                f"mean error {fmean(map(float, density_errors)):.2f} fps",
+                f"mean error {fmean(float(_mean(fps_errors)) for fps_errors in errors_by_rollout):.2f} fps",
             )
+
+
+def _density_errors(looks: Sequence[Look], target_looks: Sequence[Look], largest_fps: Fraction) -> list[Fraction]:
+    """The errors of looks that are matched with a target's; a look of either that stays alone is as wrong as can be."""
+    look_pairs = match_looks(looks, target_looks, lambda fps, target_fps: density_nearness(fps, target_fps, largest_fps))
+    unmatched_count = max(len(looks), len(target_looks)) - len(look_pairs)
+    return [density_error(look.fps, target_look.fps) for look, target_look in look_pairs] + [largest_fps] * unmatched_count
+
+
+def _mean(values: Sequence[Fraction]) -> Fraction:
+    return sum(values, Fraction(0)) / len(values)

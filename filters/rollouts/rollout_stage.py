@@ -45,6 +45,7 @@ from dmforge.schemas.records import CandidateWithTask, Record, Rollout, Task, Ve
 from dmforge.schemas.records import TaskWithVideo as ShownTask
 from dmforge.schemas.scoring import answer_score
 from dmforge.schemas.tags import CLOSE, OPEN
+from dmforge.schemas.targets import windows_of_set
 from dmforge.schemas.transcript import Piece
 
 In = TypeVar("In", ShownTask, CandidateWithTask)
@@ -330,10 +331,8 @@ def task_verdict(trial: Experiment, name: str, score: float, rollout_count: int,
 
 def right_windows(task: Task, max_looks: int) -> tuple[Window, ...]:
     """The windows to look at, one look each: all that are needed, or one that spans them where there are too many of them."""
-    if task.needs == "all" and 1 < len(task.windows) <= max_looks:
-        return task.windows
     window = right_window(task)
-    return () if window is None else (window,)
+    return windows_of_set(task, max_looks) or (() if window is None else (window,))
 
 
 def right_window(task: Task) -> Window | None:

@@ -144,34 +144,38 @@ def _task_measures(record: WrittenRecord) -> Iterator[tuple[str, RuleScore]]:
     )
     if record.is_annotation:
         return
-    if record.target is None:
+    if not record.targets:
         yield "target", _faulty_measure("no window and density are set as a target", *whole_prompt)
         return
-    start_s, end_s, fps = record.target
     try:
-        target_look = Look(Window(round(start_s * 100), round(end_s * 100)), Fraction(fps).limit_denominator(1000))
+        target_looks = tuple(
+            Look(Window(round(start_s * 100), round(end_s * 100)), Fraction(fps).limit_denominator(1000))
+            for start_s, end_s, fps in record.targets
+        )
     except (ValueError, OverflowError) as error:
         yield "target", _faulty_measure(str(error), *whole_prompt)
         return
     rule_input = RuleInput(
-        record.prompt, record.kind, record.question, record.options, duration_cs=record.duration_cs, looks=(target_look,)
+        record.prompt, record.kind, record.question, record.options, duration_cs=record.duration_cs, looks=target_looks
     )
     yield "window", window(rule_input) or RuleScore(1.0)
     yield "density", density(rule_input, CONFIG.densities)
-    yield "answer_form", _gold_form_measure(record, target_look)
+    yield "answer_form", _gold_form_measure(record, target_looks)
 
 
-def _gold_form_measure(record: WrittenRecord, target_look: Look) -> RuleScore:
-    """Whether gold has the form that is asked for; of a grounding task, whether it lies in its target's window."""
+def _gold_form_measure(record: WrittenRecord, target_looks: tuple[Look, ...]) -> RuleScore:
+    """Whether gold has the form that is asked for; of a grounding task, whether it lies in a window of its target."""
     answer_element = f"{OPEN['answer']}{record.gold}{CLOSE['answer']}"
     form_score = answer_form(RuleInput(answer_element, record.kind, record.question, record.options, record.gold))
     if form_score.faults:
         return _faulty_measure(form_score.faults[0].message, 0, len(record.prompt))
     answer_cs = read_span(record.gold.strip()) if record.kind == "grounding" else None
-    if answer_cs is not None and (answer_cs[0] < target_look.window.start_cs or answer_cs[1] > target_look.window.end_cs):
-        message = (
-            f"the answer {record.gold} is not inside the target {target_look.window.start_s} to {target_look.window.end_s}"
-        )
+    windows = [target_look.window for target_look in target_looks]
+    if answer_cs is not None and not any(
+        window.start_cs <= answer_cs[0] and answer_cs[1] <= window.end_cs for window in windows
+    ):
+        windows_text = ", ".join(f"{window.start_s} to {window.end_s}" for window in windows)
+        message = f"the answer {record.gold} is not inside the target {windows_text}"
         return _faulty_measure(message, 0, len(record.prompt))
     return RuleScore(1.0)
 

@@ -12,15 +12,16 @@ from dmforge.curation.contract.collective import Collective, View
 from dmforge.curation.contract.stage import StageConfig
 from dmforge.curation.contract.stage_results import Made, Origin, Rejected, Result, StageResults
 from dmforge.curation.lake.partition import Bounds
-from dmforge.curation.sources.importing import target_of
+from dmforge.curation.sources.importing import target_looks_of
 from dmforge.filters.rollouts.rollout_stage import right_window
 from dmforge.filters.selection.selection import RANGE_SUBJECTS, UNDETERMINED, Dimension, Said, Score, Selection, SelectionRules
 from dmforge.schemas.columns import column
-from dmforge.schemas.config import Formerly
+from dmforge.schemas.config import Formerly, Later
 from dmforge.schemas.ids import ID_BYTES, Id
 from dmforge.schemas.looks import Look
 from dmforge.schemas.records import Candidate, Provenance, Sample, Target, TargetSource, Task, Verdict, Video
-from dmforge.schemas.scoring import answer_score
+from dmforge.schemas.scoring import answer_score, iou
+from dmforge.schemas.targets import as_target, windows_of_set
 
 RIGHT_SCORE = 0.5
 """The least score of a teacher's right answer: an IoU with gold for grounding; other answers score 0 or 1."""
@@ -46,7 +47,8 @@ _SUBJECTS = pa.schema(
         *(("looks", column(tuple[Look, ...]).type), ("lacks", pa.string())),
     ]
 )
-Aim = tuple[Look, TargetSource]
+Aim = tuple[tuple[Look, ...], TargetSource]
+"""The looks of a target, one or more, and who says so."""
 
 
 class SelectRlConfig(StageConfig):
@@ -69,6 +71,9 @@ class SelectRlConfig(StageConfig):
     teachers_look: bool = False
     """Whether a task whose target neither a student's rollouts nor its file give takes gold's window at the density of the
     first teacher that answered right."""
+    max_looks: Later[PositiveInt] = 1
+    """How often a policy may look, by the recipe's `[looks]`: a task that needs several windows, and no more than these, has a
+    look at each as its target; any other has one look."""
 
     @model_validator(mode="after")
     def _leaves_room(self) -> SelectRlConfig:
@@ -94,7 +99,7 @@ class SelectRl(Collective[Task, Sample]):
         return self.config.requirements().filters
 
     def process(self, view: View, origin: Origin) -> Iterator[StageResults]:
-        connection, target_rows = view.connection.cursor(), TargetRows(view, teachers_look=self.config.teachers_look)
+        connection, target_rows = view.connection.cursor(), TargetRows(view, self.config)
         video_ranges = view.ranges(Task, RANGE_SUBJECTS)
         selection = Selection(connection, self.config.requirements(), video_ranges, tasks_in_range=target_rows.tasks_in)
 
@@ -115,8 +120,9 @@ class SelectRl(Collective[Task, Sample]):
         max_score: float | None,
     ) -> Result:
         if reason is None:
-            target_look, look_source = aims[id]
-            return Made((Sample(video, self.config.corpus, id, None, target_look, look_source),))
+            (first_look, *further_looks), look_source = aims[id]
+            sample = Sample(video, self.config.corpus, id, None, first_look, look_source, further_targets=tuple(further_looks))
+            return Made((sample,))
         if reason.startswith("above threshold") and score is not None:
             return Rejected(reason, f"{score:.3f} > {max_score:g}")
         if reason.startswith("below threshold") and score is not None:
@@ -125,10 +131,10 @@ class SelectRl(Collective[Task, Sample]):
 
 
 class TargetRows:
-    """The right look for each task, and who says so, for a range of videos at a time."""
+    """The looks that are right for each task, and who says so, for a range of videos at a time."""
 
-    def __init__(self, view: View, *, teachers_look: bool) -> None:
-        self._view, self._teachers_look = view, teachers_look
+    def __init__(self, view: View, config: SelectRlConfig) -> None:
+        self._view, self._config = view, config
         self.by_task: Mapping[Id, Aim] = {}
         """The aims of the last range that was read."""
         has_pending_targets = any(Target in stage.makes and view.tally(stage).pending for stage in view.stages)
@@ -152,35 +158,47 @@ class TargetRows:
         measured_target_by_task = {
             measured_target.task: measured_target for measured_target in self._view.about(bounds, Target)
         }
-        imported_look_by_task = {task.id: imported_look for task in tasks if (imported_look := target_of(task)) is not None}
-        tasks_without_look = {
-            task.id: task for task in tasks if task.id not in measured_target_by_task and task.id not in imported_look_by_task
+        imported_looks_by_task = {
+            task.id: imported_looks for task in tasks if (imported_looks := target_looks_of(task, self._config.max_looks))
         }
-        candidates = self._view.about(bounds, Candidate) if self._teachers_look else []
-        teacher_look_by_task: dict[Id, Look] = {}
+        tasks_without_look = {
+            task.id: task for task in tasks if task.id not in measured_target_by_task and task.id not in imported_looks_by_task
+        }
+        candidates = self._view.about(bounds, Candidate) if self._config.teachers_look else []
+        teacher_looks_by_task: dict[Id, tuple[Look, ...]] = {}
         for candidate in sorted(candidates, key=lambda candidate: (candidate.attempt, candidate.id)):
             task = tasks_without_look.get(candidate.task)
             if (
                 task is not None
                 and candidate.looks
-                and candidate.task not in teacher_look_by_task
+                and candidate.task not in teacher_looks_by_task
                 and answer_score(candidate.answer, task) >= RIGHT_SCORE
             ):
-                teacher_look_by_task[candidate.task] = Look(
-                    right_window(task) or candidate.looks[0].window, candidate.looks[0].fps
-                )
+                teacher_looks_by_task[candidate.task] = teacher_target(task, candidate.looks, self._config.max_looks)
         aim_by_task: dict[Id, Aim] = {
-            task_id: (look, "teacher") for task_id, look in {**teacher_look_by_task, **imported_look_by_task}.items()
+            task_id: (looks, "teacher") for task_id, looks in {**teacher_looks_by_task, **imported_looks_by_task}.items()
         }
         aim_by_task.update(
             {
-                task_id: (measured_target.look, measured_target.source)
+                task_id: (measured_target.looks, measured_target.source)
                 for task_id, measured_target in measured_target_by_task.items()
             }
         )
         return aim_by_task
 
 
+def teacher_target(task: Task, looks: tuple[Look, ...], max_looks: int) -> tuple[Look, ...]:
+    """Gold's windows, each at the density of the look of a teacher that meets it best, the first one where none does; where a
+    task has no gold, windows and densities of the looks themselves, as many as a trajectory may have."""
+    gold_window = right_window(task)
+    if gold_window is None:
+        return as_target(Look(look.window, look.fps) for look in looks[:max_looks])
+    needed_windows = windows_of_set(task, max_looks)
+    if not needed_windows:
+        return (Look(gold_window, looks[0].fps),)
+    return tuple(Look(window, max(looks, key=lambda look: iou((look.window,), (window,))).fps) for window in needed_windows)
+
+
 def _encoded_looks(aim: Aim | None) -> list[object]:
     encode = column(Look).encode
-    return [encode(aim[0])] if aim and encode else []
+    return [encode(look) for look in aim[0]] if aim and encode else []

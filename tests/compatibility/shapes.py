@@ -32,6 +32,7 @@ from dmforge.schemas.records import Outcome, Record, Video, format_of
 from dmforge.schemas.transcript import Piece, Transcript
 
 FILE = Path(__file__).with_name("shapes.json")
+LOOK = Look(Window(600, 800), Fraction(1, 2))
 LIMITED = Look(Window(100, 500), Fraction(2), Box(120, 40, 560, 800), 96)
 SHA256 = "5a0bb3aa22fa6e1545d483ce28c8d5426fb6b1444453cd1979db11ba1989cf51"
 
@@ -43,7 +44,7 @@ def shapes() -> dict[str, tuple[int, str]]:
         **{f"table {table}": (format_of(record), _sha256(_of_table(record))) for table, record in sorted(tables.items())},
         "table outcomes": (1, _sha256(schema(Outcome).to_string())),
         "frames": (formats.FRAMES, _sha256([_frames(Clips()), _frames(Clips(look_size="floor"))])),
-        "documents": (formats.DOCUMENTS, _sha256([documents_of_format_1(), _document(LIMITED).decode()])),
+        "documents": (formats.DOCUMENTS, _sha256([documents_of_format_2(), _document(LIMITED, LOOK).decode()])),
         "shards": (formats.SHARDS, _sha256([SCHEMA.to_string(), [field.name for field in fields(Manifest)]])),
         "journal": (formats.JOURNAL, _sha256(_journal_line())),
         "keys": (formats.KEYS, _sha256(_keys())),
@@ -85,7 +86,12 @@ def documents_of_format_1() -> str:
     return hashlib.sha256(_document(None)).hexdigest()
 
 
-def _document(limited: Look | None) -> bytes:
+def documents_of_format_2() -> str:
+    """With it a document where a look has a box and a quota, and no target has several looks."""
+    return _sha256([documents_of_format_1(), _document(LIMITED).decode()])
+
+
+def _document(limited: Look | None, *further_targets: Look) -> bytes:
     video = video_of(Video(SHA256, 1_200, 320, 192, Fraction(12), "h264", 0, 1), Receipt(SHA256, "1", "2", "3", "4"))
     look = Look(Window(100, 500), Fraction(2))
     pieces = (Piece("prompt", "<"), Piece("prompt"), Piece("policy", "a"), Piece("runtime", None, look), Piece("policy", "b"))
@@ -93,7 +99,8 @@ def _document(limited: Look | None) -> bytes:
         "sample_x", "cot", "task_x", "mcq", "Which?", ("a", "b"), "a", (Window(100, 500),), "any", "candidate_x", "teacher",
         "teacher", "A", look, "gold", Transcript(pieces), '{"fps": 2}',
     )  # fmt: skip
-    return write_document(video, [replace(sample, target=limited or look)], with_limits=limited is not None)
+    sample = replace(sample, target=limited or look, further_targets=further_targets)
+    return write_document(video, [sample], with_limits=limited is not None)
 
 
 def _journal_line() -> str:

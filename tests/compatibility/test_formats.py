@@ -134,6 +134,10 @@ def test_documents_without_boxes_and_quotas_stay_as_they_were() -> None:
     assert shapes.known()["documents"]["1"] == shapes.documents_of_format_1()
 
 
+def test_documents_whose_targets_are_one_look_stay_as_they_were() -> None:
+    assert shapes.known()["documents"]["2"] == shapes.documents_of_format_2()
+
+
 class First(Config):
     """As it was."""
 

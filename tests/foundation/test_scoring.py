@@ -1,22 +1,29 @@
 """Answers match when they say the same, windows score by exact IoU."""
 
 import time
+from collections import Counter
 from fractions import Fraction
+from itertools import permutations
+from random import Random
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dmforge.schemas.looks import Window
+from dmforge.schemas.assignment import best_assignment
+from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.scoring import (
     choice,
     density_error,
+    density_nearness,
     iou,
+    match_looks,
     matches,
     measure_cs,
     normalised,
     number,
     overlap_cs,
+    set_score,
     window_score,
 )
 
@@ -217,3 +224,105 @@ def test_iou_is_an_exact_fraction() -> None:
 
 def test_a_density_error_is_a_distance() -> None:
     assert density_error(Fraction(1, 2), Fraction(2)) == density_error(Fraction(2), Fraction(1, 2)) == Fraction(3, 2)
+
+
+# sets of looks
+
+
+small = st.tuples(st.integers(0, 8), st.integers(1, 5)).map(lambda pair: Window(pair[0], sum(pair)))
+many = st.lists(small, max_size=5)
+looked = st.lists(st.builds(Look, small, st.sampled_from([Fraction(1, 3), Fraction(1), Fraction(2), Fraction(9)])), max_size=5)
+values = st.tuples(
+    st.fractions(0, 1, max_denominator=6) | st.sampled_from([Fraction(0), Fraction(1)]), st.fractions(-2, 2, max_denominator=4)
+)
+tables = st.tuples(st.integers(0, 5), st.integers(0, 5)).flatmap(
+    lambda size: st.lists(st.lists(values, min_size=size[1], max_size=size[1]), min_size=size[0], max_size=size[0])
+)
+LARGEST = Fraction(6)
+
+
+def nearness(fps: Fraction, target_fps: Fraction) -> Fraction:
+    return density_nearness(fps, target_fps, LARGEST)
+
+
+def pairings(rows: int, columns: int) -> list[list[tuple[int, int]]]:
+    """Every way to pair as many as the smaller side has."""
+    if rows > columns:
+        return [[(row, column) for column, row in pairing] for pairing in pairings(columns, rows)]
+    return [list(enumerate(chosen)) for chosen in permutations(range(columns), rows)]
+
+
+@given(tables)
+@example([])
+@example([[]])
+def test_no_other_assignment_is_worth_more(table: list[list[tuple[Fraction, Fraction]]]) -> None:
+    def worth(pairs: list[tuple[int, int]]) -> tuple[Fraction, Fraction]:
+        first, second = (sum((table[row][column][at] for row, column in pairs), Fraction(0)) for at in (0, 1))
+        return first, second
+
+    columns = len(table[0]) if table else 0
+    found = list(best_assignment(table))
+    assert worth(found) == max(map(worth, pairings(len(table), columns)))
+    assert len({row for row, _ in found}) == len({column for _, column in found}) == min(len(table), columns)
+
+
+def test_an_assignment_is_exact_where_floats_would_be_equal_and_large_where_all_orders_would_take_years() -> None:
+    tiny = Fraction(1, 10**40)
+    assert best_assignment([[(1 + tiny, Fraction(0)), (Fraction(1), Fraction(9))]]) == ((0, 0),)
+    wide = [[(Fraction(1, 1 + (row * column) % 97), Fraction(row)) for column in range(40)] for row in range(40)]
+    begin = time.process_time()
+    assert len(best_assignment(wide)) == 40
+    assert time.process_time() - begin < 1
+
+
+@given(many, many)
+def test_sets_score_the_mean_iou_of_the_best_matching(found: list[Window], target: list[Window]) -> None:
+    ious = [[iou((window,), (other,)) for other in target] for window in found]
+    best = max(sum((ious[at][to] for at, to in pairs), Fraction(0)) for pairs in pairings(len(found), len(target)))
+    assert set_score(found, target) == best / max(len(found), len(target), 1)
+
+
+@given(many, many, st.randoms(use_true_random=False))
+def test_a_score_of_sets_knows_no_order_and_is_one_only_for_the_same_set(
+    found: list[Window], target: list[Window], draw: Random
+) -> None:
+    score = set_score(found, target)
+    assert 0 <= score == set_score(target, found) <= 1
+    assert score == set_score(draw.sample(found, len(found)), draw.sample(target, len(target)))
+    assert (score == 1) == (bool(found) and Counter(found) == Counter(target))
+
+
+@given(small, small)
+def test_of_one_window_and_one_a_score_of_sets_is_their_iou(found: Window, target: Window) -> None:
+    for needs in ("any", "all"):
+        assert set_score((found,), (target,)) == window_score((found,), (target,), needs)
+
+
+@given(many, many)
+def test_a_needless_look_and_a_missing_one_both_cost(found: list[Window], target: list[Window]) -> None:
+    far = Window(1000, 1001)
+    once = set_score(found, target)
+    if len(found) >= len(target):
+        assert set_score([*found, far], target) * (len(found) + 1) == once * max(len(found), 1)
+    else:  # a place is still missing: another try costs nothing
+        assert set_score([*found, far], target) == once
+    assert set_score(target[1:], target) == (Fraction(len(target) - 1, len(target)) if target else 0)
+
+
+@given(looked, looked, st.randoms(use_true_random=False))
+def test_densities_of_matched_looks_know_no_order(looks: list[Look], target: list[Look], draw: Random) -> None:
+    def total(pairs: tuple[tuple[Look, Look], ...]) -> tuple[Fraction, Fraction]:
+        ious = (iou((look.window,), (other.window,)) for look, other in pairs)
+        return sum(ious, Fraction(0)), sum((nearness(look.fps, other.fps) for look, other in pairs), Fraction(0))
+
+    found = match_looks(looks, target, nearness)
+    assert total(found) == total(match_looks(draw.sample(looks, len(looks)), draw.sample(target, len(target)), nearness))
+    assert len(found) == min(len(looks), len(target))
+
+
+def test_looks_are_matched_by_their_windows_first() -> None:
+    here, there = Look(Window(0, 100), Fraction(1)), Look(Window(200, 300), Fraction(4))
+    swapped = (Look(Window(210, 300), Fraction(1)), Look(Window(0, 90), Fraction(4)))
+    assert match_looks(swapped, (here, there), nearness) == ((swapped[0], there), (swapped[1], here))
+    nowhere = (Look(Window(500, 600), Fraction(4)), Look(Window(700, 800), Fraction(1)))
+    assert match_looks(nowhere, (here, there), nearness) == ((nowhere[0], there), (nowhere[1], here))

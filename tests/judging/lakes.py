@@ -15,16 +15,16 @@ from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.video.fingerprint import Fingerprint
 from dmforge.curation.workspace_folder import WorkspaceFolder
-from dmforge.schemas.records import Candidate, Item, Provenance, Record, Task, Verdict, Video
+from dmforge.schemas.records import Candidate, Item, Provenance, Record, Target, Task, Verdict, Video
 
-Rows = Sequence[Video | Task | Candidate | Verdict | Provenance | Fingerprint]
+Rows = Sequence[Video | Task | Candidate | Verdict | Provenance | Fingerprint | Target]
 
 
 class GivenConfig(StageConfig):
     """Nothing to be told."""
 
 
-class Given(Root, Batch[Video, Task | Candidate | Verdict | Provenance | Fingerprint | Video]):
+class Given(Root, Batch[Video, Task | Candidate | Verdict | Provenance | Fingerprint | Target | Video]):
     """Videos to the rows that are about them."""
 
     name, version = "given", 1

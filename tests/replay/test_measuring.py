@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from dmforge.curation.contract.stage_results import Made
 from dmforge.curation.workspace_folder import WorkspaceFolder
+from dmforge.filters.rollouts.experiment import FREE, Experiment
 from dmforge.filters.rollouts.necessity import wrong_window
 from dmforge.filters.rollouts.replay import Replay, ReplayConfig
 from dmforge.filters.rollouts.rollout_stage import RolloutStage, right_window
@@ -27,6 +29,7 @@ from dmforge.generators.synthetic.worlds.world_questions import GENERAL
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.records import Candidate, CandidateWithTask, Rollout, Sample, Target, Task, TaskWithVideo, Verdict, Video
 from dmforge.schemas.scoring import iou, overlap_cs
+from dmforge.schemas.transcript import Transcript
 from tests.replay.lakes import change, policy_for, rows, run, sql, stages_of
 from tests.replay.policies import Seen
 from tests.replay.test_resuming import dmforge
@@ -66,6 +69,45 @@ def shown(workspace: WorkspaceFolder) -> list[TaskWithVideo]:
     videos = {video.id: video for video in rows(workspace, Video)}
     tasks = sorted(rows(workspace, Task), key=lambda task: (task.video, task.id))
     return [TaskWithVideo(task, videos[task.video]) for task in tasks]
+
+
+# densities of several looks
+
+FIRST, SECOND = Window(100, 300), Window(500, 700)
+LOOKS = (Look(FIRST, Fraction(2)), Look(SECOND, Fraction(5)))
+
+
+def density_verdict(max_looks: int, *by_rollout: tuple[Look, ...]) -> Verdict:
+    """Of free rollouts that look like this, at a task whose two windows want 4 frames per second."""
+    video = Video("00" * 32, 2000, 64, 64, Fraction(12), "h264", 0, 1)
+    task = Task(video.id, "open", "Which is first?", (), "a", (FIRST, SECOND), "all", extras='{"fps": 4.0}')
+    made = [
+        Rollout(
+            video.id, task.id, b"s" * 16, "free", number, Transcript(()), looks, "a", "answered", "replay", "free", 1.0,
+            b"k" * 16,
+        )
+        for number, looks in enumerate(by_rollout)
+    ]  # fmt: skip
+    trial = Experiment(TaskWithVideo(task, video), task, video, {"free": FREE}, "", {"free": made}, ["free"])
+    concluded = Replay(ReplayConfig(max_looks=max_looks)).conclude(trial)
+    return next(verdict for verdict in concluded if verdict.filter == "replay_density")
+
+
+def test_densities_of_looks_are_matched_with_those_of_a_set() -> None:
+    assert density_verdict(2, LOOKS, LOOKS[::-1]).score == float(1 - Fraction(2 + 1, 2) / 6)
+    assert density_verdict(2, LOOKS).detail == "mean error 1.50 fps"
+    assert density_verdict(2, LOOKS[:1]).score == float(Fraction(4, 6) / 2)
+    assert density_verdict(2, (), LOOKS[:1]).score == float(Fraction(4, 6) / 4)
+    needless = (*LOOKS, Look(Window(900, 1000), Fraction(4)))
+    assert density_verdict(2, needless).score == float((Fraction(4, 6) + Fraction(5, 6)) / 3)
+
+
+@given(st.lists(st.sampled_from([(), LOOKS[:1], LOOKS[1:], (Look(FIRST, Fraction(11)),)]), min_size=1, max_size=6))
+def test_of_one_look_densities_are_measured_as_they_were(by_rollout: list[tuple[Look, ...]]) -> None:
+    errors = [abs(looks[0].fps - 4) if looks else Fraction(6) for looks in by_rollout]
+    found = density_verdict(1, *by_rollout)
+    assert found.score == fmean(float(max(Fraction(0), 1 - error / 6)) for error in errors)
+    assert found.detail == f"mean error {fmean(map(float, errors)):.2f} fps"
 
 
 # how many tries are enough

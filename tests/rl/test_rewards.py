@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
+from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dmforge.schemas.errors import InputError
 from dmforge.schemas.grammar import Trajectory, parse, render
-from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.looks import Box, Look, Window
 from dmforge.schemas.scoring import window_score
 from dmforge.trainers.sdgrpo.advantages import EPS, WITHOUT_DENSITY, advantages, holistic_share, normalised
 from dmforge.trainers.sdgrpo.rewards import Reward, RewardTarget, density_reward, reward, reward_target_of, window_reward
@@ -92,22 +96,24 @@ def test_padding_suits_the_look_best(found: Window, gold: Window, padding: float
         for a in range(room + 1)
         for b in range(room + 1)
     ]
-    assert window_reward(found, goal) == max(every)
+    assert window_reward((found,), goal) == max(every)
 
 
 @given(WINDOWS, st.lists(WINDOWS, min_size=1, max_size=3), st.sampled_from(["any", "all"]), st.sampled_from([0.0, 1.0]))
 def test_padding_never_costs_anything_and_none_is_the_one_scoring(
     found: Window, gold: list[Window], needs: str, padding: float
 ) -> None:
-    plain, padded = (window_reward(found, RewardTarget(GOAL.task, tuple(gold), needs, Fraction(p), None)) for p in (0, padding))  # pyright: ignore
+    plain, padded = (
+        window_reward((found,), RewardTarget(GOAL.task, tuple(gold), needs, Fraction(p), None)) for p in (0, padding)
+    )  # pyright: ignore
     assert plain == float(window_score((found,), tuple(gold), needs))  # pyright: ignore
     assert plain <= padded <= 1
 
 
 @given(LOOKS, LOOKS)
 def test_a_density_is_worth_how_near_it_is(look: Look, target: Look) -> None:
-    goal = replace(GOAL, fps=target.fps)
-    assert density_reward(look, goal, Fraction(6)) == pytest.approx(max(0, 1 - abs(look.fps - target.fps) / 6))
+    goal = replace(GOAL, fps=target.fps, looks=(target,))
+    assert density_reward((look,), goal, Fraction(6)) == pytest.approx(max(0, 1 - abs(look.fps - target.fps) / 6))
 
 
 def test_a_density_that_only_a_teacher_vouches_for_counts_where_it_is_asked_for() -> None:
@@ -118,6 +124,85 @@ def test_a_density_that_only_a_teacher_vouches_for_counts_where_it_is_asked_for(
     assert holistic_share(None, density_counts=False) == WITHOUT_DENSITY == 0.5
     assert holistic_share(None, density_counts=True) == 0
     assert holistic_share(0.25, density_counts=False) == 0.25
+
+
+# targets that are sets
+
+
+SET = replace(SAMPLE, target=Look(Window(100, 300), Fraction(2)), further_targets=(Look(Window(600, 700), Fraction(4)),))
+SET_GOAL = reward_target_of(SET, TOLD)
+
+
+@given(LOOKS, LOOKS, st.lists(WINDOWS, max_size=3), st.sampled_from(["mcq", "grounding"]), st.sampled_from(["any", "all"]))
+def test_of_one_look_and_one_target_the_parts_are_what_they_were(
+    look: Look, target: Look, gold: list[Window], kind: Any, needs: Any
+) -> None:
+    told = replace(SAMPLE, kind=kind, target=target, windows=tuple(gold), needs=needs)
+    found = reward(reward_target_of(told, TOLD), "answered", Trajectory(("a", "b"), (look,), "A"), TOLD)
+    against = (tuple(gold), needs) if kind == "grounding" and gold else ((target.window,), "any")
+    assert found.iou == float(window_score((look.window,), *against))
+    assert found.density == float(max(Fraction(0), 1 - abs(look.fps - target.fps) / TOLD.max_fps))
+    assert found.format == 1
+
+
+def looking(*looks: Look, answer: str = "it turns", goal: RewardTarget = SET_GOAL) -> Reward:
+    return reward(goal, "answered", Trajectory(("a",) * (len(looks) + 1), looks, answer), TOLD)
+
+
+def test_a_set_is_matched_look_by_look() -> None:
+    first, second = SET.target_looks
+    exact = looking(second, first)
+    assert exact == Reward("looked", 1.5, 1.2, 1.0, 1.0, 1.0, 1.0)
+    assert looking(first, second) == exact
+    assert looking(first).iou == looking(first).density == 0.5
+    needless = looking(first, second, Look(Window(900, 1000), Fraction(1)))
+    assert (needless.iou, needless.density, needless.format) == (2 / 3, 2 / 3, 0.0)
+    over_both = looking(Look(Window(100, 700), Fraction(2)))
+    assert over_both.iou == float(Fraction(200, 600) / 2)
+    off = looking(replace(first, fps=Fraction(5)), second)
+    assert (off.iou, off.density) == (1.0, 0.75)
+
+
+def test_a_look_too_many_costs_where_one_is_enough() -> None:
+    (look,) = SAMPLE.target_looks
+    twice = looking(look, Look(Window(900, 1000), Fraction(2)), goal=GOAL)
+    assert (twice.iou, twice.density, twice.format) == (0.5, 0.5, 0.0)
+
+
+def test_grounding_against_a_set_pads_each_of_its_windows() -> None:
+    windows = tuple(look.window for look in SET.target_looks)
+    grounding = replace(SET, kind="grounding", windows=windows, needs="all")
+    goal = reward_target_of(grounding, RewardSettings(padding=0.5))
+    assert (goal.windows, goal.padding) == (windows, Fraction(1, 2))
+    assert looking(Look(Window(50, 350), Fraction(2)), Look(Window(600, 750), Fraction(4)), goal=goal).iou == 1
+    assert looking(Look(Window(50, 350), Fraction(2)), goal=goal).iou == 0.5
+
+
+def test_several_looks_against_gold_alone_are_measured_by_their_union() -> None:
+    gold = (Window(100, 300), Window(600, 700))
+    goal = reward_target_of(replace(SAMPLE, target=None, windows=gold, needs="all"), TOLD)
+    first, second = SET.target_looks
+    assert looking(second, first, goal=goal).iou == 1
+    assert looking(first, goal=goal).iou == float(Fraction(200, 300))
+    assert looking(first, second, goal=goal).density == 0
+
+
+@given(st.lists(LOOKS, min_size=1, max_size=4), st.lists(LOOKS, min_size=1, max_size=4), st.randoms(use_true_random=False))
+def test_rewards_of_sets_know_no_order_and_stay_in_bounds(looks: list[Look], target: list[Look], draw: Random) -> None:
+    told = replace(SAMPLE, target=target[0], further_targets=tuple(target[1:]))
+    found = looking(*looks, goal=reward_target_of(told, TOLD))
+    shuffled = draw.sample(target, len(target))
+    other = replace(SAMPLE, target=shuffled[0], further_targets=tuple(shuffled[1:]))
+    assert found == looking(*draw.sample(looks, len(looks)), goal=reward_target_of(other, TOLD))
+    assert 0 <= found.iou <= 1
+    assert 0 <= found.density <= 1
+    assert (found.iou == 1) == (Counter(look.window for look in looks) == Counter(look.window for look in target))
+
+
+def test_a_box_anywhere_in_a_set_is_refused() -> None:
+    boxed = replace(SET, further_targets=(replace(SET.further_targets[0], box=Box(0, 0, 500, 500)),))
+    with pytest.raises(InputError, match="rewards can't act on the box"):
+        reward_target_of(boxed, TOLD)
 
 
 # advantages

@@ -59,13 +59,15 @@ TOKENIZER.chat_template = (TEMPLATES / "qwen3_vl.jinja").read_text()
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     """One video with a trajectory written in spans, one in calls, two of them in one turn, and a task."""
     transcripts = [SPAN.transcribe(PROMPT, BY_SPANS), TOOL.transcribe(PROMPT, TOGETHER)]
-    return Corpus(str(filmed(tmp_path_factory.mktemp("turns"), CASE, EARLY, transcripts)))
+    return Corpus(str(filmed(tmp_path_factory.mktemp("turns"), CASE, EARLY, transcripts=transcripts)))
 
 
 @pytest.fixture(scope="module")
 def strategies(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     """One video with a trajectory whose looks have quotas, one a turn."""
-    return Corpus(str(filmed(tmp_path_factory.mktemp("quotas"), CASE, EARLY, [GROUNDING.transcribe(PROMPT, BY_STRATEGIES)])))
+    return Corpus(
+        str(filmed(tmp_path_factory.mktemp("quotas"), CASE, EARLY, transcripts=[GROUNDING.transcribe(PROMPT, BY_STRATEGIES)]))
+    )
 
 
 def exported(corpus: Corpus, to: str, folder: Path, dialect: DialectName = "tool") -> list[Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dmforge.curation.exports import export
+from dmforge.curation.exports.read_back import read_written
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.video.decoders.pyav import PyAV
 from dmforge.curation.video.timeline import read_timeline
@@ -108,6 +109,58 @@ def test_hf(corpus: Corpus, tmp_path: Path) -> None:
     assert rows[0]["options"] == list(corpus[0].sample.options)
     assert rows[1]["target_window"] == "3.00 - 5.50"
     assert all((folder / row[name]).is_file() for row in rows for name in ("video_file", "coarse_file"))
+
+
+@pytest.fixture(scope="module")
+def aimed_twice(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """The same, where the task's target is two looks."""
+    return Corpus(str(filmed(tmp_path_factory.mktemp("twice"), CASE, LOOK, LATER)))
+
+
+LATER = Look(Window(700, 900), Fraction(1, 2))
+
+
+def test_trl_has_every_look_of_a_set_in_columns_of_one_type(aimed_twice: Corpus, tmp_path: Path) -> None:
+    import datasets
+
+    folder = exported(aimed_twice, "trl", tmp_path)
+    rows = list(datasets.load_dataset("json", data_files=str(folder / "train.jsonl"), split="train"))
+    assert [(row["target_window"], row["target_fps"]) for row in rows] == [  # pyright: ignore
+        ([[1.0, 3.5]], [2.0]),
+        ([[3.0, 5.5], [7.0, 9.0]], [2.0, 0.5]),
+    ]
+
+
+def test_hf_has_every_look_of_a_set(aimed_twice: Corpus, tmp_path: Path) -> None:
+    import datasets
+
+    folder = exported(aimed_twice, "hf", tmp_path)
+    rows: list[Any] = list(datasets.load_dataset(str(folder), split="train", cache_dir=str(tmp_path / "cache")))
+    assert [(row["target_window"], row["target_fps"]) for row in rows] == [
+        ("1.00 - 3.50", "2"),
+        ("3.00 - 5.50, 7.00 - 9.00", "2, 0.5"),
+    ]
+
+
+def test_what_has_one_window_a_row_refuses_a_set_by_name(aimed_twice: Corpus, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="dynframe has one window and one density a row, and this target has 2 looks"):
+        export(aimed_twice, "dynframe", tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+    exported(aimed_twice, "llamafactory", tmp_path, left_out=1)  # it has no targets
+
+
+def test_a_notebook_shows_every_look_of_a_set(aimed_twice: Corpus) -> None:
+    card = aimed_twice[1]._repr_html_()
+    assert "target: 3.00 - 5.50 s, 2 fps<br>target: 7.00 - 9.00 s, 0.5 fps" in card
+
+
+@pytest.mark.parametrize("form", ["shards", "trl", "hf"])
+def test_a_set_is_read_back_as_it_was(form: str, aimed_twice: Corpus, corpus: Corpus, tmp_path: Path) -> None:
+    expected = {aimed_twice: ((3.0, 5.5, 2.0), (7.0, 9.0, 0.5)), corpus: ((3.0, 5.5, 2.0),)}
+    for number, (packed, targets) in enumerate(expected.items()):
+        path = Path(packed.place) if form == "shards" else exported(packed, form, tmp_path / str(number))
+        file = {"trl": path / "train.jsonl", "hf": path / "data/train-00000-of-00001.parquet"}.get(form, path)
+        assert [record.targets for record in read_written(file)] == [(), targets]
 
 
 def test_nothing_is_written_over(corpus: Corpus, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pickle
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from dmforge.curation.shards.integrity import verify
 from dmforge.curation.shards.write import ShardEntry, write_shards
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError
+from dmforge.schemas.looks import Box, Look, Window
 from tests.support.corpora import corpus, entries, entry, publish
 
 SIZES = (700, 900)
@@ -73,6 +75,41 @@ def test_documents_come_back_as_they_were(sparse: bool) -> None:
     data = write_document(wanted.video, wanted.samples)
     assert read_document(data, "x") == (wanted.video, list(wanted.samples))
     assert_steady(json.loads(data))
+
+
+BOX = Box(120, 40, 560, 800)
+
+
+@pytest.mark.parametrize("limits", [{}, {"box": BOX}, {"tokens": 96}, {"box": BOX, "tokens": 96}])
+@pytest.mark.parametrize("further", [1, 3])
+def test_targets_of_several_looks_come_back_as_they_were(limits: dict[str, Any], further: int) -> None:
+    (aimed, plain) = entry(1, 2, b"", b"").samples
+    looks = [Look(Window(500 + at, 600 + at), Fraction(at + 1, 3)) for at in range(further)]
+    looks[0] = replace(looks[0], **limits)
+    aimed = replace(aimed, further_targets=tuple(looks))
+    assert aimed.target_looks == (aimed.target, *looks)
+    video = entry(1, 2, b"", b"").video
+    data = write_document(video, [aimed, plain], with_limits=bool(limits))
+    assert read_document(data, "x") == (video, [aimed, plain])
+    assert_steady(json.loads(data))
+    told = json.loads(data)["samples"]
+    assert told[0].keys() == told[1].keys()
+    assert told[1]["target_window"] == "1.00 - 3.50"
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [{"target_fps": "2"}, {"target_fps": "2, "}, {"target_window": "1.00 - 2.00, "}, {"target_window": ", 1.00 - 2.00"},
+     {"target_fps": "2, 3, 4"}, {"target_box": ", 1 2 3 4, "}, {"target_window": ""}],
+)  # fmt: skip
+def test_a_target_whose_fields_name_different_numbers_of_looks_is_refused(spoilt: dict[str, str]) -> None:
+    made = entry(1, 1, b"", b"")
+    told = json.loads(write_document(made.video, made.samples))
+    told["samples"][0] |= {"target_window": "1.00 - 2.00, 3.00 - 4.00", "target_fps": "2, 3"}
+    read_document(json.dumps(told).encode(), "shard-7")
+    told["samples"][0] |= spoilt
+    with pytest.raises(InputError, match="shard-7"):
+        read_document(json.dumps(told).encode(), "shard-7")
 
 
 def assert_steady(value: Any) -> None:

@@ -13,12 +13,14 @@ from typer.testing import CliRunner
 from dmforge import cli
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
+from dmforge.curation.report.cards import CardSubject, cards
 from dmforge.curation.sources.video_names import VideoFinder, VideoName, parse
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.selection.task_sampling import clustered
 from dmforge.generators.synthetic.worlds.imagine import knobs_of
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
 from dmforge.recipe import read_recipe
+from dmforge.schemas.looks import Look, Window
 from tests.support.barcodes import Case, write
 from tests.support.made_once import made_once
 
@@ -332,6 +334,41 @@ def test_dynframes_files_there_and_back(tmp_path: Path) -> None:
     cot, rl = conversations(), prompts()
     lengths = {row["video"][0]: 6.0 for row in cot} | {row["video"]: 6.0 for row in rl}
     assert_equal(there_and_back(tmp_path, cot, rl, lengths), cot, rl)
+
+
+@pytest.mark.parametrize("max_looks", [1, 2])
+def test_a_question_that_needs_two_places_aims_at_both_from_its_file_to_an_export(max_looks: int, tmp_path: Path) -> None:
+    place, videos = workspace(tmp_path, f"[looks]\nmax_looks = {max_looks}\n", "select_rl", "pack"), tmp_path / "videos"
+    videos.mkdir()
+    write(Case("a", width=64, height=64, times_s=tuple(Fraction(tick, 2) for tick in range(24))), videos)
+    asked = {"video": "a.mp4", "kind": "open", "question": "Which is first?", "answer": "red", "fps": 4}
+    lines = [
+        {**asked, "windows": [[6.0, 8.0], [1.0, 3.0]], "needs": "all"},
+        {**asked, "windows": [[6.0, 8.0]], "question": "?"},
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    dmforge("import", "jsonl", tmp_path / "a.jsonl", "--videos", videos, "-w", place)
+    dmforge("run", "-w", place)
+    assert dmforge("select", "rl", "--dry-run", "-w", place, "--json")["kept"] == 2
+    dmforge("export", "rl", "--to", "trl", "--out", tmp_path / "out", "-w", place)
+    found = [json.loads(line) for line in (tmp_path / "out/train.jsonl").read_text().splitlines()]
+    found.sort(key=lambda row: len(row["windows"]))
+    if max_looks == 1:
+        assert [(row["target_window"], row["target_fps"]) for row in found] == [([6.0, 8.0], 4.0), ([1.0, 3.0], 4.0)]
+        return
+    assert [(row["target_window"], row["target_fps"]) for row in found] == [
+        ([[6.0, 8.0]], [4.0]), ([[1.0, 3.0], [6.0, 8.0]], [4.0, 4.0]),
+    ]  # fmt: skip
+    assert dmforge("lint", tmp_path / "out/train.jsonl", "--json")["defects"] == []
+    ((task_id,),) = rows(place, "SELECT task FROM samples WHERE len(further_targets) > 0")
+    stages = read_recipe(place / "recipe.toml").stages
+    connection = LakeView(Lake(WorkspaceFolder(place)), stages).connection.cursor()
+    (card,) = cards(connection, [CardSubject(task_id, "task", True, "rl")], None, {})
+    both = (Look(Window(100, 300), Fraction(4)), Look(Window(600, 800), Fraction(4)))
+    assert card.looks == tuple(piece.look for piece in card.pieces) == both
+    assert [mark.words for mark in card.marks if mark.role == "look"] == [
+        "look 1.00 - 3.00 at 4 fps", "look 6.00 - 8.00 at 4 fps",
+    ]  # fmt: skip
 
 
 @pytest.mark.slow

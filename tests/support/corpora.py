@@ -77,10 +77,13 @@ def entries(videos: int, samples: int, sizes: tuple[int, int], first: int = 0) -
         yield entry(number, samples, coarse, grid)
 
 
-def publish(folder: Path, shards: list[Shard], index: list[VideoIndexRow], selection: str) -> Path:
+def publish(
+    folder: Path, shards: list[Shard], index: list[VideoIndexRow], selection: str, *, has_target_sets: bool = False
+) -> Path:
     """The folder with what belongs beside its tars."""
     files = {INDEX: write_index(folder / INDEX, index)}
-    write_manifest(folder, Manifest("cot", selection, False, Clips().semantic(), tuple(shards), files))
+    manifest = Manifest("cot", selection, False, Clips().semantic(), tuple(shards), files)
+    write_manifest(folder, manifest, has_target_sets=has_target_sets)
     return folder
 
 
@@ -97,7 +100,7 @@ def corpus(
     return publish(folder, shards, index, f"made{first}x{videos}x{samples}")
 
 
-def filmed(folder: Path, case: Case, look: Look, transcripts: Sequence[Transcript] = ()) -> Path:
+def filmed(folder: Path, case: Case, look: Look, *further_targets: Look, transcripts: Sequence[Transcript] = ()) -> Path:
     """A whole folder of one video with real renditions, a trajectory that takes this look and a task that aims at it; if there
     are `transcripts`, these instead of that trajectory."""
     timeline = read_timeline(write(case, folder))
@@ -115,6 +118,7 @@ def filmed(folder: Path, case: Case, look: Look, transcripts: Sequence[Transcrip
     pieces = tuple(Piece("runtime", None, look) if piece.look else piece for piece in drafted.transcript.pieces)
     trajectory = replace(drafted, transcript=Transcript(pieces))
     task = replace(sample(7, 2, sparse=True), kind="grounding", gold="3.00 - 5.50", target=look, target_source="replay")
+    task = replace(task, further_targets=further_targets)
     trajectories = [replace(sample(7, 3 + nth), transcript=transcript) for nth, transcript in enumerate(transcripts)]
     samples = [*(trajectories or [trajectory]), task]
     packed = replace(
@@ -123,4 +127,4 @@ def filmed(folder: Path, case: Case, look: Look, transcripts: Sequence[Transcrip
     )  # fmt: skip
     shards = list[Shard]()
     index = list(fill_shards(folder, [packed], 1 << 20, shards, with_limits=any(map(has_limits, samples))))
-    return publish(folder, shards, index, "one")
+    return publish(folder, shards, index, "one", has_target_sets=bool(further_targets))

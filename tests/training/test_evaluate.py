@@ -21,11 +21,15 @@ from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.inference.rollout import RolloutResult
 from dmforge.generators.student.load_student import load
+from dmforge.schemas.columns import from_arrow, to_arrow
+from dmforge.schemas.evaluated_sample import EvaluatedSample
 from dmforge.schemas.grammar import Trajectory, parse
 from dmforge.schemas.ids import show
-from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.looks import Box, Look, Window
+from dmforge.schemas.scoring import iou, measure_cs, overlap_cs, window_score
 from dmforge.schemas.transcript import Piece, Transcript
 from dmforge.trainers.baselines import baselines, best_span, iou_of
+from dmforge.trainers.evaluate import _evaluated  # pyright: ignore[reportPrivateUsage]
 from dmforge.trainers.evaluation_rows import EvaluationRow, row_of
 from dmforge.trainers.evaluation_settings import read_evaluation
 from dmforge.trainers.metrics import figure, figures
@@ -174,6 +178,60 @@ def test_a_row_measures_against_the_look_that_the_sample_teaches() -> None:
 
 def look(start_cs: int, end_cs: int) -> Look:
     return Look(Window(start_cs, end_cs), Fraction(2))
+
+
+def rolled_by(*looks: Look) -> RolloutResult:
+    return replace(rolled(look(0, 100)), looks=looks)
+
+
+SET = replace(sample(0, 0), target=look(100, 300), further_targets=(Look(Window(600, 700), Fraction(4)),))
+
+
+@given(WINDOWS, WINDOWS, st.sampled_from([1, 2, 9]), st.sampled_from(["any", "all"]))
+def test_a_row_of_one_look_and_one_target_says_what_it_said(window: Window, target: Window, fps: int, needs: Any) -> None:
+    aimed = replace(sample(0, 0), target=Look(target, Fraction(2)), needs=needs)
+    one = row_of(aimed, "video", rolled(Look(window, Fraction(fps))), rolled(None))
+    assert one.iou == iou_of(window, one) == float(iou((window,), (target,)))
+    assert one.iop == overlap_cs((window,), (target,)) / measure_cs((window,))
+    assert one.density_error == float(abs(fps - Fraction(2)))
+    assert one.gold_iou == float(window_score((window,), aimed.windows, needs))
+    assert {"further_looks", "further_targets"}.isdisjoint(one.line())
+
+
+def test_a_row_matches_looks_with_a_target_that_is_a_set() -> None:
+    first, second = SET.target_looks
+    exact = row_of(SET, "video", rolled_by(second, first), rolled(None))
+    assert (exact.iou, exact.iop, exact.density_error) == (1.0, 1.0, 0.0)
+    assert exact.target_cs == ((100, 300), (600, 700))
+    line = json.loads(json.dumps(exact.line()))
+    assert line["further_looks"] == [{"window_cs": [100, 300], "fps": "2", "box": None, "tokens": None}]
+    assert line["further_targets"] == [{"window_cs": [600, 700], "fps": "4", "box": None, "tokens": None}]
+    once = row_of(SET, "video", rolled_by(first), rolled(None))
+    assert (once.iou, once.iop, once.density_error) == (0.5, 1.0, 0.0)
+    assert iou_of(Window(600, 700), exact) == 0.5
+    needless = row_of(SET, "video", rolled_by(first, second, look(800, 900)), rolled(None))
+    assert (needless.iou, needless.iop) == (2 / 3, 0.75)
+    dense = row_of(SET, "video", rolled_by(Look(Window(600, 700), Fraction(5)), look(100, 300)), rolled(None))
+    assert (dense.iou, dense.density_error) == (1.0, 0.5)
+    none = row_of(SET, "video", rolled(None), rolled(None))
+    assert (none.iou, none.iop, none.density_error) == (0.0, 0.0, None)
+
+
+def test_the_lakes_row_of_an_evaluation_has_every_look() -> None:
+    narrow = replace(look(800, 900), box=Box(1, 2, 3, 4), tokens=96)
+    row = row_of(SET, show("video", b"v" * 16), rolled_by(*SET.target_looks, narrow), rolled(None))
+    stored = _evaluated(row, b"s" * 16, "checkpoint-1")
+    assert (stored.look, *stored.further_looks) == (*SET.target_looks, narrow)
+    assert (stored.target, *stored.further_targets) == SET.target_looks
+    (read_back,) = from_arrow(EvaluatedSample, to_arrow(EvaluatedSample, [stored]))
+    assert read_back == stored
+
+
+def test_a_trajectory_of_several_looks_teaches_all_of_them() -> None:
+    pieces = (Piece("runtime", None, look(100, 300)), Piece("policy", "b"), Piece("runtime", None, look(600, 700)))
+    taught = replace(sample(0, 0), target=None, transcript=Transcript((*sample(0, 0).transcript.pieces[:3], *pieces)))
+    assert row_of(taught, "video", rolled_by(look(600, 700), look(100, 300)), rolled(None)).iou == 1.0
+    assert row_of(taught, "video", rolled_by(look(100, 300)), rolled(None)).iou == 0.5
 
 
 # intervals and baselines
