@@ -71,6 +71,8 @@ class RolloutResult:
     written: tuple[GeneratedText, ...]
     """The policy's tokens: one item for each piece of the transcript that the policy wrote."""
     visual_tokens: int
+    look_tokens: tuple[int, ...]
+    """The visual tokens of each look."""
 
     @property
     def answer(self) -> str:
@@ -100,6 +102,7 @@ class _Row:
     steps_forced: int = 0
     """That it must answer counts, too."""
     looks: list[Look] = field(default_factory=list[Look])
+    look_tokens: list[int] = field(default_factory=list[int])
     written: list[GeneratedText] = field(default_factory=list[GeneratedText])
     ending: Ending | None = None
     failed: FailedRow | None = None
@@ -262,6 +265,7 @@ def _answer(row: _Row, looks: tuple[Look, ...], limits: RolloutLimits) -> Sequen
         return ()
     row.visual_tokens = visual_tokens
     row.looks += looks
+    row.look_tokens += [clip.tokens for clip in clips]
     runtime_pieces = row.dialect.answered(looks)
     row.pieces += runtime_pieces
     next_clip = iter(clips)
@@ -273,5 +277,11 @@ def _result(row: _Row, limits: RolloutLimits) -> RolloutResult:
     trajectory = trajectory_or_defects if isinstance(trajectory_or_defects, Trajectory) else None
     ending = row.ending or ("malformed" if trajectory is None else "answered" if trajectory.looks else "no_look")
     return RolloutResult(
-        Transcript(tuple(row.pieces)), ending, trajectory, tuple(row.looks), tuple(row.written), row.visual_tokens
+        Transcript(tuple(row.pieces)),
+        ending,
+        trajectory,
+        tuple(row.looks),
+        tuple(row.written),
+        row.visual_tokens,
+        tuple(row.look_tokens),
     )

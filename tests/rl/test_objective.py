@@ -21,6 +21,7 @@ from dmforge.generators.student.load_student import Student, load
 from dmforge.trainers.batches import logits_of, pack
 from dmforge.trainers.sdgrpo.branches import GroupedForward, PromptGroup, forward_of, log_probs, split_into_forwards
 from dmforge.trainers.sdgrpo.importance_sampling import importance_ratios, truncated_weights
+from dmforge.trainers.sdgrpo.rewards import LookReward
 from dmforge.trainers.sdgrpo.rollouts import RolledOutGroup, score_group
 from dmforge.trainers.sdgrpo.sdgrpo import divergences, objective
 from dmforge.trainers.sdgrpo.sdgrpo_settings import DEFAULT_IMPORTANCE_CAP, SdgrpoSettings, read_sdgrpo
@@ -220,7 +221,7 @@ def test_decoupled_each_reward_moves_its_own_segment_and_no_other(
     assert not torch.equal(found[1], reasoning)
 
     def elsewhere(r: Any, at: int) -> Any:
-        return r if r.case == "broken" else replace(r, sampling=r.sampling + 0.3 * at)
+        return replace(r, sampling=r.sampling + 0.3 * at, looks=(LookReward(r.iou + 0.3 * at, r.density),)) if r.looks else r
 
     moved = [with_rewards(one, told, elsewhere) for one in looked]
     found = segment_gradients(moved, student, told)
@@ -249,7 +250,11 @@ def test_without_kl_what_has_no_advantage_is_left_out_and_changes_nothing(
     exact: Student, rounds: list[RolledOutGroup], told: SdgrpoSettings
 ) -> None:
     assert told.training.beta > 0
-    flat = [with_rewards(rounds[0], told, lambda r, at: replace(r, sampling=0.5, reasoning=0.5)), *rounds[1:]]
+
+    def worthless(r: Any, at: int) -> Any:
+        return replace(r, sampling=0.0, reasoning=0.5, looks=(LookReward(0.0, 0.0),) * len(r.looks))
+
+    flat = [with_rewards(rounds[0], told, worthless), *rounds[1:]]
     bare = told.model_copy(update={"training": told.training.model_copy(update={"beta": 0.0})})
     kept, left = (groups_of(flat, exact, settings) for settings in (told, bare))
     assert len(branches_of(left)) < len(branches_of(kept))

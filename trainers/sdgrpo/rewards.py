@@ -1,22 +1,32 @@
 """The rewards of a rollout, for where it looked and for what it answered. Pure, and total on whatever a policy writes.
 
-    R_samp   = w_iou * IoU + w_fps * max(0, 1 - |fps - target| / max_fps)
+Of the K looks that a rollout made, look k has
+
+    f_k   the score of all windows up to it, k = 1 .. K, with f_0 = 0: the IoU of their union with the target's windows, or with
+          the best of gold's where any of them will do; the bounds of a grounding's gold may be moved out by p of its length,
+          p in [0, p_max], to the looks' best advantage
+    n_k   max(0, 1 - |fps - target| / max_fps), for the target's look that it meets best; 0 where no density is rewarded
+    c_k   the visual tokens of its clip, over `look_tokens` of the clips
+
+    R_samp   = w_iou * f_K + w_fps * mean n_k - w_cost * sum c_k          of all looks together
     R_reason = R_answer + w_format * R_format
 
-IoU is that of the look with the target's window; for grounding with gold, each of whose bounds may be moved out by p of its
-length, p in [0, p_max], to the look's best advantage. R_answer is the score of schemas/scoring: right or not, and for
-grounding the overlap of the span. R_format is 1 for a well-formed trajectory, its parts in order, with one look, or up to as
-many as the target has.
+What look k alone has earned depends on how it is credited (`[training] looks`); with one look all of these are R_samp:
 
-Where looks or the target's looks are several, they are matched one to one, by the greatest sum of IoU, and both parts are
-means over the larger number of the two: a look too few earns nothing for its place, a look too many takes its share from all.
-Gold alone has no looks: there the union of all looks is measured, as an answer's span is.
+    to_go      R_k = w_iou * (f_K - f_(k-1)) + w_fps * n_k - w_cost * c_k      what was still to come, and came
+    marginal   R_k = w_iou * (f_k - f_(k-1)) + w_fps * n_k - w_cost * c_k      what this look added
+    set        R_k = R_samp                                                    what came of all of them
+
+n_k counts for the first look, and for others only where they have added something: f_k > f_(k-1).
+
+R_answer is the score of schemas/scoring: right or not, and for grounding the overlap of the span. R_format is 1 for a
+well-formed trajectory, its parts in order, with a look.
 
 What the formulae don't say:
 
     no look     well-formed, but it never looked: R_samp = 0 and R_format = 0
     broken      malformed, cut off, or nothing could be shown for its look: both rewards are 0
-    no target   nothing says where to look: R_samp = 0, and `advantages` takes A_hol in its place
+    no target   nothing says where to look: f_k = 0, and `advantages` takes A_hol for the looks
 """
 
 from __future__ import annotations
@@ -24,18 +34,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from statistics import fmean
 from typing import Literal
 
 from dmforge.curation.shards.document import ShardSample
 from dmforge.generators.inference.rollout import Ending
-from dmforge.schemas.assignment import best_assignment
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.grammar import Trajectory
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.records import Needs, Task
-from dmforge.schemas.scoring import answer_score, density_nearness, iou, match_looks, mean_of_larger, window_score
+from dmforge.schemas.scoring import answer_score, density_nearness, iou, window_score
 from dmforge.trainers.evaluation_rows import task_of
-from dmforge.trainers.sdgrpo.sdgrpo_settings import RewardSettings
+from dmforge.trainers.sdgrpo.sdgrpo_settings import LookCredit, RewardSettings
 
 Case = Literal["looked", "no_look", "broken"]
 
@@ -49,16 +59,24 @@ class RewardTarget:
     """Where to look; empty where unknown."""
     needs: Needs
     padding: Fraction
-    fps: Fraction | None
-    """The density that is rewarded, if any: of a set, that of its first look."""
     looks: tuple[Look, ...] = ()
-    """The target's looks, whose densities are rewarded where any is."""
-    matches_looks: bool = False
-    """Whether the windows are those of the target's looks, to be matched one to one; else they are gold's."""
+    """The target's looks, if their densities are rewarded."""
 
     @property
     def has_target(self) -> bool:
         return bool(self.windows)
+
+
+@dataclass(frozen=True, slots=True)
+class LookReward:
+    """What one look of a rollout is worth, together with those before it."""
+
+    score: float
+    """f_k."""
+    density: float
+    """n_k."""
+    cost: float = 0.0
+    """c_k."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +88,19 @@ class Reward:
     """R_samp."""
     reasoning: float
     """R_reason."""
-    iou: float = 0.0
-    density: float = 0.0
     answer: float = 0.0
     format: float = 0.0
+    looks: tuple[LookReward, ...] = ()
+
+    @property
+    def iou(self) -> float:
+        """The score of all looks together."""
+        return self.looks[-1].score if self.looks else 0.0
+
+    @property
+    def density(self) -> float:
+        """The mean nearness of the looks' densities."""
+        return fmean(look.density for look in self.looks) if self.looks else 0.0
 
 
 def reward_target_of(sample: ShardSample, settings: RewardSettings) -> RewardTarget:
@@ -83,81 +110,84 @@ def reward_target_of(sample: ShardSample, settings: RewardSettings) -> RewardTar
         message = "rewards can't act on the box or the token quota of a target: window and density alone are compared"
         raise InputError(message, where=sample.id, hint="select targets without them")
     has_gold = sample.kind == "grounding" and bool(sample.windows)
-    # a target that is a set has gold's windows, each for itself
-    matches_looks = len(target_looks) > 1 or (bool(target_looks) and not has_gold)
+    aims_at_gold = has_gold or not target_looks
     is_density_rewarded = settings.fps > 0 and (sample.target_source != "teacher" or settings.teacher_densities)
     return RewardTarget(
         task_of(sample),
-        tuple(target_look.window for target_look in target_looks) if matches_looks else sample.windows,
-        "any" if matches_looks else sample.needs,
+        sample.windows if aims_at_gold else tuple(target_look.window for target_look in target_looks),
+        sample.needs if aims_at_gold else "all" if len(target_looks) > 1 else "any",
         Fraction(str(settings.padding)) if has_gold else Fraction(0),
-        target_looks[0].fps if target_looks and is_density_rewarded else None,
-        target_looks,
-        matches_looks,
+        target_looks if is_density_rewarded else (),
     )
 
 
-def reward(reward_target: RewardTarget, ending: Ending, trajectory: Trajectory | None, settings: RewardSettings) -> Reward:
-    """The reward of a rollout with this ending and trajectory."""
+def reward(
+    reward_target: RewardTarget,
+    ending: Ending,
+    trajectory: Trajectory | None,
+    settings: RewardSettings,
+    look_costs: Sequence[float] = (),
+) -> Reward:
+    """The reward of a rollout with this ending and trajectory; `look_costs` are the c_k, where any are charged."""
     if trajectory is None or ending not in ("answered", "no_look"):
         return Reward("broken", 0.0, 0.0)
     answer_reward = answer_score(trajectory.answer, reward_target.task)
     if not trajectory.looks:
-        return Reward("no_look", 0.0, answer_reward, answer=answer_reward)
-    window_iou, density_part = (
-        window_reward([look.window for look in trajectory.looks], reward_target),
-        density_reward(trajectory.looks, reward_target, settings.max_fps),
+        return Reward("no_look", 0.0, answer_reward, answer_reward)
+    windows = tuple(look.window for look in trajectory.looks)
+    look_rewards = tuple(
+        LookReward(
+            window_reward(windows[: index + 1], reward_target),
+            density_reward(look, reward_target, settings.max_fps),
+            look_costs[index] if look_costs else 0.0,
+        )
+        for index, look in enumerate(trajectory.looks)
     )
-    format_reward = float(len(trajectory.looks) <= max(1, len(reward_target.looks)))
+    mean_density = fmean(look_reward.density for look_reward in look_rewards)
+    total_cost = sum(look_reward.cost for look_reward in look_rewards)
     return Reward(
         "looked",
-        settings.iou * window_iou + settings.fps * density_part,
-        answer_reward + settings.format * format_reward,
-        window_iou,
-        density_part,
+        settings.iou * look_rewards[-1].score + settings.fps * mean_density - settings.token_cost * total_cost,
+        answer_reward + settings.format,
         answer_reward,
-        format_reward,
+        1.0,
+        look_rewards,
     )
 
 
-def window_reward(look_windows: Sequence[Window], reward_target: RewardTarget) -> float:
-    """IoU with the target's windows, one to one; else with gold, the best of its windows or all of them."""
-    if not reward_target.matches_looks:
-        gold_windows = reward_target.windows
-        return float(_padded_score(tuple(look_windows), gold_windows, reward_target.padding, reward_target.needs))
-    values = [
-        [
-            (_padded_score((look_window,), (target_window,), reward_target.padding, "any"), Fraction(0))
-            for target_window in reward_target.windows
-        ]
-        for look_window in look_windows
-    ]
-    total_iou = sum((values[index][target_index][0] for index, target_index in best_assignment(values)), Fraction(0))
-    return float(mean_of_larger(total_iou, look_windows, reward_target.windows))
+def rewards_of_looks(rollout_reward: Reward, credit: LookCredit, settings: RewardSettings) -> tuple[float, ...]:
+    """R_k of each look that a rollout made."""
+    looks = rollout_reward.looks
+    if credit == "set":
+        return (rollout_reward.sampling,) * len(looks)
+    earned: list[float] = []
+    score_before = 0.0
+    for look in looks:
+        score_behind = looks[-1].score if credit == "to_go" else look.score
+        density = look.density if not earned or look.score > score_before else 0.0
+        earned.append(settings.iou * (score_behind - score_before) + settings.fps * density - settings.token_cost * look.cost)
+        score_before = look.score
+    return tuple(earned)
 
 
-def density_reward(looks: Sequence[Look], reward_target: RewardTarget, max_fps: Fraction) -> float:
-    """max(0, 1 - |fps - target| / max_fps), one to one by the windows."""
-    if reward_target.fps is None:
-        return 0.0
-
-    def nearness(fps: Fraction, target_fps: Fraction) -> Fraction:
-        return density_nearness(fps, target_fps, max_fps)
-
-    look_pairs = match_looks(looks, reward_target.looks, nearness)
-    total_nearness = sum((nearness(look.fps, target_look.fps) for look, target_look in look_pairs), Fraction(0))
-    return float(mean_of_larger(total_nearness, looks, reward_target.looks))
-
-
-def _padded_score(
-    look_windows: tuple[Window, ...], gold_windows: tuple[Window, ...], padding: Fraction, needs: Needs
-) -> Fraction:
-    """The score of windows against gold as it is, or moved out towards those that meet it best if that is better."""
+def window_reward(look_windows: tuple[Window, ...], reward_target: RewardTarget) -> float:
+    """The score of windows against the target, or against gold moved out towards them if that is better."""
     padded_windows = tuple(
-        _padded_towards(_nearest(look_windows, gold_window), gold_window, padding, always_pad=needs == "any")
-        for gold_window in gold_windows
+        _padded_towards(_nearest(look_windows, window), window, reward_target.padding, always_pad=reward_target.needs == "any")
+        for window in reward_target.windows
     )
-    return max(window_score(look_windows, windows, needs) for windows in (gold_windows, padded_windows))
+    return float(
+        max(window_score(look_windows, windows, reward_target.needs) for windows in (reward_target.windows, padded_windows))
+    )
+
+
+def density_reward(look: Look, reward_target: RewardTarget, max_fps: Fraction) -> float:
+    """max(0, 1 - |fps - target| / max_fps), for the target's look that it meets best."""
+    nearness_by_overlap = (
+        (iou((look.window,), (target_look.window,)), density_nearness(look.fps, target_look.fps, max_fps))
+        for target_look in reward_target.looks
+    )
+    return float(max(nearness_by_overlap, default=(0, 0))[1])
 
 
 def _nearest(look_windows: tuple[Window, ...], gold_window: Window) -> Window:

@@ -22,7 +22,7 @@ from dmforge.generators.rendition_footage import footage_of
 from dmforge.generators.student.token_layout import TokenLayout
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.ids import digest
-from dmforge.trainers.sdgrpo.advantages import Advantage, advantages, holistic_share
+from dmforge.trainers.sdgrpo.advantages import Advantage, CreditRules, advantages, holistic_share
 from dmforge.trainers.sdgrpo.branches import Continuation, PromptGroup
 from dmforge.trainers.sdgrpo.rewards import Reward, RewardTarget, reward, reward_target_of
 from dmforge.trainers.sdgrpo.sdgrpo_settings import SdgrpoSettings
@@ -37,6 +37,7 @@ class RolloutPrompt:
     footage: CachedFootage
     weight: int
     """0 for a filler that only keeps the ranks in step."""
+    clips: Clips
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class PromptCollator:
 
     def _prompt(self, example: Example, sample_weight: int) -> RolloutPrompt:
         footage = CachedFootage(footage_of(example, self.clips), None)
-        return RolloutPrompt(example.sample, prompt_of(example.sample.transcript.pieces, footage), footage, sample_weight)
+        pieces = prompt_of(example.sample.transcript.pieces, footage)
+        return RolloutPrompt(example.sample, pieces, footage, sample_weight, self.clips)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def _roll_out_groups(
             settings.training.seed, round_index, prompt.sample.id, attempt_index, rollout_settings.group
         )
     ]
-    results = roll(engine, requests, RolloutLimits(max_looks=1, max_visual_tokens=rollout_settings.max_visual_tokens))
+    results = roll(engine, requests, RolloutLimits(rollout_settings.max_looks, rollout_settings.max_visual_tokens))
     for prompt_index, prompt in enumerate(prompts):
         yield score_group(
             prompt,
@@ -128,10 +130,19 @@ def score_group(
     """A prompt's rollouts with their rewards and advantages."""
     reward_target = reward_target_of(prompt.sample, settings.rewards)
     rewards = [
-        reward(reward_target, rollout_result.ending, rollout_result.trajectory, settings.rewards) for rollout_result in results
+        reward(
+            reward_target,
+            rollout_result.ending,
+            rollout_result.trajectory,
+            settings.rewards,
+            [look_tokens / prompt.clips.look_tokens for look_tokens in rollout_result.look_tokens],
+        )
+        for rollout_result in results
     ]
-    holistic_weight = holistic_share(settings.training.holistic, density_counts=reward_target.fps is not None)
-    group_advantages = advantages(rewards, holistic_weight, has_target=reward_target.has_target)
+    holistic_weight = holistic_share(settings.training.holistic, density_counts=bool(reward_target.looks))
+    group_advantages = advantages(
+        rewards, holistic_weight, has_target=reward_target.has_target, rules=credit_rules_of(settings)
+    )
     return RolledOutGroup(
         prompt, reward_target, tuple(results), tuple(rewards), tuple(group_advantages), holistic_weight, attempt_count
     )
@@ -147,28 +158,37 @@ def training_group(rolled_group: RolledOutGroup, layout: TokenLayout, settings: 
     ):
         if not rollout_result.written or not (advantage.is_signal or settings.training.beta):
             continue
-        sequence = retrace_behind(laid_out_prompt, rollout_result, rolled_group.prompt.footage, layout)
-        is_reasoning = sequence.reasoning[sequence.trained] & (rollout_reward.case == "looked")
-        token_advantages = np.where(is_reasoning, advantage.reasoning, advantage.sampling).astype(np.float32)
+        segments = segments_of(rollout_result, rollout_reward)
         group_branches.append(
             Continuation(
-                sequence,
+                retrace_behind(laid_out_prompt, rollout_result, rolled_group.prompt.footage, layout),
                 log_probs(rollout_result),
-                token_advantages,
-                token_weights(is_reasoning, settings.training.normalise),
-                is_reasoning,
+                np.array(advantage.segments, np.float32)[segments],
+                token_weights(segments, settings.training.normalise),
+                segments == max(1, len(rollout_reward.looks)),
             )
         )
     return PromptGroup(laid_out_prompt, tuple(group_branches))
 
 
-def token_weights(reasoning_mask: NDArray[np.bool_], normalisation: str) -> NDArray[np.float32]:
-    """The weights of a rollout's tokens: 1/|M_i| each; or 1/|M_seg| in each segment, halved where there are two; or 1, to be
+def segments_of(result: RolloutResult, rollout_reward: Reward) -> NDArray[np.int64]:
+    """Of each token that the policy wrote, its segment: how many clips stand before it. Broken rollouts have one segment."""
+    token_counts = [len(generated_text.kept_ids) for generated_text in result.written]
+    segments = np.repeat(np.arange(len(token_counts)), token_counts)
+    return np.zeros_like(segments) if rollout_reward.case == "broken" else segments
+
+
+def token_weights(segments: NDArray[np.int64], normalisation: str) -> NDArray[np.float32]:
+    """The weights of a rollout's tokens: 1/|M_i| each; or 1/|M_seg| in each segment, divided by their number; or 1, to be
     divided by all tokens of an update."""
     if normalisation == "batch":
-        return np.ones(len(reasoning_mask), np.float32)
+        return np.ones(len(segments), np.float32)
     if normalisation == "rollout":
-        return np.full(len(reasoning_mask), 1 / len(reasoning_mask), np.float32)
-    segment_sizes = [int((~reasoning_mask).sum()), int(reasoning_mask.sum())]
-    segment_count = sum(segment_size > 0 for segment_size in segment_sizes)
-    return np.array([1 / (segment_count * segment_sizes[int(is_reasoning)]) for is_reasoning in reasoning_mask], np.float32)
+        return np.full(len(segments), 1 / len(segments), np.float32)
+    segment_sizes = np.bincount(segments)
+    return (1 / ((segment_sizes > 0).sum() * segment_sizes[segments])).astype(np.float32)
+
+
+def credit_rules_of(settings: SdgrpoSettings) -> CreditRules:
+    policy = settings.training
+    return CreditRules(settings.rollout.max_looks, policy.looks, policy.scale, settings.rewards)

@@ -66,7 +66,7 @@ from dmforge.trainers.training_result import TrainingResult
 SEGMENTS = ("sampling", "reasoning")
 ENDINGS: tuple[str, ...] = get_args(Ending)
 MEASURED = (
-    "reward/sampling", "reward/reasoning", "iou", "density", "answer", "format", "looked", "fps", "visual_tokens",
+    "reward/sampling", "reward/reasoning", "iou", "density", "answer", "format", "looked", "looks", "fps", "visual_tokens",
     "no_signal", "no_target", "resampled", "holistic", "mismatch", "correction/mean", "correction/clipped",
     "seconds/sync", "seconds/rollout", "seconds/update",
     *(f"ending/{ending}" for ending in ENDINGS),
@@ -324,19 +324,19 @@ class SdgrpoTrainer(ResumableTrainer):
                 for reward_name in ("iou", "density", "answer", "format"):
                     metric_tally.add(reward_name, [getattr(rollout_reward, reward_name)])
                 metric_tally.add("looked", [bool(rollout_result.looks)])
+                metric_tally.add("looks", [len(rollout_result.looks)])
                 metric_tally.add("fps", [float(look.fps) for look in rollout_result.looks])
                 metric_tally.add("visual_tokens", [rollout_result.visual_tokens])
                 segment_tokens = [len(written_segment.ids) for written_segment in rollout_result.written]
-                metric_tally.add(
-                    "tokens/sampling", [sum(segment_tokens if rollout_reward.case == "broken" else segment_tokens[:1])]
-                )
-                metric_tally.add("tokens/reasoning", [0 if rollout_reward.case == "broken" else sum(segment_tokens[1:])])
+                looks_end = len(segment_tokens) if rollout_reward.case == "broken" else max(1, len(rollout_reward.looks))
+                metric_tally.add("tokens/sampling", [sum(segment_tokens[:looks_end])])
+                metric_tally.add("tokens/reasoning", [sum(segment_tokens[looks_end:])])
                 for ending in ENDINGS:
                     metric_tally.add(f"ending/{ending}", [rollout_result.ending == ending])
         if (
             self.policy.holistic is None
             and not self._has_logged_holistic
-            and any(rolled_group.reward_target.fps is None for rolled_group in rolled_groups)
+            and any(not rolled_group.reward_target.looks for rolled_group in rolled_groups)
         ):
             self._has_logged_holistic = True
             self._log_holistic_default()

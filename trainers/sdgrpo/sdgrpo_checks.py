@@ -31,7 +31,8 @@ def open_rl_corpora(settings: SdgrpoSettings) -> list[Corpus]:
     corpora = open_corpora(settings.data, require_task)
     for corpus in corpora:
         costliest_index = int(np.argmax(corpus.costs))
-        rollout_tokens = int(corpus.costs[costliest_index]) + settings.rollout.max_tokens + _max_look_tokens(corpus.clips)
+        rollout_tokens = int(corpus.costs[costliest_index]) + settings.rollout.max_tokens
+        rollout_tokens += settings.rollout.max_looks * _max_look_tokens(corpus.clips)
         if rollout_tokens > settings.training.max_tokens:
             budget_message = f"a rollout may have {rollout_tokens} tokens, and a forward {settings.training.max_tokens}"
             hint = "raise [training] max_tokens, lower [rollout] max_tokens, or pack with clips that cost less"

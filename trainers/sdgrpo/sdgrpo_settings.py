@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from dmforge.generators.inference.engines.engine_settings import VllmSettings
-from dmforge.schemas.config import Config, Formerly, Operational
+from dmforge.schemas.config import Config, Formerly, Later, Operational
 from dmforge.trainers.training_settings import (
     LearningSettings,
     ReadingSettings,
@@ -21,6 +21,8 @@ from dmforge.trainers.training_settings import (
     read_settings,
 )
 
+LookCredit = Literal["to_go", "set", "marginal"]
+AdvantageScale = Literal["own", "set"]
 DEFAULT_IMPORTANCE_CAP = 2.0
 """The default of `importance_cap` where vLLM writes the rollouts."""
 
@@ -37,6 +39,8 @@ class RolloutSettings(Config):
 
     group: Annotated[int, Field(ge=2)] = 8
     """G: rollouts of a prompt, which are compared with each other."""
+    max_looks: Later[PositiveInt] = 1
+    """N: the most looks of a rollout."""
     temperature: PositiveFloat = 0.7
     """Temperature of the distribution that is sampled from, and trained."""
     max_tokens: Annotated[PositiveInt, Formerly("most_tokens")] = 512
@@ -53,11 +57,13 @@ class RewardSettings(Config):
     """What is rewarded: R_samp = iou * IoU + fps * density, and R_reason = answer + format * (well-formed, with a look)."""
 
     iou: NonNegativeFloat = 1.0
-    """Weight of the overlap of the look with the target window."""
+    """Weight of the overlap of the looks with the target's windows."""
     fps: NonNegativeFloat = 0.5
-    """Weight of how near the density is to its target."""
+    """Weight of how near the densities are to their targets."""
     format: NonNegativeFloat = 0.2
     """Weight of being well-formed."""
+    token_cost: Later[NonNegativeFloat] = 0.0
+    """What a look costs whose clip has as many visual tokens as `look_tokens` of the clips; one with fewer costs less."""
     max_fps: Annotated[Fraction, Field(gt=0)] = Fraction(6)
     """The recipe's largest density: a density that is off by this much earns nothing."""
     padding: NonNegativeFloat = 0.0
@@ -81,6 +87,12 @@ class PolicySettings(LearningSettings):
     holistic: Annotated[float, Field(ge=0, le=1)] | None = None
     """How much of every token's advantage is that of the whole trajectory: 0 is decoupled, 1 plain GRPO. By default 0 for
     samples whose density is rewarded and .5 for others: decoupled advantages can't learn a density that nothing rewards."""
+    looks: Later[LookCredit] = "to_go"
+    """What each of several looks learns from. `to_go`: what was still to come of the overlap, and came. `marginal`: what it
+    added itself. `set`: what came of all of them."""
+    scale: Later[AdvantageScale] = "own"
+    """By what the advantages of a look are divided: the spread of its `own` rewards, or of those of the whole `set`. With
+    `set` a look that hardly matters is not blown up."""
     normalise: Literal["rollout", "segment", "batch"] = "rollout"
     """Where all tokens have the same weight: within each rollout, each of its segments, or the whole update."""
     max_tokens: Annotated[PositiveInt, Formerly("most_tokens")] = 32_768
