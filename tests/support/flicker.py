@@ -65,6 +65,8 @@ class Teacher:
     wrong_density: float = 0.0
     """Share of quick flickers that it looks at too sparsely."""
     wrong_answer: float = 0.0
+    twice: bool = False
+    """It looks once more, at one second of what it has just seen."""
 
 
 EXACT, BIASED = Teacher(), Teacher(2, 0.65, 0.15)
@@ -140,7 +142,11 @@ class World:
         fps = QUICK if quick and draw.random() >= teacher.wrong_density else SLOW
         if draw.random() < teacher.wrong_answer:
             answer = draw.choice([colour for colour in COLOURS if colour != answer])
-        return transcribe(prompt(self.task), Trajectory(("", f"It flashes {answer}."), (Look(seen, fps),), answer))
+        looks = (
+            (Look(seen, fps), Look(Window(seen.start_cs, seen.start_cs + 100), fps)) if teacher.twice else (Look(seen, fps),)
+        )
+        thoughts = ("", *("Again." for _ in looks[1:]), f"It flashes {answer}.")
+        return transcribe(prompt(self.task), Trajectory(thoughts, looks, answer))
 
 
 def cot(folder: Path, worlds: int, seed: int, teacher: Teacher = EXACT) -> Path:
