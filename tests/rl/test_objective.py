@@ -21,9 +21,9 @@ from dmforge.generators.student.load_student import Student, load
 from dmforge.trainers.batches import logits_of, pack
 from dmforge.trainers.sdgrpo.branches import GroupedForward, PromptGroup, forward_of, log_probs, split_into_forwards
 from dmforge.trainers.sdgrpo.importance_sampling import importance_ratios, truncated_weights
+from dmforge.trainers.sdgrpo.objective import divergences, objective
 from dmforge.trainers.sdgrpo.rewards import LookReward
 from dmforge.trainers.sdgrpo.rollouts import RolledOutGroup, score_group
-from dmforge.trainers.sdgrpo.sdgrpo import divergences, objective
 from dmforge.trainers.sdgrpo.sdgrpo_settings import DEFAULT_IMPORTANCE_CAP, SdgrpoSettings, read_sdgrpo
 from tests.rl.conftest import write_settings
 from tests.rl.rounds import branches_of, groups_of, played

@@ -31,7 +31,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, get_args
+from typing import Any, get_args
 
 import torch
 from torch.utils.data import DataLoader
@@ -39,8 +39,6 @@ from transformers import TrainerCallback, TrainingArguments, set_seed
 
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.sampler import BatchSampler, CorpusDataset
-from dmforge.generators.inference.engines.engine import Engine
-from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
 from dmforge.generators.inference.rollout import Ending
 from dmforge.generators.student.load_student import Student
 from dmforge.trainers import checkpoints
@@ -58,9 +56,11 @@ from dmforge.trainers.sdgrpo.branches import (
     split_into_forwards,
 )
 from dmforge.trainers.sdgrpo.importance_sampling import importance_ratios, truncated_weights
+from dmforge.trainers.sdgrpo.objective import divergences, is_clipped, objective
+from dmforge.trainers.sdgrpo.rollout_writer import RolloutWriter, writer_of
 from dmforge.trainers.sdgrpo.rollouts import PromptCollator, RolledOutGroup, RolloutPrompt, roll_out_round, training_group
 from dmforge.trainers.sdgrpo.sdgrpo_checks import open_rl_corpora, require_targets
-from dmforge.trainers.sdgrpo.sdgrpo_settings import InProcessSettings, PolicySettings, SdgrpoSettings
+from dmforge.trainers.sdgrpo.sdgrpo_settings import SdgrpoSettings
 from dmforge.trainers.training_result import TrainingResult
 
 SEGMENTS = ("sampling", "reasoning")
@@ -74,68 +74,6 @@ MEASURED = (
 )  # fmt: skip
 PEAKS = ("correction/max",)
 logger = logging.getLogger(__name__)
-
-# the formulae
-
-
-def objective(
-    new_log_probs: torch.Tensor,
-    old_log_probs: torch.Tensor,
-    policy_tokens: PolicyTokens,
-    policy: PolicySettings,
-    correction_weights: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """The part of J of these tokens, without the KL. Their weights hold 1/|M_i| and the mean; `correction_weights` is w_t."""
-    policy_ratio = torch.exp(new_log_probs - old_log_probs)
-    clipped_ratio = policy_ratio.clamp(1 - policy.epsilon, 1 + policy.epsilon)
-    token_gains = torch.minimum(policy_ratio * policy_tokens.advantages, clipped_ratio * policy_tokens.advantages)
-    if correction_weights is not None:
-        token_gains = token_gains * correction_weights
-    return (policy_tokens.weights * token_gains).sum()
-
-
-def divergences(new_log_probs: torch.Tensor, reference_log_probs: torch.Tensor) -> torch.Tensor:
-    """KL_t of each token: never negative, and its mean over what the policy draws is the KL divergence."""
-    return torch.exp(reference_log_probs - new_log_probs) - (reference_log_probs - new_log_probs) - 1
-
-
-def is_clipped(
-    new_log_probs: torch.Tensor, old_log_probs: torch.Tensor, advantages: torch.Tensor, epsilon: float
-) -> torch.Tensor:
-    """Whether each token's ratio is clipped in the direction of its advantage, so that the token has no gradient."""
-    policy_ratio = torch.exp(new_log_probs - old_log_probs)
-    return ((policy_ratio > 1 + epsilon) & (advantages > 0)) | ((policy_ratio < 1 - epsilon) & (advantages < 0))
-
-
-# the engine that writes the rollouts
-
-
-class RolloutWriter(Engine, Protocol):
-    """An engine that can take over the student's current weights. `importance_cap` corrects for an engine whose arithmetic
-    differs from the trainer's."""
-
-    def follow(self, student: Student) -> None:
-        """Take over the student's current weights; called before each round."""
-        ...
-
-
-class InProcessWriter(TransformersEngine):
-    """The writer that uses the very model that is trained."""
-
-    def follow(self, student: Student) -> None:
-        assert student is self.student, "it follows itself"
-
-
-def writer_of(student: Student, settings: SdgrpoSettings, local_rank: int) -> RolloutWriter:
-    """The writer that the settings name."""
-    if isinstance(settings.engine, InProcessSettings):
-        return InProcessWriter(student)
-    from dmforge.generators.inference.engines.weight_sync import WeightSyncEngine
-
-    return WeightSyncEngine(settings.engine, student, first_gpu=local_rank * settings.engine.processes)
-
-
-# the loop
 
 
 @dataclass(slots=True)
