@@ -9,7 +9,7 @@ from inspect import isabstract
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dmforge.curation.contract.budget import Price
 from dmforge.curation.contract.collective import Collective
@@ -90,6 +90,12 @@ class Looks(Config):
     """The most looks of a trajectory."""
     overview: Overview = "first"
     """When a teacher is shown the coarse clip: before its first look only, or `always`."""
+
+    @model_validator(mode="after")
+    def _has_further_looks(self) -> Looks:
+        if self.overview == "always" and self.max_looks == 1:
+            raise ValueError('overview = "always" is about further looks, and max_looks is 1: raise that, or leave it out')
+        return self
 
 
 class RecipeFile(Config):
@@ -180,6 +186,11 @@ def stage_values(file: RecipeFile, stage_name: str, config_class: type[StageConf
         shared |= {setting: getattr(file.teacher, setting) for setting in file.teacher.model_fields_set}
         if stage_settings.get("teachers"):  # it names its models itself
             shared.pop("model", None)
+    looks_of_stage, has_own_looks = stage_settings.get("max_looks"), "max_looks" in config_class.model_fields
+    is_shared = has_own_looks and "max_looks" in file.looks.model_fields_set
+    if is_shared and isinstance(looks_of_stage, int) and looks_of_stage > file.looks.max_looks:
+        message = f"a stage may look {looks_of_stage} times, and [looks] max_looks is {file.looks.max_looks}"
+        raise InputError(message, where=f"stages.{stage_name}.max_looks", hint="raise that of [looks], which all stages share")
     return {**shared, **stage_settings}
 
 
@@ -302,6 +313,8 @@ def _check_scores(stages: Sequence[AnyStage], where: str) -> None:
     for score_name in sorted(stage.asked_scores() - measured_scores):
         makers = sorted(maker for maker in STAGES if score_name in stage_class(maker).measures)
         hint = f"put one of these before it: {', '.join(makers)}" if makers else nearest(score_name, sorted(measured_scores))
+        if any(earlier_stage.name in makers for earlier_stage in earlier_stages):
+            hint = f"it is measured where [looks] max_looks is more than 1, by {', '.join(makers)}"
         raise InputError(f"no filter measures {score_name!r}", where=where, hint=hint)
     for earlier_stage in earlier_stages:
         # two of dmforge's own may share a name, being about subjects of different kinds

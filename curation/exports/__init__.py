@@ -70,6 +70,9 @@ def export(corpus: Corpus, to: str, folder: Path, dialect: DialectName = "span")
         if not isinstance(sample_count, int):  # pyright: ignore[reportUnnecessaryIsInstance] (a plug-in's may return anything)
             message = f"the export to {to} returned {sample_count!r}, and the number of samples that it wrote is needed"
             raise DmforgeError(message, where="--to", hint="mend the package that it is from")
+        if not sample_count and len(corpus):
+            message = f"none of the {len(corpus)} samples of this corpus can be said in this format"
+            raise InputError(message, where=f"--to {to}", hint="take another format: docs/formats.md says what each has")
     return Exported(sample_count, len(corpus) - sample_count)
 
 

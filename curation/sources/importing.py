@@ -15,7 +15,7 @@ from dmforge.curation.sources.task_checks import CheckedTask, check
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.dialects.known_dialects import dialect_of
 from dmforge.schemas.grammar import Trajectory, parse
-from dmforge.schemas.looks import Look
+from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.prompts import prompt
 from dmforge.schemas.records import Candidate, Joined, Task, Video
 from dmforge.schemas.targets import windows_of_set
@@ -107,4 +107,8 @@ def target_looks_of(task: Task, max_looks: int) -> tuple[Look, ...]:
     if not declared_fps:
         return ()
     target_windows = windows_of_set(task, max_looks) or task.windows[:1]
+    if max_looks > 1 and task.needs == "all" and task.windows and len(target_windows) < len(set(task.windows)):
+        # more places than it may look at: one look over all of them
+        start_cs, end_cs = min(window.start_cs for window in task.windows), max(window.end_cs for window in task.windows)
+        target_windows = (Window(start_cs, end_cs),)
     return tuple(Look(target_window, Fraction(declared_fps).limit_denominator(1000)) for target_window in target_windows)

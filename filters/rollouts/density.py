@@ -62,7 +62,7 @@ class Density(RolloutStage[TaskWithVideo, Rollout | Verdict | Target]):
         behind = self.config.densities[-1:] * (len(windows) - len(chosen_densities) - 1)
         rows_of_densities = [(*chosen_densities, fps, *behind) for fps in self.config.densities]
         return [
-            self.forced_arm(", ".join(map(print_density, densities)), list(map(Look, windows, densities)))
+            self.forced_arm(" then ".join(map(print_density, densities)), list(map(Look, windows, densities)))
             for densities in rows_of_densities
         ]
 

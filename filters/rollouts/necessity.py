@@ -50,11 +50,13 @@ class Necessity(RolloutStage[TaskWithVideo, Rollout | Verdict]):
             ]
             return Made(tuple(unmeasurable_verdicts))
         arms = [self.forced_arm("right", right_looks, own_density=True), NONE]
-        wrong_looks = [
-            Look(window_off_gold, self.config.fps)
-            for look_index, look in enumerate(right_looks)
-            if (window_off_gold := wrong_window(task, look.window, video.duration_cs, look_index)) is not None
-        ]
+        wrong_looks: list[Look] = []
+        for look_index, look in enumerate(right_looks):
+            taken = [wrong_look.window for wrong_look in wrong_looks]
+            window_off_gold = wrong_window(task, look.window, video.duration_cs, look_index, taken) or wrong_window(
+                task, look.window, video.duration_cs, look_index
+            )
+            wrong_looks += [Look(window_off_gold, self.config.fps)] if window_off_gold else []
         if not wrong_looks:
             return arms, "no room for a wrong window"
         return [*arms, self.forced_arm("wrong", wrong_looks, own_density=True)], ""

@@ -12,6 +12,7 @@ from dmforge.curation.exports.read_back import WrittenRecord, read_written
 from dmforge.curation.io.command_result import Block, CommandResult
 from dmforge.filters.rules.audio_claims import audible
 from dmforge.filters.rules.citations import CITATIONS
+from dmforge.filters.rules.look_use import LOOK_USE
 from dmforge.filters.rules.rule import Finding, Rule, RuleInput, RuleScore
 from dmforge.filters.rules.rules import RulesConfig, extra_rules, rules_of
 from dmforge.filters.rules.shape import answer_form, density, window
@@ -22,9 +23,11 @@ from dmforge.schemas.scoring import answer_options
 from dmforge.schemas.tags import CLOSE, OPEN
 
 CONFIG = RulesConfig()
-RULES = (*rules_of(CONFIG), *CITATIONS)
+RULES = (*rules_of(CONFIG), *CITATIONS, *LOOK_USE)
 NEED_A_LOOK = frozenset({"window", "density", "frames"})
 """Rules that are skipped without a look: the grammar reports that already."""
+MIN_FAULTY_SCORE = {"idle_look": 0.01}
+"""Of some rules a lower score says nothing: thoughts that cite no time at all don't tell which looks they use."""
 MAX_FAULTY_SCORE = {"own_span": 0.0, "repetition": 0.7}
 """Rules that are a matter of degree -> the highest score that is a defect; of all other rules each fault is one."""
 MAX_LOOKS = 1_000
@@ -104,7 +107,9 @@ def _trajectory_defects(record: WrittenRecord, rules: Sequence[Rule]) -> Iterato
         )  # fmt: skip
     for rule in rules:
         rule_score = None if rule.name in NEED_A_LOOK and not rule_input.looks else rule.check(rule_input)
-        if rule_score is not None and rule_score.score < 1 and rule_score.score <= MAX_FAULTY_SCORE.get(rule.name, 1.0):
+        if rule_score is None or rule_score.score >= 1:
+            continue
+        if MIN_FAULTY_SCORE.get(rule.name, 0.0) <= rule_score.score <= MAX_FAULTY_SCORE.get(rule.name, 1.0):
             for rule_finding in rule_score.faults:
                 yield _marked(
                     record,

@@ -156,7 +156,9 @@ class TargetRows:
 
     def _aims(self, bounds: Bounds, tasks: list[Task]) -> Mapping[Id, Aim]:
         measured_target_by_task = {
-            measured_target.task: measured_target for measured_target in self._view.about(bounds, Target)
+            measured_target.task: measured_target
+            for measured_target in self._view.about(bounds, Target)
+            if len(measured_target.looks) <= self._config.max_looks
         }
         imported_looks_by_task = {
             task.id: imported_looks for task in tasks if (imported_looks := target_looks_of(task, self._config.max_looks))

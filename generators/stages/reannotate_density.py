@@ -43,7 +43,9 @@ class ThinConfig(AnnotateConfig):
     @model_validator(mode="after")
     def _looks_once(self) -> ThinConfig:
         if self.max_looks > 1:
-            raise ValueError(f"`thin` has one density for one look, and [looks] max_looks is {self.max_looks}")
+            raise ValueError(
+                f"`thin` has one density for one look, and [looks] max_looks is {self.max_looks}: leave it out, thrift works"
+            )
         return self
 
 

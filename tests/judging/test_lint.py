@@ -209,3 +209,25 @@ def test_an_open_row_of_an_export_is_held_against_the_options_in_its_question_wh
     row = {**TRL, "prompt": [{"role": "user", "content": asked}], "completion": said}
     defects = lint(written(tmp_path / "a.jsonl", {**row, "solution": "A"}, {**row, "solution": "a room"}))["defects"]
     assert [d["record"] for d in defects if d["rule"] == "answer_form"] == ["a.jsonl:1"]
+
+
+def test_looks_that_show_the_same_or_that_nothing_uses_are_found(tmp_path: Path) -> None:
+    def row(second: str, middle: str, last: str) -> dict[str, Any]:
+        text = f"<think>A.<span>2.00 - 6.00</span><fps>2</fps>{middle}<span>{second}</span><fps>2</fps>{last}</think>"
+        turns = [("human", "<video>\nWhich colour flashes?"), ("gpt", f"{text}<answer>red</answer>")]
+        return {"video": "x.mp4", "conversations": [{"from": who, "value": said} for who, said in turns]}
+
+    rows = [
+        row("3.00 - 6.00", "At 3.3 seconds it is red.", "At 4.3 seconds, too."),
+        row("8.00 - 10.00", "At 3.3 seconds it is red.", "That settles it."),
+        row("8.00 - 10.00", "It is red.", "It is red."),
+        row("8.00 - 10.00", "At 3.3 seconds it is red.", "At 9.3 seconds, too."),
+    ]
+    file = tmp_path / "cot.json"
+    file.write_text(json.dumps(rows))
+    found = {(defect["record"], defect["rule"]) for defect in lint(file)["defects"]}
+    assert ("cot.json:1", "overlap_looks") in found
+    assert {record for record, rule in found if rule == "idle_look"} == {
+        "cot.json:2"
+    }  # the third cites nothing: it may use both
+    assert {record for record, rule in found if rule == "overlap_looks"} == {"cot.json:1"}

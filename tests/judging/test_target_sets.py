@@ -54,7 +54,8 @@ def test_a_task_that_needs_two_windows_aims_at_both_where_so_many_looks_are_allo
     assert both == (Look(FIRST, Fraction(4)), Look(SECOND, Fraction(4)))
     assert either == (Look(SECOND, Fraction(4)),)
     assert single == (Look(FIRST, Fraction(4)),)
-    assert three == (Look(FIRST, Fraction(4)),)
+    # more places than it may look at: one look over all of them, of which a third alone would answer nothing
+    assert three == (Look(Window(FIRST.start_cs, THIRD.end_cs), Fraction(4)),)
 
 
 def test_with_one_look_targets_are_what_they_were(tmp_path: Path) -> None:

@@ -300,6 +300,20 @@ def test_a_plan_counts_as_many_requests_as_looks_allow(worlds: Path, tmp_path: P
     assert calls(3) == 2 * calls(1) > 0
 
 
+def test_faults_of_answers_are_planted_where_it_could_have_looked_again(
+    worlds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With looks left, an answer is a step that doesn't look: it is no less an answer."""
+    place, truth = workspace(worlds, tmp_path, 3, more=JUDGES), tmp_path / "truth.jsonl"
+    with serving(worlds / "worlds", Behaviour(defects={"wrong_answer": 1.0}), truth) as url:
+        monkeypatch.setenv(URL, url)
+        dmforge("run", "-w", place)
+    planted = [json.loads(line) for line in truth.read_text().splitlines()]
+    ((candidates, wrong),) = rows(place, "SELECT count(*), count(*) FILTER (score < 0.5) FROM verdicts WHERE filter = 'answer'")
+    assert {line["reply"] for line in planted} >= {"step"}
+    assert wrong == len(planted) > 0.5 * candidates
+
+
 @pytest.mark.slow
 def test_planted_faults_of_further_looks_are_caught_and_nothing_else_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -96,7 +96,7 @@ class Oracle:
         world_question = known_question(request, view)
         if view is not None and world_question is not None:
             defect_context = _situation(request, view, world_question)
-            if isinstance(reply, AnswerReply) and _looks_elsewhere(defect_context):
+            if _answers(reply) and _looks_elsewhere(defect_context):
                 reply, defect_name = self._with_memory(reply, defect_context, request, self._behaviour.draw("knows", body))
             else:
                 reply, defect_name = self._with_defect(reply, defect_context, self._behaviour.draw("defect", body))
@@ -109,7 +109,7 @@ class Oracle:
         return self._response(request, reply, reply_fault), planted_defect if reply_fault in (None, "prose") else None
 
     def _with_memory(
-        self, reply: AnswerReply, situation: DefectContext, request: OracleRequest, rng: Random
+        self, reply: Reply, situation: DefectContext, request: OracleRequest, rng: Random
     ) -> tuple[Reply, str | None]:
         """The right answer to what isn't shown, in the configured share of requests."""
         if rng.random() >= self._behaviour.knows:
@@ -119,8 +119,9 @@ class Oracle:
     def _with_defect(self, reply: Reply, situation: DefectContext, rng: Random) -> tuple[Reply, str | None]:
         """The reply with at most one defect, and the defect's name."""
         planter_by_defect: dict[str, Any] = {}  # defects are planted in windows and answers: other replies have neither
-        for reply_type, planters in ((LookReply, LOOK_DEFECTS), (StepReply, STEP_DEFECTS), (AnswerReply, ANSWER_DEFECTS)):
-            planter_by_defect |= planters if isinstance(reply, reply_type) else {}
+        planter_by_defect |= LOOK_DEFECTS if isinstance(reply, LookReply) else {}
+        planter_by_defect |= STEP_DEFECTS if isinstance(reply, StepReply) else {}
+        planter_by_defect |= ANSWER_DEFECTS if _answers(reply) else {}
         for defect_name, defect_rate in sorted(self._behaviour.defects.items()):
             if defect_name in planter_by_defect and rng.random() < defect_rate:
                 defective_reply = planter_by_defect[defect_name](reply, situation, rng)
@@ -168,6 +169,11 @@ def _choose_reply(request: OracleRequest, view: SeenFrames | None, rng: Random, 
             return present(request, view)
         case _:
             return choose_answer(request, view, rng)
+
+
+def _answers(reply: Reply) -> bool:
+    """Whether a reply is an answer; a step may be one, or look again."""
+    return isinstance(reply, AnswerReply) or (isinstance(reply, StepReply) and not reply.looks)
 
 
 def _looks_elsewhere(situation: DefectContext) -> bool:
