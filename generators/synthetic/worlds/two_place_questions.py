@@ -24,7 +24,7 @@ AnswerOfColours = Callable[[str, str], str]
 """The answer that is right where the flashes have these colours."""
 
 ORDINALS = ("first", "second")
-NUMBERS = range(1, 17)
+NUMBERS = range(1, 20)
 """Seconds between flashes that somebody guesses who has seen neither: of a world of the usual length."""
 TEXTS = {
     "order": "Which colours does the {name} flash, the first time and then the second?",
@@ -104,7 +104,7 @@ def _seconds_question(script: Script) -> WorldQuestion:
     stays = script.visits[:2]
     first_second, second_second = (flash_frame(stay) // FPS for stay in stays)
     answer, rivals = str(second_second - first_second), list[tuple[str, Script]]()
-    seconds_of_stays = [hidden_flashes(stay, script.duration_s) for stay in stays]
+    seconds_of_stays = [hidden_flashes(stay.window, script.duration_s) for stay in stays]
     for seconds in product(*seconds_of_stays):
         other_answer = str(seconds[1] - seconds[0])
         if other_answer == answer:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import lru_cache
 from random import Random
 from typing import Literal
 
@@ -25,6 +26,8 @@ COARSE_FPS = (Fraction(1), Fraction(2))
 SHORT_SHARE = 0.25
 """The share of worlds with a short gap between the stays: a single wide look can hold both."""
 SHORTEST_CS, LONGEST_CS = 200, 300
+SHORTEST_GAP_CS = 200
+"""An overview of one frame a second shows that the object was away, wherever its frames fall."""
 GAP_FACTOR = 2
 """A gap is long from so many times the longer stay on, and short below so many times the shorter one."""
 
@@ -53,7 +56,7 @@ def imagine_two_places(seed: int, knobs: WorldKnobs, duration_s: int) -> Script:
             Visit(window, colours[index // 2], shapes[index // 2], drawn_places[index], Deed())
             for index, window in enumerate(windows)
         ]
-        frames_by_second = [hidden_flashes(stay, duration_s) for stay in stays]
+        frames_by_second = [hidden_flashes(window, Fraction(duration_s)) for window in windows]
         if all(len(seconds) > 1 for seconds in frames_by_second):  # a single second would give its place away
             break
     script = Script(seed, 100 * duration_s, tuple(stays), knobs.drifts, NEAR, looks=2)
@@ -66,21 +69,25 @@ def imagine_two_places(seed: int, knobs: WorldKnobs, duration_s: int) -> Script:
     return script
 
 
-def hidden_flashes(stay: Visit, duration_s: int | Fraction) -> dict[int, list[int]]:
-    """Frames of the video at which a flash can begin that only looks of 4 frames a second and more show, by its second."""
-    overviews = [plan_coarse(Fraction(duration_s), fps) for fps in COARSE_FPS]
+@lru_cache(maxsize=4096)
+def hidden_flashes(window: Window, duration_s: Fraction) -> Mapping[int, tuple[int, ...]]:
+    """Frames of the video at which a flash in a stay can begin that only looks of 4 frames a second and more show, by the
+    second in which it is."""
+    overviews = [plan_coarse(duration_s, fps) for fps in COARSE_FPS]
     frames_hidden_from = {int(time_s * FPS) for overview in overviews for time_s in overview.times_s}
     for fps in HIDING_FPS:
-        frames_hidden_from |= _frames_of_look(stay, fps, duration_s)
-    frames_of_showing_looks = [_frames_of_look(stay, fps, duration_s) for fps in SHOWING_FPS]
-    frames_by_second: dict[int, list[int]] = {}
-    for first_frame in range(stay.first, stay.first + stay.frames - FLASH_FRAMES + 1):
+        frames_hidden_from |= set(plan_look(Look(window, fps), duration_s).indices)
+    frames_of_showing_looks = [frozenset(plan_look(Look(window, fps), duration_s).indices) for fps in SHOWING_FPS]
+    frames_by_second: dict[int, tuple[int, ...]] = {}
+    first_of_stay, stop_of_stay = (-(-bound_cs * FPS // 100) for bound_cs in (window.start_cs, window.end_cs))
+    for first_frame in range(first_of_stay, stop_of_stay - FLASH_FRAMES + 1):
         flash_frames = range(first_frame, first_frame + FLASH_FRAMES)
         lies_in_one_second = flash_frames[0] // FPS == flash_frames[-1] // FPS
         if not lies_in_one_second or not frames_hidden_from.isdisjoint(flash_frames):
             continue
         if not any(frames_of_look.isdisjoint(flash_frames) for frames_of_look in frames_of_showing_looks):
-            frames_by_second.setdefault(first_frame // FPS, []).append(first_frame)
+            second = first_frame // FPS
+            frames_by_second[second] = (*frames_by_second.get(second, ()), first_frame)
     return frames_by_second
 
 
@@ -133,7 +140,7 @@ def _windows(rng: Random, duration_cs: int, to_tenths: bool, has_short_gap: bool
     lengths_cs = [rng.randrange(SHORTEST_CS, LONGEST_CS + 1, unit_cs) for _ in range(2)]
     free_cs = duration_cs - sum(lengths_cs) - 2 * margin_cs
     if has_short_gap:
-        drawn_gap_cs = rng.randrange(margin_cs, GAP_FACTOR * min(lengths_cs), unit_cs)
+        drawn_gap_cs = rng.randrange(SHORTEST_GAP_CS, GAP_FACTOR * min(lengths_cs), unit_cs)
     else:
         drawn_gap_cs = rng.randrange(GAP_FACTOR * max(lengths_cs), free_cs + 1, unit_cs)
     start_cs = margin_cs + rng.randrange(0, free_cs - drawn_gap_cs + 1, unit_cs)
@@ -151,7 +158,3 @@ def _other_window(rng: Random, windows: Sequence[Window], duration_cs: int, to_t
     ]
     start_cs = rng.choice(possible_starts)
     return Window(start_cs, start_cs + SHORTEST_CS)
-
-
-def _frames_of_look(stay: Visit, fps: Fraction, duration_s: int | Fraction) -> frozenset[int]:
-    return frozenset(plan_look(Look(stay.window, fps), Fraction(duration_s)).indices)
