@@ -306,11 +306,18 @@ def evaluate_student(
 def worlds(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to fill.")],
     videos: Annotated[int, typer.Option(min=1, max=MANY, help="How many.")] = 24,
-    level: Annotated[int, typer.Option(help="How hard: 0 is one object; each further level adds one difficulty.")] = 0,
+    level: Annotated[
+        int,
+        typer.Option(help="How hard: 0 is one object; each further level adds one difficulty (4 and 6 none with --looks 2)."),
+    ] = 0,
     longest: Annotated[
         int, typer.Option(metavar="SECONDS", min=0, max=86_400, help="Of mixed length, up to this, instead of 12 s each.")
     ] = 0,
     study: Annotated[bool, typer.Option("--study", help="Seen from near, so that a tiny student learns from them.")] = False,
+    looks: Annotated[
+        int,
+        typer.Option(min=1, max=2, help="2: with --study, an object stands at two times, 20 s each; some questions need both."),
+    ] = 1,
     seed: Annotated[int, typer.Option(min=0, max=MANY, help="Another seed, other worlds.")] = 0,
 ) -> None:
     """Render synthetic videos about which everything is known: videos/, tasks.jsonl and truth.jsonl."""
@@ -318,7 +325,7 @@ def worlds(
     from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
     from dmforge.schemas.config import parse_config
 
-    settings = {"videos": videos, "seed": seed, "knobs": knobs_of(level), "longest_s": longest, "study": study}
+    settings = {"videos": videos, "seed": seed, "knobs": knobs_of(level), "longest_s": longest, "study": study, "looks": looks}
     make_worlds(folder, parse_config(WorldSettings, settings, where="dmforge worlds"))
     out.print(
         f"{videos} worlds in {folder}: dmforge oracle {folder} answers questions about them", markup=False, highlight=False

@@ -16,10 +16,11 @@ from dmforge.curation.video.decoders.pyav import PyAV
 from dmforge.curation.video.jpeg import to_jpeg
 from dmforge.generators.synthetic.oracle.oracle import Oracle
 from dmforge.generators.synthetic.oracle.oracle_request import read_request
+from dmforge.generators.synthetic.worlds.exact_question import WorldQuestion
 from dmforge.generators.synthetic.worlds.imagine import knobs_of
 from dmforge.generators.synthetic.worlds.script import Script
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, file_name, make_worlds
-from dmforge.generators.synthetic.worlds.world_questions import WorldQuestion, questions
+from dmforge.generators.synthetic.worlds.world_questions import questions
 from dmforge.generators.teacher.clip_messages import announced, clip_parts, text_part
 from dmforge.schemas.frames import FramePlan, plan_coarse, plan_look
 from dmforge.schemas.looks import Look

@@ -21,9 +21,10 @@ from dmforge.generators.synthetic.oracle.oracle import Oracle
 from dmforge.generators.synthetic.oracle.oracle_process import serving
 from dmforge.generators.synthetic.oracle.oracle_request import read_request
 from dmforge.generators.synthetic.oracle.planted_defects import ANSWER_DEFECTS, LOOK_DEFECTS
+from dmforge.generators.synthetic.worlds.exact_question import WorldQuestion
 from dmforge.generators.synthetic.worlds.rasterize import draw
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
-from dmforge.generators.synthetic.worlds.world_questions import GENERAL, WorldQuestion, questions
+from dmforge.generators.synthetic.worlds.world_questions import GENERAL, questions
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.frames import plan_look
 from dmforge.schemas.looks import Look, Window

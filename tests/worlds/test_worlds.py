@@ -20,6 +20,7 @@ import pytest
 from chaos.undisturbed import fingerprint
 from dmforge.curation.video.decoders.pyav import PyAV
 from dmforge.curation.video.jpeg import from_jpeg, to_jpeg
+from dmforge.generators.synthetic.worlds.exact_question import DENSITIES, WorldQuestion
 from dmforge.generators.synthetic.worlds.imagine import KNOBS, LATER_CS, LEVELS, SEEN_FROM, WorldKnobs, imagine, knobs_of
 from dmforge.generators.synthetic.worlds.measure import measure
 from dmforge.generators.synthetic.worlds.rasterize import CELLS, backdrop, draw, read_timecode
@@ -27,7 +28,7 @@ from dmforge.generators.synthetic.worlds.render import render
 from dmforge.generators.synthetic.worlds.script import FPS, SHAPES, Script, Visit
 from dmforge.generators.synthetic.worlds.sight import CLEAR, WorldEye, cells
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds, read_settings
-from dmforge.generators.synthetic.worlds.world_questions import DENSITIES, WorldQuestion, questions
+from dmforge.generators.synthetic.worlds.world_questions import questions
 from dmforge.schemas.errors import DmforgeError, InputError
 from dmforge.schemas.frames import plan_coarse, plan_look
 from dmforge.schemas.looks import Look, print_span

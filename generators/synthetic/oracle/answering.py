@@ -13,8 +13,10 @@ from dmforge.generators.synthetic.oracle.planted_defects import UNSAFE
 from dmforge.generators.synthetic.oracle.question_kinds import UnderstoodQuestion, understood, write
 from dmforge.generators.synthetic.oracle.recognition import SeenFrames
 from dmforge.generators.synthetic.oracle.stories import Story, read_story, seen_in
+from dmforge.generators.synthetic.worlds.exact_question import DENSITIES, WorldQuestion
 from dmforge.generators.synthetic.worlds.script import COLOURS, DIRECTIONS, FPS, MAX_DOTS
-from dmforge.generators.synthetic.worlds.world_questions import DENSITIES, GENERAL, WorldQuestion
+from dmforge.generators.synthetic.worlds.two_place_questions import guesses
+from dmforge.generators.synthetic.worlds.world_questions import GENERAL
 from dmforge.schemas.frames import plan_look
 from dmforge.schemas.looks import Look, Window, print_density, print_span
 from dmforge.schemas.replies import (
@@ -243,6 +245,8 @@ def _any_answer(request: OracleRequest, rng: Random) -> str:
     understood_question = understood(request.question)
     if understood_question is not None and not understood_question.kind.grounded:
         return rng.choice(understood_question.kind.others(Story(())) or ("the first time", "the second time"))
+    if possible_answers := guesses(request.question):
+        return rng.choice(possible_answers)
     if request.question.startswith("When"):
         return print_span(_any_window(rng))
     if request.question.startswith("How many"):

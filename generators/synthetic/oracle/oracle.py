@@ -28,8 +28,8 @@ from dmforge.generators.synthetic.oracle.planted_defects import ANSWER_DEFECTS, 
 from dmforge.generators.synthetic.oracle.recognition import SeenFrames, WorldGallery
 from dmforge.generators.synthetic.oracle.several_places import choose_answer_of_several, choose_first, choose_step
 from dmforge.generators.synthetic.oracle.step_defects import STEP_DEFECTS
+from dmforge.generators.synthetic.worlds.exact_question import WorldQuestion
 from dmforge.generators.synthetic.worlds.world_folder import file_name
-from dmforge.generators.synthetic.worlds.world_questions import WorldQuestion
 from dmforge.schemas.replies import (
     AnswerReply,
     DescribeReply,

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import pairwise
+from itertools import pairwise, product
 from math import floor
 from random import Random
 from typing import Literal, TypeVar
@@ -29,11 +29,14 @@ off."""
 OUTSIDE_CS = 100
 """A cited time so far outside the shown window is no matter of rounding."""
 LOW_FPS = tuple(map(Decimal, ("0.5", "0.25", "0.2", "0.1", "0.05")))
+COLOUR_WORDS = ("red", "green", "blue", "yellow", "purple", "cyan")
 KINDRED = (
-    ("red", "green", "blue", "yellow", "purple", "cyan"),
+    COLOUR_WORDS,
     ("circle", "square", "triangle", "diamond"),
     ("left", "right", "up", "down"),
     ("yes", "no"),
+    ("the first", "the second", "both", "neither"),
+    tuple(f"{first} then {second}" for first, second in product(COLOUR_WORDS, repeat=2)),
 )
 """Sets of similar answers: a wrong answer to an open question is from gold's set, since anything else is too easy to find."""
 OF_NO_KIND = ("a wooden ladder", "an empty room", "two parked bicycles")

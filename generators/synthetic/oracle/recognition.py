@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmforge.generators.synthetic.oracle.oracle_request import OracleRequest
+from dmforge.generators.synthetic.worlds.exact_question import WorldQuestion
 from dmforge.generators.synthetic.worlds.rasterize import Picture, backdrop, read_timecode
 from dmforge.generators.synthetic.worlds.script import FPS, Script
 from dmforge.generators.synthetic.worlds.sight import GRID, ROWS, Cells, WorldEye, cells
 from dmforge.generators.synthetic.worlds.world_folder import read_settings
-from dmforge.generators.synthetic.worlds.world_questions import WorldQuestion, questions
+from dmforge.generators.synthetic.worlds.world_questions import questions
 from dmforge.schemas.frames import MIN_COARSE_FRAMES, NoFrames, plan_coarse, plan_look
 from dmforge.schemas.looks import Look
 from dmforge.schemas.stamps import patch_times, stamp

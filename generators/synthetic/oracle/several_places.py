@@ -11,7 +11,7 @@ from dmforge.generators.synthetic.oracle.habits import Habits
 from dmforge.generators.synthetic.oracle.oracle_request import OracleRequest
 from dmforge.generators.synthetic.oracle.planted_defects import window_length_cs
 from dmforge.generators.synthetic.oracle.recognition import SeenFrames
-from dmforge.generators.synthetic.worlds.world_questions import DENSITIES, WorldQuestion
+from dmforge.generators.synthetic.worlds.exact_question import DENSITIES, WorldQuestion
 from dmforge.schemas.frames import plan_look
 from dmforge.schemas.looks import Look, Window, print_density
 from dmforge.schemas.replies import FinalReply, FirstReply, FurtherLook, StepReply
@@ -36,12 +36,13 @@ def choose_first(request: OracleRequest, view: SeenFrames | None, rng: Random, h
 
 
 def choose_step(request: OracleRequest, view: SeenFrames | None, rng: Random, habits: Habits = NONE) -> StepReply:
-    """Reply with the next look, where a place that the question needs was not looked at; else with the answer."""
+    """Reply with the next look, where the looks so far don't settle it and a place that it needs was not looked at; else with
+    the answer."""
     places = _places(request, view)
     unseen_places = [
         place for place in places if overlap_cs((place,), request.shown_windows) < COVERED * window_length_cs(place)
     ]
-    if view is None or len(places) < 2 or not unseen_places:
+    if view is None or len(places) < 2 or not unseen_places or _is_settled(request, view):
         reply = choose_answer_of_several(request, view, rng)
         return StepReply(thought=reply.thought, looks=(), answer=reply.answer)
     fps = _enough_fps(known_question(request, view), view, places)
@@ -74,6 +75,13 @@ def _places(request: OracleRequest, view: SeenFrames | None) -> tuple[Window, ..
     if question is None or not question.windows:
         return ()
     return question.windows if question.needs == "all" else question.windows[:1]
+
+
+def _is_settled(request: OracleRequest, view: SeenFrames) -> bool:
+    """The looks alone show the answer."""
+    question, looks = known_question(request, view), [look for look in request.clips if look is not None]
+    look_frames = frozenset(index for look in looks for index in plan_look(look, view.script.duration_s).indices)
+    return question is not None and question.told_by(view.script, look_frames & view.frames)
 
 
 def _useful_windows(request: OracleRequest, view: SeenFrames | None) -> list[Window]:

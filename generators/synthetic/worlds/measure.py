@@ -10,13 +10,17 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from dmforge.generators.synthetic.worlds.exact_question import (
+    WorldQuestion,
+    coarse_frames,
+    density_of_each_look,
+    lowest_density,
+    places_needed,
+)
 from dmforge.generators.synthetic.worlds.rasterize import Picture, read_timecode
 from dmforge.generators.synthetic.worlds.script import Script
 from dmforge.generators.synthetic.worlds.sight import Cells, WorldEye, cells
-from dmforge.generators.synthetic.worlds.world_questions import DENSITIES, WorldQuestion, coarse_frames
 from dmforge.schemas.errors import DmforgeError
-from dmforge.schemas.frames import plan_look
-from dmforge.schemas.looks import Look
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,10 @@ class MeasuredQuestion:
     lowest_fps: Fraction | None
     """None: no video is needed."""
     from_coarse: bool
+    places: int | None = None
+    """At how many places one must look, in worlds with two."""
+    look_fps: tuple[Fraction | None, ...] = ()
+    """In worlds with two places, the lowest density of each look that is needed."""
 
 
 def measure(script: Script, asked_questions: tuple[WorldQuestion, ...], video_bytes: bytes) -> tuple[MeasuredQuestion, ...]:
@@ -46,14 +54,23 @@ def _measure_question(script: Script, question: WorldQuestion, world_eye: WorldE
 
     if question.from_text:
         return MeasuredQuestion(None, False)
-    look_plans = (plan_look(Look(question.look, fps), script.duration_s) for fps in DENSITIES)
-    lowest_fps = next((frame_plan.requested_fps for frame_plan in look_plans if shows(frozenset(frame_plan.indices))), None)
-    measured_question = MeasuredQuestion(lowest_fps, shows(coarse_frames(script)))
-    if measured_question != MeasuredQuestion(question.lowest_fps(script), question.from_coarse(script)):
+    measured_question = MeasuredQuestion(
+        lowest_density(script, question.look_windows, shows),
+        shows(coarse_frames(script)),
+        None if question.places is None else places_needed(script, question, shows),
+        density_of_each_look(script, question, shows),
+    )
+    if measured_question != _scripted(script, question):
         raise DmforgeError(
             f"world {script.seed} does not show what its script says: {question.text}", hint="please report this"
         )
     return measured_question
+
+
+def _scripted(script: Script, question: WorldQuestion) -> MeasuredQuestion:
+    """What the measurement must find, by the script."""
+    look_fps = density_of_each_look(script, question, lambda frame_indices: question.told_by(script, frame_indices))
+    return MeasuredQuestion(question.lowest_fps(script), question.from_coarse(script), question.places, look_fps)
 
 
 def _decode(video_bytes: bytes) -> Picture:

@@ -101,6 +101,8 @@ class Script:
     visits: tuple[Visit, ...]
     drifts: bool
     radius: int = RADIUS
+    looks: int = 1
+    """How often one must look for the question that takes the most looks: 2 in worlds with two places."""
 
     @property
     def duration_s(self) -> Fraction:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,18 +20,20 @@ from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from dmforge.curation.io.atomic import write_bytes
 from dmforge.curation.output_paths import output_folder
+from dmforge.generators.synthetic.worlds.exact_question import WorldQuestion
 from dmforge.generators.synthetic.worlds.imagine import MAX_DURATION_S, MIN_DURATION_S, WorldKnobs, imagine, study
 from dmforge.generators.synthetic.worlds.measure import MeasuredQuestion, measure
 from dmforge.generators.synthetic.worlds.render import render
 from dmforge.generators.synthetic.worlds.script import Script
-from dmforge.generators.synthetic.worlds.world_questions import WorldQuestion, questions
-from dmforge.schemas.config import Config, parse_config
+from dmforge.generators.synthetic.worlds.two_places import TWO_PLACES_S, gap_cs, has_long_gap, imagine_two_places
+from dmforge.generators.synthetic.worlds.world_questions import questions
+from dmforge.schemas.config import Config, Later, parse_config
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.looks import print_density
 from dmforge.schemas.sizes import CELL
@@ -56,6 +58,9 @@ class WorldSettings(Config):
     study: bool = False
     """Worlds that a tiny student can learn from in minutes: seen from near, and asked about is how it flickers. Their tasks say
     how densely one must look."""
+    looks: Later[Literal[1, 2]] = 1
+    """2: study worlds whose object stands at two times, with questions that need a look at both, at one and at none. They last
+    20 s or longer; `returns` and `causes` add nothing to them."""
     duration_s: int = Field(default=MIN_DURATION_S, ge=MIN_DURATION_S, le=MAX_DURATION_S)
     """How long each is: room for three stays, and no more than the timecode can count."""
     longest_s: int = Field(default=0, ge=0, le=MAX_DURATION_S)
@@ -65,10 +70,34 @@ class WorldSettings(Config):
     height: int = Field(default=64, ge=2 * CELL, multiple_of=CELL)
     """Pixels, whole cells."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _last_longer_with_two_places(cls, values: object) -> object:
+        if isinstance(values, Mapping) and values.get("looks") == 2:
+            return {"duration_s": TWO_PLACES_S, **values}
+        return values
+
+    @model_validator(mode="after")
+    def _check_two_places(self) -> Self:
+        if self.looks == 1:
+            return self
+        if not self.study:
+            raise InputError("looks = 2 is for study worlds only", where="looks", hint="add --study (study = true)")
+        for setting_name, seconds in (("duration_s", self.duration_s), ("longest_s", self.longest_s or TWO_PLACES_S)):
+            if seconds < TWO_PLACES_S:
+                raise InputError(
+                    f"{setting_name} = {seconds} has no room for two looks",
+                    where=setting_name,
+                    hint=f"give {TWO_PLACES_S} or more, or looks = 1",
+                )
+        return self
+
     def script(self, world_index: int) -> Script:
         world_seed, duration_s = self.seed * SEEDS_APART + world_index, self.duration_s
         if self.longest_s > duration_s:
             duration_s = Random(f"length {world_seed}").randint(duration_s, self.longest_s)
+        if self.looks == 2:
+            return imagine_two_places(world_seed, self.knobs, duration_s)
         script = imagine(world_seed, self.knobs, duration_s)
         return study(script) if self.study else script
 
@@ -107,7 +136,7 @@ class World:
                 "kind": question.kind, "question": question.text, "answer": question.answer,
                 "windows": [[window.start_cs / 100, window.end_cs / 100] for window in question.windows],
                 "lowest_fps": _density_text(measured_question.lowest_fps), "from_coarse": measured_question.from_coarse,
-                "from_text": question.from_text,
+                "from_text": question.from_text, **_two_place_fields(measured_question),
             }
             for question, measured_question in zip(self.questions, self.measured, strict=True)
         ]  # fmt: skip
@@ -115,6 +144,7 @@ class World:
             "video": self.name,
             "sha256": sha256(self.file).hexdigest(),
             "seed": self.script.seed,
+            **_gap_fields(self.script),
             "questions": question_entries,
         }
 
@@ -135,7 +165,9 @@ def make_worlds(folder: Path, settings: WorldSettings) -> None:
     # an old truth must not describe new worlds, and an unfinished folder must be recognisable
     _write_lines(folder / UNDER_WAY, [])
     (folder / "truth.jsonl").unlink(missing_ok=True)
-    truth_lines = [settings.model_dump_json()]
+    truth_lines = [
+        settings.model_dump_json(exclude={"looks"} if settings.looks == 1 else None)
+    ]  # as it was before there were 2
     task_lines: list[str] = []
     last_name = ""
     for world in _render_all(settings):
@@ -198,6 +230,19 @@ def _make_world(settings: WorldSettings, world_index: int) -> World:
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
     write_bytes(path, "".join(json_line + "\n" for json_line in lines).encode("ascii"))
+
+
+def _two_place_fields(measured_question: MeasuredQuestion) -> dict[str, Any]:
+    if measured_question.places is None:
+        return {}
+    return {"places": measured_question.places, "look_fps": [_density_text(fps) for fps in measured_question.look_fps]}
+
+
+def _gap_fields(script: Script) -> dict[str, Any]:
+    """How far both stays lie apart, in worlds with two places."""
+    if script.looks == 1:
+        return {}
+    return {"gap_s": gap_cs(script) / 100, "gap": "long" if has_long_gap(script) else "short"}
 
 
 def _density_text(fps: Fraction | None) -> str | None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from dataclasses import replace
 from random import Random
 
+from dmforge.generators.synthetic.worlds.exact_question import WorldQuestion
 from dmforge.generators.synthetic.worlds.script import (
     COLOURS,
     DIRECTIONS,
@@ -17,16 +17,14 @@ from dmforge.generators.synthetic.worlds.script import (
     Flash,
     Script,
     Visit,
-    tells,
 )
-from dmforge.schemas.frames import plan_coarse, plan_look
-from dmforge.schemas.looks import Look, Window, print_span
-from dmforge.schemas.records import Needs, TaskKind
+from dmforge.generators.synthetic.worlds.two_place_questions import two_place_questions
+from dmforge.schemas.looks import Window, print_span
+from dmforge.schemas.records import TaskKind
 
 Change = Callable[[Deed, str], Deed]
 """Changes a deed so that another answer is right."""
 
-DENSITIES = tuple(map(Fraction, (1, 2, 3, 4, 6, 12)))
 OPTIONS = 4
 GENERAL = (
     ("How many corners does a triangle have?", "3", ("2", "3", "4", "5")),
@@ -38,54 +36,11 @@ GENERAL = (
 """General questions, which anyone can answer without looking: a filter should find them."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorldQuestion:
-    """A question about a world, with all that is known about its answer."""
-
-    kind: TaskKind
-    text: str
-    options: tuple[str, ...]
-    answer: str
-    windows: tuple[Window, ...]
-    """Where the answer shows. A `mcq` has windows, too; its task doesn't give them."""
-    needs: Needs
-    rivals: tuple[tuple[str, Script], ...]
-    """Other answers, each with the world in which it is right. Frames that rule all of them out show the answer."""
-    from_text: bool = False
-    """The text alone has the answer: no video is needed."""
-
-    @property
-    def look(self) -> Window:
-        """The window to look at: the first that will do, or one that spans all that are needed."""
-        last_window = self.windows[-1] if self.needs == "all" else self.windows[0]
-        return Window(self.windows[0].start_cs, last_window.end_cs)
-
-    def told_by(self, script: Script, frame_indices: frozenset[int]) -> bool:
-        """These frames show the answer."""
-        return tells(script, tuple(rival_script for _, rival_script in self.rivals), frame_indices)
-
-    def lowest_fps(self, script: Script) -> Fraction | None:
-        """The lowest density at which a look at the window shows the answer; None where no video is needed."""
-        if self.from_text:
-            return None
-        look_plans = (plan_look(Look(self.look, fps), script.duration_s) for fps in DENSITIES)
-        return next(
-            frame_plan.requested_fps for frame_plan in look_plans if self.told_by(script, frozenset(frame_plan.indices))
-        )
-
-    def from_coarse(self, script: Script) -> bool:
-        """The coarse clip alone shows the answer."""
-        return not self.from_text and self.told_by(script, coarse_frames(script))
-
-
-def coarse_frames(script: Script) -> frozenset[int]:
-    """The frames of the coarse clip, by default: those on screen at its times."""
-    return frozenset(int(time_s * FPS) for time_s in plan_coarse(script.duration_s).times_s)
-
-
 def questions(script: Script) -> tuple[WorldQuestion, ...]:
     """All questions about a world, in an order that its seed decides."""
     rng = Random(f"questions {script.seed}")
+    if script.looks == 2:
+        return two_place_questions(rng, script)
     if script.is_study:
         return tuple(_deed_questions(rng, script))
     asked_questions = [*_when_questions(script), *_deed_questions(rng, script)]
