@@ -158,7 +158,7 @@ def rolled(look: Look | None, answer: str = "A") -> RolloutResult:
     shown = (look,) if look else ()
     trajectory = Trajectory(("a", "b")[: 1 + len(shown)], shown, answer)
     pieces = (Piece("policy", f"<think>a</think><answer>{answer}</answer>"),)
-    return RolloutResult(Transcript(pieces), "answered" if look else "no_look", trajectory, shown, (), 7)
+    return RolloutResult(Transcript(pieces), "answered" if look else "no_look", trajectory, shown, (), 7, (5,) * len(shown))
 
 
 def test_a_row_measures_against_the_look_that_the_sample_teaches() -> None:
