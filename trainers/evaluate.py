@@ -40,8 +40,6 @@ from dmforge.trainers.evaluation_rows import (
     HeldRow,
     RowLook,
     row_of,
-    target_looks_of,
-    task_of,
     with_several_looks,
 )
 from dmforge.trainers.evaluation_settings import EvaluationSettings, RollSettings
