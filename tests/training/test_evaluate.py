@@ -400,6 +400,22 @@ def test_a_policy_that_wanted_more_looks_than_it_may_make_is_held_to_those() -> 
     assert held[1] is held[2] is free
 
 
+def test_a_policy_that_makes_no_look_is_only_held_to_answer_without_a_thought() -> None:
+    free, held = dictated_results("<think>It flashes blue.</think><answer>blue|red", 0, 1, 2)
+    assert (free.ending, free.answer, held[0].answer) == ("no_look", "blue", "red")
+    assert held[0].transcript.trajectory_text == "<think></think><answer>red</answer>"
+    assert held[1] is held[2] is free
+
+
+def test_what_is_not_rolled_out_again_would_be_the_same() -> None:
+    footage = Barcodes()
+    request = RolloutRequest(prompt_of((COARSE, QUESTION), footage), footage, Sampling(temperature=0, max_tokens=30))
+    (free,) = roll(ENGINE, [request], RolloutLimits(2))
+    assert roll(ENGINE, [request], RolloutLimits(1, must_answer=True)) == [free]
+    (held,) = roll_held(ENGINE, [request], [free], (1, 2), 1 << 20)
+    assert held == {1: free, 2: free}
+
+
 def test_a_row_says_what_the_policy_did_where_it_was_held() -> None:
     held = {0: rolled(None, "C"), 1: replace(rolled_by(look(100, 300)), visual_tokens=4)}
     row = several(SET, *SET.target_looks, held=held)
