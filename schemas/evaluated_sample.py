@@ -58,5 +58,5 @@ class EvaluatedSample(Record):
     fewer looks."""
     iou_set: float | None = later(None, since=4)
     """The window score of all its looks together."""
-    held: tuple[HeldSample, ...] = later((), since=4)
+    held_rollouts: tuple[HeldSample, ...] = later((), since=4)
     """What it did held to fewer looks."""

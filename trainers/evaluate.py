@@ -219,8 +219,8 @@ def _roll_out(
         yield from rows
         return
     held_by_row = roll_held(engine, free_requests, free_results, settings.held_to, settings.max_visual_tokens)
-    for row, example, free_result, held in zip(rows, examples, free_results, held_by_row, strict=True):
-        yield with_several_looks(row, example.sample, example.video.duration_cs, free_result, held)
+    for row, example, free_result, held_results in zip(rows, examples, free_results, held_by_row, strict=True):
+        yield with_several_looks(row, example.sample, example.video.duration_cs, free_result, held_results)
 
 
 def _uniform_request(request: RolloutRequest, result: RolloutResult, example: Example, clips: Clips) -> RolloutRequest:
@@ -273,13 +273,19 @@ def _evaluated(row: EvaluationRow, student_id: Id, checkpoint: str) -> Evaluated
         _look_of(row.target_cs, row.target_fps, row.target_box, row.target_tokens),
         row.iou, row.density_error, row.answer, row.answer_score, row.uniform_frames, row.visual_tokens,
         further_looks=_looks_of(row.further_looks), further_targets=_looks_of(row.further_targets),
-        needed_looks=row.needed_looks, iou_set=row.iou_set, held=tuple(map(_held, row.held or ())),
+        needed_looks=row.needed_looks, iou_set=row.iou_set, held_rollouts=tuple(map(_held_sample, row.held_rollouts or ())),
     )  # fmt: skip
 
 
-def _held(held: HeldRow) -> HeldSample:
+def _held_sample(held_row: HeldRow) -> HeldSample:
     return HeldSample(
-        held.held_to, held.ending, _looks_of(held.looks), held.iou_set, held.answer, held.answer_score, held.visual_tokens
+        held_row.held_to,
+        held_row.ending,
+        _looks_of(held_row.looks),
+        held_row.iou_set,
+        held_row.answer,
+        held_row.answer_score,
+        held_row.visual_tokens,
     )
 
 

@@ -99,7 +99,7 @@ class EvaluationRow:
     """The window score of all looks together, however many each place took; None where no look is needed, too."""
     uniform_iou_set: float | None = None
     """The same of a look at the whole video."""
-    held: tuple[HeldRow, ...] | None = None
+    held_rollouts: tuple[HeldRow, ...] | None = None
     """The same policy held to fewer looks."""
 
     def line(self) -> dict[str, Any]:
@@ -163,15 +163,15 @@ def row_of(sample: ShardSample, video: str, result: RolloutResult, uniform_resul
 
 
 def with_several_looks(
-    row: EvaluationRow, sample: ShardSample, duration_cs: int, result: RolloutResult, held: Mapping[int, RolloutResult]
+    row: EvaluationRow, sample: ShardSample, duration_cs: int, result: RolloutResult, held_results: Mapping[int, RolloutResult]
 ) -> EvaluationRow:
-    """A row with what is measured of several looks. `held` has the results of the policy by how many looks it was held to."""
+    """A row with what is measured of several looks. `held_results` are by how many looks the policy was held to."""
     row = replace(row, made_looks=len(result.looks), needed_looks=needed_looks(task_of(sample), target_looks_of(sample)))
     return replace(
         row,
         iou_set=_iou_set(row, result),
         uniform_iou_set=row.target_iou_set((Window(0, duration_cs),)),
-        held=tuple(_held_row(row, sample, held_to, held_result) for held_to, held_result in held.items()) or None,
+        held_rollouts=tuple(_held_row(row, sample, *limit_and_result) for limit_and_result in held_results.items()) or None,
     )
 
 

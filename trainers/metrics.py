@@ -101,9 +101,11 @@ def held_figures(rows: Sequence[EvaluationRow], resamples: int, seed: int) -> di
     """Figures of the same policy by how many looks it was held to."""
     rows_by_limit: defaultdict[int, list[EvaluationRow]] = defaultdict(list)
     for row in rows:
-        for held in row.held or ():
-            held_row = replace(row, answer_score=held.answer_score, iou_set=held.iou_set, visual_tokens=held.visual_tokens)
-            rows_by_limit[held.held_to].append(held_row)
+        for held_row in row.held_rollouts or ():
+            row_of_limit = replace(
+                row, answer_score=held_row.answer_score, iou_set=held_row.iou_set, visual_tokens=held_row.visual_tokens
+            )
+            rows_by_limit[held_row.held_to].append(row_of_limit)
     return {held_to: figures(rows_by_limit[held_to], resamples, seed, HELD) for held_to in sorted(rows_by_limit)}
 
 

@@ -126,14 +126,14 @@ def test_an_evaluation_without_what_is_told_of_several_looks_is_read_and_keeps_i
         b"v" * 16, b"s" * 16, b"t" * 16, b"m" * 16, "checkpoint-1", "answered", NARROW, NARROW, 1.0, 0.0, "A", 1.0, 0.0, 48,
         further_looks=(NARROW,),
     )  # fmt: skip
-    later_columns = ["needed_looks", "iou_set", "held"]
+    later_columns = ["needed_looks", "iou_set", "held_rollouts"]
     table = pa.Table.from_batches([to_arrow(EvaluatedSample, [row])])
     assert from_arrow(EvaluatedSample, completed(EvaluatedSample, table.drop_columns(later_columns))) == [row]
     assert completed(EvaluatedSample, table.drop_columns(later_columns)).schema == table.schema
     content = plain(row, frozenset({"id", "further_targets", *later_columns}))
     assert row.id == digest("evaluated", content)
     held = HeldSample(0, "no_look", (), 0.0, "B", 0.0, 40)
-    told = [replace(row, id=b"", **changes) for changes in ({"needed_looks": 0}, {"iou_set": 0.0}, {"held": (held,)})]
+    told = [replace(row, id=b"", **changes) for changes in ({"needed_looks": 0}, {"iou_set": 0.0}, {"held_rollouts": (held,)})]
     assert len({row.id, *(one.id for one in told)}) == 4
     assert from_arrow(EvaluatedSample, to_arrow(EvaluatedSample, told)) == told
     assert format_of(EvaluatedSample) == 4

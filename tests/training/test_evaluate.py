@@ -419,7 +419,7 @@ def test_what_is_not_rolled_out_again_would_be_the_same() -> None:
 def test_a_row_says_what_the_policy_did_where_it_was_held() -> None:
     held = {0: rolled(None, "C"), 1: replace(rolled_by(look(100, 300)), visual_tokens=4)}
     row = several(SET, *SET.target_looks, held=held)
-    line = json.loads(json.dumps(row.line()))["held"]
+    line = json.loads(json.dumps(row.line()))["held_rollouts"]
     assert line[0] == {
         "held_to": 0, "ending": "no_look", "looks": [], "iou_set": 0.0, "answer": "C", "answer_score": 0.0, "visual_tokens": 7
     }  # fmt: skip
@@ -431,7 +431,7 @@ def test_a_row_says_what_the_policy_did_where_it_was_held() -> None:
     }
     videos = replace(row, video=show("video", b"v" * 16))
     stored = _evaluated(videos, b"s" * 16, "checkpoint-1")
-    assert [(one.held_to, one.looks, one.score) for one in stored.held] == [(0, (), 0.0), (1, (look(100, 300),), 1.0)]
+    assert [(one.held_to, one.looks, one.score) for one in stored.held_rollouts] == [(0, (), 0.0), (1, (look(100, 300),), 1.0)]
     assert (stored.needed_looks, stored.iou_set) == (2, 1.0)
     (read_back,) = from_arrow(EvaluatedSample, to_arrow(EvaluatedSample, [stored]))
     assert read_back == stored
@@ -450,14 +450,13 @@ def test_an_evaluation_of_several_looks_says_in_files_table_and_lake_what_its_ro
     printed, rows = invoked(path), rows_in(tmp_path / "here")
     assert len(rows) == 6
     assert {row["needed_looks"] for row in rows} == {1}
-    assert [[held["held_to"] for held in row["held"]] for row in rows] == [[0, 1]] * 6
-    assert all(row["held"][0]["visual_tokens"] < row["visual_tokens"] or not row["window_cs"] for row in rows)
+    assert [[held["held_to"] for held in row["held_rollouts"]] for row in rows] == [[0, 1]] * 6
     group, held = metrics["by_needed_looks"]["1"], metrics["held_to"]
     assert metrics["looks"] == group["looks"] == np.mean([row["made_looks"] for row in rows])
     assert metrics["missed_looks"] == group["missed_looks"] == np.mean([max(0, 1 - row["made_looks"]) for row in rows])
     assert metrics["miou_set"] == pytest.approx(metrics["miou"])
     for index, held_to in enumerate(("0", "1")):
-        of_rows = [row["held"][index] for row in rows]
+        of_rows = [row["held_rollouts"][index] for row in rows]
         assert held[held_to]["visual_tokens"] == pytest.approx(np.mean([one["visual_tokens"] for one in of_rows]))
         words = [one["answer_score"] for one, row in zip(of_rows, rows, strict=True) if row["kind"] != "grounding"]
         assert held[held_to]["accuracy"] == pytest.approx(np.mean(words))
@@ -493,9 +492,9 @@ def test_an_evaluation_of_one_look_says_nothing_more_than_it_did(random_checkpoi
     assert metrics.keys() - metrics["intervals"].keys() == {"samples", "intervals", "counted", "baselines"}
     assert AFTER.isdisjoint(metrics)
     assert metrics["baselines"]["uniform_frames"].keys() == {"accuracy"}
-    assert {"made_looks", "needed_looks", "iou_set", "uniform_iou_set", "held"}.isdisjoint(line)
+    assert {"made_looks", "needed_looks", "iou_set", "uniform_iou_set", "held_rollouts"}.isdisjoint(line)
     stored = _evaluated(row_of(SET, show("video", b"v" * 16), rolled(None), rolled(None)), b"s" * 16, "checkpoint-1")
-    assert (stored.needed_looks, stored.iou_set, stored.held) == (None, None, ())
+    assert (stored.needed_looks, stored.iou_set, stored.held_rollouts) == (None, None, ())
     assert read_evaluation(path).roll.semantic().keys() == {"most_looks", "most_tokens", "most_visual_tokens"}
 
 
