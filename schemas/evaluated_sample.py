@@ -10,6 +10,19 @@ from dmforge.schemas.records import Record, grown, later
 
 
 @dataclass(frozen=True, slots=True)
+class HeldSample:
+    """What the same checkpoint did where it was held to so many looks."""
+
+    held_to: int
+    ending: str
+    looks: tuple[Look, ...]
+    iou_set: float | None
+    answer: str
+    score: float
+    visual_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluatedSample(Record):
     """What a checkpoint did with a sample that it was not trained on, greedily. None where a figure has no meaning."""
 
@@ -40,3 +53,10 @@ class EvaluatedSample(Record):
     """The looks after the first one."""
     further_targets: tuple[Look, ...] = later((), since=3)
     """The other looks of a target that is a set."""
+    needed_looks: int | None = later(None, since=4)
+    """How many looks its task needs. This and what follows is measured where a checkpoint may look several times, or is held to
+    fewer looks."""
+    iou_set: float | None = later(None, since=4)
+    """The window score of all its looks together."""
+    held_rollouts: tuple[HeldSample, ...] = later((), since=4)
+    """What it did held to fewer looks."""

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.records import Task
+
+NEEDED_LOOKS = "needed_looks"
+"""The key of a task's extras under which its file says how many looks it needs."""
+MAX_NEEDED_LOOKS = 100
+"""The most looks that a file may say a task needs."""
 
 
 def as_target(looks: Iterable[Look]) -> tuple[Look, ...]:
@@ -19,6 +26,32 @@ def windows_of_set(task: Task, max_looks: int) -> tuple[Window, ...]:
         return ()
     distinct_windows = sorted(set(task.windows), key=lambda window: (window.start_cs, window.end_cs))
     return tuple(distinct_windows) if 1 < len(distinct_windows) <= max_looks else ()
+
+
+def needed_looks(task: Task, target_looks: Sequence[Look]) -> int | None:
+    """How many looks a task needs: as its file says, as its target has, or by its windows; None where nothing says so.
+
+    That the overview is enough, and no look is needed, only its file can say: such a task may have windows, and its target a
+    look there.
+    """
+    declared_looks = _declared_looks(task.extras)
+    if declared_looks is not None:
+        return declared_looks
+    if target_looks:
+        return len(target_looks)
+    if task.needs == "all":
+        return len(set(task.windows)) or None
+    return 1 if task.windows else None
+
+
+def _declared_looks(extras: str) -> int | None:
+    """What a file says in extras, which in shards of strangers may be any text."""
+    try:
+        extra_values: Any = json.loads(extras) if extras else {}
+    except (ValueError, RecursionError):
+        return None
+    declared_looks = extra_values.get(NEEDED_LOOKS) if isinstance(extra_values, dict) else None
+    return declared_looks if type(declared_looks) is int and 0 <= declared_looks <= MAX_NEEDED_LOOKS else None
 
 
 def _order(look: Look) -> tuple[object, ...]:

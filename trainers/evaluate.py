@@ -3,19 +3,19 @@
     dmforge evaluate evaluate.toml
 
 Each sample is rolled out twice: freely, and with a forced look at the whole video, at the density that it chose. The second
-is the baseline of uniform frames: it shows what choosing a window is worth.
+is the baseline of uniform frames: it shows what choosing a window is worth. With `[roll] held_to` it is also rolled out held to
+fewer looks, which shows what a further look is worth. Where it may look several times, looks made are told from looks needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from dmforge.curation.io.atomic import disk_errors, make_folder, write_json, write_json_lines
 from dmforge.curation.io.command_result import Block, CommandResult, TextTable
@@ -31,13 +31,21 @@ from dmforge.generators.inference.sample_request import sample_request
 from dmforge.generators.student.load_student import load
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.evaluated_sample import EvaluatedSample
+from dmforge.schemas.evaluated_sample import EvaluatedSample, HeldSample
 from dmforge.schemas.ids import Id, digest, read, show
 from dmforge.schemas.looks import Look, Window, print_span, read_box, read_density
 from dmforge.trainers.baselines import Baselines, baselines
-from dmforge.trainers.evaluation_rows import EvaluationRow, RowLook, row_of, target_looks_of
+from dmforge.trainers.evaluation_rows import (
+    EvaluationRow,
+    HeldRow,
+    RowLook,
+    row_of,
+    with_several_looks,
+)
 from dmforge.trainers.evaluation_settings import EvaluationSettings, RollSettings
-from dmforge.trainers.metrics import Figure, figures
+from dmforge.trainers.held_rollouts import roll_held
+from dmforge.trainers.metrics import Figure, figures, figures_by_need, held_figures
+from dmforge.trainers.target_windows import target_sets, target_spans
 
 ROWS, METRICS = "rows.jsonl", "metrics.json"
 
@@ -53,6 +61,10 @@ class Evaluation(CommandResult):
     baselines: Baselines
     folder: Path
     rows: Sequence[EvaluationRow]
+    figures_by_need: Mapping[int, Mapping[str, Figure]] = field(default_factory=dict[int, Mapping[str, Figure]])
+    """Figures by how many looks tasks need; empty where looks made aren't told from looks needed."""
+    held_figures: Mapping[int, Mapping[str, Figure]] = field(default_factory=dict[int, Mapping[str, Figure]])
+    """Figures of the same policy by how many looks it was held to."""
 
     @property
     def name(self) -> str:
@@ -68,8 +80,12 @@ class Evaluation(CommandResult):
         constant_span, baselines = self.baselines.constant_span, self.baselines
         figures_by_name = {
             **self.figures,
+            **_with_group("needs", self.figures_by_need),
+            **_with_group("held to", self.held_figures),
             f"constant span {print_span(constant_span)}: miou" if constant_span else "": baselines.constant_miou,
+            "constant windows: miou_set": baselines.constant_miou_set,
             "uniform frames: accuracy": baselines.uniform_frames,
+            "uniform frames: miou_set": baselines.uniform_miou_set,
             "longest option: accuracy": baselines.longest_option,
         }
         table_rows = [
@@ -92,20 +108,55 @@ class Evaluation(CommandResult):
         baseline_values = {
             "constant_span": baseline_scores.constant_miou
             and {"miou": baseline_scores.constant_miou.value, **_constant_window(baseline_scores)},
-            "uniform_frames": baseline_scores.uniform_frames and {"accuracy": baseline_scores.uniform_frames.value},
-            "longest_option": baseline_scores.longest_option and {"accuracy": baseline_scores.longest_option.value},
+            "constant_windows": baseline_scores.constant_miou_set
+            and {"miou_set": baseline_scores.constant_miou_set.value, **_constant_windows(baseline_scores)},
+            "uniform_frames": _values(accuracy=baseline_scores.uniform_frames, miou_set=baseline_scores.uniform_miou_set),
+            "longest_option": _values(accuracy=baseline_scores.longest_option),
         }
+        groups = {"by_needed_looks": self.figures_by_need, "held_to": self.held_figures}
         return {
             "samples": self.samples,
-            **{figure_name: metric_figure.value for figure_name, metric_figure in self.figures.items()},
-            "intervals": {
-                figure_name: [metric_figure.low, metric_figure.high] for figure_name, metric_figure in self.figures.items()
+            **_with_intervals(self.figures),
+            **{
+                group_key: {str(number): _with_intervals(group_figures) for number, group_figures in group.items()}
+                for group_key, group in groups.items()
+                if group
             },
-            "counted": {figure_name: metric_figure.samples for figure_name, metric_figure in self.figures.items()},
             "baselines": {
                 figure_name: baseline_value for figure_name, baseline_value in baseline_values.items() if baseline_value
             },
         }
+
+
+def _with_intervals(figures_by_name: Mapping[str, Figure]) -> dict[str, object]:
+    return {
+        **_values(**figures_by_name),
+        "intervals": {
+            figure_name: [metric_figure.low, metric_figure.high] for figure_name, metric_figure in figures_by_name.items()
+        },
+        "counted": {figure_name: metric_figure.samples for figure_name, metric_figure in figures_by_name.items()},
+    }
+
+
+def _values(**figure_or_none_by_name: Figure | None) -> dict[str, float]:
+    return {name: metric_figure.value for name, metric_figure in figure_or_none_by_name.items() if metric_figure is not None}
+
+
+def _with_group(group_name: str, group: Mapping[int, Mapping[str, Figure]]) -> dict[str, Figure]:
+    """Figures of a group by the names that they have in the table: `needs 2: accuracy`."""
+    return {
+        f"{group_name} {number}: {figure_name}": metric_figure
+        for number, group_figures in group.items()
+        for figure_name, metric_figure in group_figures.items()
+    }
+
+
+def _constant_windows(baselines: Baselines) -> dict[str, object]:
+    windows_s = {
+        str(number): [[window.start_cs / 100, window.end_cs / 100] for window in windows]
+        for number, windows in baselines.constant_sets.items()
+    }
+    return {"windows_s": windows_s}
 
 
 def _constant_window(baselines: Baselines) -> dict[str, object]:
@@ -122,13 +173,16 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
     engine = TransformersEngine(student)
     evaluation_rows = [evaluation_row for corpus in corpora for evaluation_row in roll_out_corpus(engine, corpus, settings)]
     resamples, seed = settings.bootstrap.resamples, settings.bootstrap.seed
+    window_sets = target_sets(baseline_corpora) if settings.roll.measures_several_looks else ()
     evaluation = Evaluation(
         settings.checkpoint,
         len(evaluation_rows),
         figures(evaluation_rows, resamples, seed),
-        baselines(evaluation_rows, target_spans(baseline_corpora), resamples, seed),
+        baselines(evaluation_rows, target_spans(baseline_corpora), resamples, seed, window_sets),
         Path(settings.out),
         evaluation_rows,
+        figures_by_need(evaluation_rows, resamples, seed),
+        held_figures(evaluation_rows, resamples, seed),
     )
     _write_files(evaluation)
     if settings.workspace:
@@ -157,25 +211,22 @@ def _roll_out(
         for free_request, free_result, example in zip(free_requests, free_results, examples, strict=True)
     ]
     uniform_results = roll(engine, uniform_requests, RolloutLimits(settings.max_looks, settings.max_visual_tokens))
-    for example, free_result, uniform_result in zip(examples, free_results, uniform_results, strict=True):
-        yield row_of(example.sample, example.video.video, free_result, uniform_result)
+    rows = [
+        row_of(example.sample, example.video.video, free_result, uniform_result)
+        for example, free_result, uniform_result in zip(examples, free_results, uniform_results, strict=True)
+    ]
+    if not settings.measures_several_looks:
+        yield from rows
+        return
+    held_by_row = roll_held(engine, free_requests, free_results, settings.held_to, settings.max_visual_tokens)
+    for row, example, free_result, held_results in zip(rows, examples, free_results, held_by_row, strict=True):
+        yield with_several_looks(row, example.sample, example.video.duration_cs, free_result, held_results)
 
 
 def _uniform_request(request: RolloutRequest, result: RolloutResult, example: Example, clips: Clips) -> RolloutRequest:
     """The same request with a look at the whole video forced on it, at the density that the policy chose."""
     uniform_fps = result.looks[0].fps if result.looks else clips.coarse_fps
     return replace(request, forced=Look(Window(0, example.video.duration_cs), uniform_fps))
-
-
-def target_spans(corpora: Sequence[Corpus]) -> NDArray[np.int64]:
-    """The target windows of all samples, in centiseconds: windows x 2."""
-    spans_cs: list[tuple[int, int]] = []
-    for corpus in corpora:
-        for packed_video in corpus.videos():
-            for sample in packed_video.samples:
-                target_windows = tuple(look.window for look in target_looks_of(sample)) or sample.windows
-                spans_cs += [(target_window.start_cs, target_window.end_cs) for target_window in target_windows]
-    return np.array(spans_cs, np.int64).reshape(-1, 2)
 
 
 def _open_corpus(corpus_location: str) -> Corpus:
@@ -221,8 +272,21 @@ def _evaluated(row: EvaluationRow, student_id: Id, checkpoint: str) -> Evaluated
         _look_of([row.window_cs] if row.window_cs else [], row.fps, row.box, row.tokens),
         _look_of(row.target_cs, row.target_fps, row.target_box, row.target_tokens),
         row.iou, row.density_error, row.answer, row.answer_score, row.uniform_frames, row.visual_tokens,
-        further_looks=_further_looks(row.further_looks), further_targets=_further_looks(row.further_targets),
+        further_looks=_looks_of(row.further_looks), further_targets=_looks_of(row.further_targets),
+        needed_looks=row.needed_looks, iou_set=row.iou_set, held_rollouts=tuple(map(_held_sample, row.held_rollouts or ())),
     )  # fmt: skip
+
+
+def _held_sample(held_row: HeldRow) -> HeldSample:
+    return HeldSample(
+        held_row.held_to,
+        held_row.ending,
+        _looks_of(held_row.looks),
+        held_row.iou_set,
+        held_row.answer,
+        held_row.answer_score,
+        held_row.visual_tokens,
+    )
 
 
 def _look_of(
@@ -233,6 +297,6 @@ def _look_of(
     return Look(Window(*windows_cs[0]), fps_or_none, box, tokens) if windows_cs and fps_or_none else None
 
 
-def _further_looks(row_looks: Sequence[RowLook] | None) -> tuple[Look, ...]:
+def _looks_of(row_looks: Sequence[RowLook] | None) -> tuple[Look, ...]:
     looks = [_look_of([look.window_cs], look.fps, look.box, look.tokens) for look in row_looks or ()]
     return tuple(filter(None, looks))

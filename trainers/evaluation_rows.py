@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from fractions import Fraction
 from typing import Any
 
@@ -20,6 +20,7 @@ from dmforge.schemas.scoring import (
     set_score,
     window_score,
 )
+from dmforge.schemas.targets import needed_looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,19 @@ class RowLook:
     fps: str
     box: str | None
     tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRow:
+    """What the same policy did where it was held to so many looks."""
+
+    held_to: int
+    ending: Ending
+    looks: tuple[RowLook, ...]
+    iou_set: float | None
+    answer: str
+    answer_score: float
+    visual_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +90,21 @@ class EvaluationRow:
     target_tokens: int | None = None
     further_looks: tuple[RowLook, ...] | None = None
     further_targets: tuple[RowLook, ...] | None = None
+    made_looks: int | None = None
+    """How many looks were made, those whose clips were shown. This and what follows is measured where a policy may look several
+    times or is held to fewer looks, and is None otherwise."""
+    needed_looks: int | None = None
+    """How many looks its task needs; None where nothing says so, too."""
+    iou_set: float | None = None
+    """The window score of all looks together, however many each place took; None where no look is needed, too."""
+    uniform_iou_set: float | None = None
+    """The same of a look at the whole video."""
+    held_rollouts: tuple[HeldRow, ...] | None = None
+    """The same policy held to fewer looks."""
 
     def line(self) -> dict[str, Any]:
         """The row as a line of rows.jsonl."""
-        later_fields = ("box", "tokens", "target_box", "target_tokens", "further_looks", "further_targets")
+        later_fields = {field.name for field in fields(self) if field.default is None}
         return {name: value for name, value in asdict(self).items() if name not in later_fields or value is not None}
 
     @property
@@ -90,6 +115,12 @@ class EvaluationRow:
         """The IoU with the target of windows in place of those that were looked at."""
         target_windows = tuple(Window(*bounds_cs) for bounds_cs in self.target_cs)
         return _target_iou(windows, target_windows, None if self.target_fps else self.needs)
+
+    def target_iou_set(self, windows: tuple[Window, ...]) -> float | None:
+        """The window score of the union of some windows; None where no window is right, or no look is needed."""
+        if not self.target_cs or self.needed_looks == 0:
+            return None
+        return float(window_score(windows, tuple(Window(*bounds_cs) for bounds_cs in self.target_cs), self.needs))
 
 
 def row_of(sample: ShardSample, video: str, result: RolloutResult, uniform_result: RolloutResult) -> EvaluationRow:
@@ -131,6 +162,35 @@ def row_of(sample: ShardSample, video: str, result: RolloutResult, uniform_resul
     )
 
 
+def with_several_looks(
+    row: EvaluationRow, sample: ShardSample, duration_cs: int, result: RolloutResult, held_results: Mapping[int, RolloutResult]
+) -> EvaluationRow:
+    """A row with what is measured of several looks. `held_results` are by how many looks the policy was held to."""
+    row = replace(row, made_looks=len(result.looks), needed_looks=needed_looks(task_of(sample), target_looks_of(sample)))
+    return replace(
+        row,
+        iou_set=_iou_set(row, result),
+        uniform_iou_set=row.target_iou_set((Window(0, duration_cs),)),
+        held_rollouts=tuple(_held_row(row, sample, *limit_and_result) for limit_and_result in held_results.items()) or None,
+    )
+
+
+def _held_row(row: EvaluationRow, sample: ShardSample, held_to: int, result: RolloutResult) -> HeldRow:
+    return HeldRow(
+        held_to,
+        result.ending,
+        tuple(map(_row_look, result.looks)),
+        _iou_set(row, result),
+        result.answer,
+        answer_score(result.answer, task_of(sample)),
+        result.visual_tokens,
+    )
+
+
+def _iou_set(row: EvaluationRow, result: RolloutResult) -> float | None:
+    return row.target_iou_set(tuple(look.window for look in result.looks))
+
+
 def target_looks_of(sample: ShardSample) -> tuple[Look, ...]:
     """The looks that are right for a sample: of a task for reinforcement its target, of a trajectory those that it teaches."""
     return sample.target_looks or tuple(piece.look for piece in sample.transcript.pieces if piece.look)
@@ -138,7 +198,9 @@ def target_looks_of(sample: ShardSample) -> tuple[Look, ...]:
 
 def task_of(sample: ShardSample) -> Task:
     """The task of a sample for scoring, which doesn't need its video."""
-    return Task(b"", sample.kind, sample.question, sample.options, sample.gold, sample.windows, sample.needs)
+    return Task(
+        b"", sample.kind, sample.question, sample.options, sample.gold, sample.windows, sample.needs, extras=sample.extras
+    )
 
 
 def _iop(looked_windows: tuple[Window, ...], target_windows: tuple[Window, ...]) -> float:
@@ -159,13 +221,11 @@ def _mean_density_error(looks: Sequence[Look], target_looks: Sequence[Look]) -> 
 
 
 def _further(looks: Sequence[Look]) -> tuple[RowLook, ...] | None:
-    return (
-        tuple(
-            RowLook(_bounds_cs(look.window), print_density(look.fps), print_box(look.box) if look.box else None, look.tokens)
-            for look in looks[1:]
-        )
-        or None
-    )
+    return tuple(map(_row_look, looks[1:])) or None
+
+
+def _row_look(look: Look) -> RowLook:
+    return RowLook(_bounds_cs(look.window), print_density(look.fps), print_box(look.box) if look.box else None, look.tokens)
 
 
 def _bounds_cs(window: Window) -> tuple[int, int]:

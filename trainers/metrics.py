@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,6 +34,16 @@ def acc_gqa(row: EvaluationRow) -> float | None:
     return None if accuracy_score is None or row.iou is None else float(accuracy_score == 1.0 and row.iou >= 0.5)
 
 
+def excess_looks(row: EvaluationRow) -> float | None:
+    """How many looks more were made than the task needs."""
+    return None if row.made_looks is None or row.needed_looks is None else float(max(0, row.made_looks - row.needed_looks))
+
+
+def missed_looks(row: EvaluationRow) -> float | None:
+    """How many looks the task needs more than were made."""
+    return None if row.made_looks is None or row.needed_looks is None else float(max(0, row.needed_looks - row.made_looks))
+
+
 MEASURES: Mapping[str, Measure] = {
     "format": lambda row: float(row.well_formed),
     "r_at_0.3": recall(0.3),
@@ -46,7 +57,15 @@ MEASURES: Mapping[str, Measure] = {
     "answer_miou": answer_miou,
     "density_error": lambda row: row.density_error,
     "visual_tokens": lambda row: float(row.visual_tokens),
+    "miou_set": lambda row: row.iou_set,
+    "looks": lambda row: None if row.made_looks is None else float(row.made_looks),
+    "excess_looks": excess_looks,
+    "missed_looks": missed_looks,
 }
+BY_NEED = ("accuracy", "answer_miou", "miou_set", "looks", "excess_looks", "missed_looks")
+"""The measures that are also told apart by how many looks tasks need."""
+HELD = ("accuracy", "answer_miou", "miou_set", "visual_tokens")
+"""The measures of a policy that is held to fewer looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +78,35 @@ class Figure:
     samples: int
 
 
-def figures(rows: Sequence[EvaluationRow], resamples: int, seed: int) -> dict[str, Figure]:
+def figures(
+    rows: Sequence[EvaluationRow], resamples: int, seed: int, measure_names: Iterable[str] = MEASURES
+) -> dict[str, Figure]:
     """The figures of all measures that have a meaning for some row."""
-    figure_by_name = {measure_name: figure(rows, measure, resamples, seed) for measure_name, measure in MEASURES.items()}
+    figure_by_name = {measure_name: figure(rows, MEASURES[measure_name], resamples, seed) for measure_name in measure_names}
     return {
         measure_name: figure_or_none for measure_name, figure_or_none in figure_by_name.items() if figure_or_none is not None
     }
+
+
+def figures_by_need(rows: Sequence[EvaluationRow], resamples: int, seed: int) -> dict[int, dict[str, Figure]]:
+    """Figures by how many looks tasks need, where that is known."""
+    rows_by_need: defaultdict[int, list[EvaluationRow]] = defaultdict(list)
+    for row in rows:
+        if row.needed_looks is not None:
+            rows_by_need[row.needed_looks].append(row)
+    return {need: figures(rows_by_need[need], resamples, seed, BY_NEED) for need in sorted(rows_by_need)}
+
+
+def held_figures(rows: Sequence[EvaluationRow], resamples: int, seed: int) -> dict[int, dict[str, Figure]]:
+    """Figures of the same policy by how many looks it was held to."""
+    rows_by_limit: defaultdict[int, list[EvaluationRow]] = defaultdict(list)
+    for row in rows:
+        for held_row in row.held_rollouts or ():
+            row_of_limit = replace(
+                row, answer_score=held_row.answer_score, iou_set=held_row.iou_set, visual_tokens=held_row.visual_tokens
+            )
+            rows_by_limit[held_row.held_to].append(row_of_limit)
+    return {held_to: figures(rows_by_limit[held_to], resamples, seed, HELD) for held_to in sorted(rows_by_limit)}
 
 
 def figure(rows: Sequence[EvaluationRow], measure: Measure, resamples: int, seed: int) -> Figure | None:

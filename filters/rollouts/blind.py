@@ -7,9 +7,10 @@ from dataclasses import replace
 from random import Random
 
 from dmforge.curation.contract.stage_results import Result
-from dmforge.filters.rollouts.experiment import STRAIGHT_TO_THE_ANSWER, Arm, Experiment
+from dmforge.filters.rollouts.experiment import Arm, Experiment
 from dmforge.filters.rollouts.rollout_stage import RolloutStage, RolloutStageConfig, task_verdict
 from dmforge.filters.rollouts.rounds import Share, wilson
+from dmforge.generators.inference.forced_steps import STRAIGHT_TO_THE_ANSWER
 from dmforge.schemas.records import CandidateWithTask, Rollout, Task, TaskWithVideo, Verdict, Video
 from dmforge.schemas.scoring import choice
 

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dmforge.generators.inference.forced_steps import Step
+from dmforge.generators.inference.forced_steps import STRAIGHT_TO_THE_ANSWER, Step
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.records import CandidateWithTask, Mode, Rollout, Task, Video
 from dmforge.schemas.records import TaskWithVideo as ShownTask
-from dmforge.schemas.tags import CLOSE, OPEN
-
-STRAIGHT_TO_THE_ANSWER = f"{OPEN['think']}{CLOSE['think']}{OPEN['answer']}"
-"""What is written in place of the look for a student that is not to look."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,9 @@ class RolloutLimits:
     max_looks: int = 1
     max_visual_tokens: int = 1 << 20
     """Of all clips that are shown, the coarse one included."""
+    must_answer: bool = False
+    """Whether a policy that would look once more than it may has its thought ended, and must answer. Otherwise it goes on, and
+    what it writes is malformed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +127,16 @@ def roll(engine: Engine, requests: Sequence[RolloutRequest], limits: RolloutLimi
     alone.
     """
     limits = limits or RolloutLimits()
-    if engine.dialect != "span" and any(request.forced or request.opening or request.steps for request in requests):
+    if engine.dialect != "span" and (forced_subject := _forced_subject(requests, limits)):
         hint = "measure a student that writes `span`"
-        raise InputError(f"a forced look in the dialect `{engine.dialect}` is not supported", where="dialect", hint=hint)
+        raise InputError(f"{forced_subject} in the dialect `{engine.dialect}` is not supported", where="dialect", hint=hint)
     rows = [_begin_row(request, DIALECTS[engine.dialect]) for request in requests]
     conversation = engine.converse([request.sampling for request in requests])
     added_pieces, rows_at_work = _openings(rows, limits), set[int]()
     while added_pieces or rows_at_work:
         rows_at_work |= added_pieces.keys()
         may_look = {row_index for row_index in added_pieces if _may_look(rows[row_index], limits)}
-        stop_before = {row_index: tags for row_index in added_pieces if (tags := _stop_before(rows[row_index]))}
+        stop_before = {row_index: tags for row_index in added_pieces if (tags := _stop_before(rows[row_index], limits))}
         output_by_row = conversation.step(added_pieces, may_look, stop_before)
         rows_at_work -= output_by_row.keys()
         added_pieces = _take_outputs(rows, output_by_row, limits)
@@ -149,6 +152,13 @@ def roll(engine: Engine, requests: Sequence[RolloutRequest], limits: RolloutLimi
 def prompt_of(pieces: Sequence[Piece], footage: Footage) -> tuple[PromptPiece, ...]:
     """A prompt with its frames, to be shared by all rollouts of it."""
     return show(pieces, footage)
+
+
+def _forced_subject(requests: Sequence[RolloutRequest], limits: RolloutLimits) -> str:
+    """What is forced on some policy, in the words of an error; empty where nothing is."""
+    if any(request.forced or request.opening or request.steps for request in requests):
+        return "a forced look"
+    return "a forced answer" if limits.must_answer else ""
 
 
 def _begin_row(request: RolloutRequest, dialect: Dialect) -> _Row:
@@ -182,12 +192,15 @@ def _may_look(row: _Row, limits: RolloutLimits) -> bool:
     return len(row.looks) < limits.max_looks and not row.dialect.turn_end
 
 
-def _stop_before(row: _Row) -> Sequence[str]:
+def _stop_before(row: _Row, limits: RolloutLimits) -> Sequence[str]:
     """The tags in whose place something is forced on a row."""
     step_count = len(row.request.steps)
-    if not step_count or row.awaits_density or row.steps_forced > step_count:
+    if row.awaits_density or row.steps_forced > step_count:
         return ()
-    return BEFORE_A_STEP if row.steps_forced < step_count else BEFORE_THE_ANSWER
+    if row.steps_forced < step_count:
+        return BEFORE_A_STEP
+    is_held = limits.must_answer and len(row.looks) >= limits.max_looks
+    return BEFORE_THE_ANSWER if step_count or is_held else ()
 
 
 def _take_outputs(

@@ -24,8 +24,9 @@ from dmforge.curation.lake.views import LakeView
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import read_recipe
-from dmforge.schemas.columns import completed, from_arrow, to_arrow
+from dmforge.schemas.columns import completed, from_arrow, plain, to_arrow
 from dmforge.schemas.errors import InputError
+from dmforge.schemas.evaluated_sample import EvaluatedSample, HeldSample
 from dmforge.schemas.ids import digest, read_base32
 from dmforge.schemas.looks import Box, Look, Window
 from dmforge.schemas.records import Rollout, Sample, Target, Video, format_of
@@ -117,6 +118,25 @@ def test_an_unboxed_look_is_digested_as_it_was() -> None:
     assert rows[0].id == digest("sample", content)
     assert len({row.id for row in rows}) == 3
     assert format_of(Sample) == 3
+
+
+def test_an_evaluation_without_what_is_told_of_several_looks_is_read_and_keeps_its_id() -> None:
+    """Rows of number 3, as an evaluation of one look also writes them today."""
+    row = EvaluatedSample(
+        b"v" * 16, b"s" * 16, b"t" * 16, b"m" * 16, "checkpoint-1", "answered", NARROW, NARROW, 1.0, 0.0, "A", 1.0, 0.0, 48,
+        further_looks=(NARROW,),
+    )  # fmt: skip
+    later_columns = ["needed_looks", "iou_set", "held_rollouts"]
+    table = pa.Table.from_batches([to_arrow(EvaluatedSample, [row])])
+    assert from_arrow(EvaluatedSample, completed(EvaluatedSample, table.drop_columns(later_columns))) == [row]
+    assert completed(EvaluatedSample, table.drop_columns(later_columns)).schema == table.schema
+    content = plain(row, frozenset({"id", "further_targets", *later_columns}))
+    assert row.id == digest("evaluated", content)
+    held = HeldSample(0, "no_look", (), 0.0, "B", 0.0, 40)
+    told = [replace(row, id=b"", **changes) for changes in ({"needed_looks": 0}, {"iou_set": 0.0}, {"held_rollouts": (held,)})]
+    assert len({row.id, *(one.id for one in told)}) == 4
+    assert from_arrow(EvaluatedSample, to_arrow(EvaluatedSample, told)) == told
+    assert format_of(EvaluatedSample) == 4
 
 
 @pytest.fixture(scope="module")
@@ -263,7 +283,8 @@ def test_a_corpus_with_a_set_has_the_number_that_older_versions_refuse(aimed_twi
     assert dmforge("verify", folder)["ok"]
     (packed,) = (one for video in Corpus(folder).videos() for one in video.samples if one.further_targets)
     assert (packed.id, packed.target_looks) == (str(sample), sample.target_looks)
-    assert reward_target_of(packed, RewardSettings()).looks == (FIRST, SECOND)
+    rewarded = reward_target_of(packed, RewardSettings())
+    assert (rewarded.windows, rewarded.needs) == ((FIRST.window, SECOND.window), "all")
     names = {tuple(values) for video in Corpus(folder).videos() for values in json.loads(video.document)["samples"]}
     assert len(names) == 1
     assert "target_box" not in names.pop()

@@ -128,6 +128,20 @@ def test_annotations_said_to_be_otherwise_are_corrected(tmp_path: Path) -> None:
         assert rows(place, "SELECT licence FROM tasks") == [(licence,)]
 
 
+def test_how_many_looks_a_task_needs_is_kept_beside_its_density_and_changes_no_id(tmp_path: Path) -> None:
+    place, file = workspace(tmp_path), tmp_path / "tasks.jsonl"
+    row = {"video": "one", "kind": "open", "question": "What?", "answer": "it", "windows": [[1, 2]], "fps": 2}
+    dmforge("ingest", write(Case("one"), tmp_path), "-w", place)
+    ids = []
+    for told in (row, {**row, "needed_looks": 0}):
+        file.write_text(json.dumps(told))
+        dmforge("import", "jsonl", file, "-w", place)
+        ids += rows(place, "SELECT id FROM tasks ORDER BY extras DESC LIMIT 1")
+    ((extras,),) = rows(place, "SELECT extras FROM tasks")
+    assert json.loads(extras) == {"needed_looks": 0, "fps": 2.0}
+    assert ids[0] == ids[1]
+
+
 def test_a_benchmarks_video_is_never_a_task(tmp_path: Path) -> None:
     place, file = workspace(tmp_path), tmp_path / "tasks.jsonl"
     file.write_text(json.dumps({"video": "one", "kind": "open", "question": "What?", "answer": "it"}))

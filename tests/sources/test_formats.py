@@ -273,6 +273,18 @@ def test_options_of_multiple_choice_may_stand_in_the_question(tmp_path: Path) ->
     assert (second.question, second.options) == (row["question"], ())
 
 
+def test_a_task_may_say_how_many_looks_it_needs(tmp_path: Path) -> None:
+    row = {"video": "x.mp4", "kind": "open", "question": "What?", "answer": "it", "windows": [[1, 2]], "fps": 2}
+    told = [row, {**row, "needed_looks": 0}, *({**row, "needed_looks": wrong} for wrong in (True, -1, 101, 1.0, "1"))]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(one) + "\n" for one in told))
+    plain, none, *refused = (placed.question for placed in read_questions(FORMATS["jsonl"], [tmp_path / "a.jsonl"]))
+    assert isinstance(plain, Question)
+    assert isinstance(none, Question)
+    assert (dict(plain.extras), dict(none.extras)) == ({}, {"needed_looks": 0})
+    reasons = {question.reason for question in refused if isinstance(question, RefusedQuestion)}
+    assert (len(refused), reasons) == (5, {"not a task: needed_looks is no whole number from 0 to 100"})
+
+
 @pytest.mark.parametrize(
     ("span", "found"),
     [

@@ -76,3 +76,66 @@ def test_it_goes_on_as_behind_a_context_that_never_held_the_overwritten_tag() ->
     next_logits = logits_of_all(STUDENT, laid_out)[-1 - len(free_words.ids) : -1]
     expected = torch.log_softmax(next_logits, -1).gather(1, torch.tensor(free_words.ids)[:, None])[:, 0]
     torch.testing.assert_close(torch.tensor(free_words.log_probs), expected, atol=1e-5, rtol=1e-5)
+
+
+# held to fewer looks than it wants
+
+
+WANTS_TWO = "<think>Early.<span>1.00 - 3.00</span><fps>2</fps>Red. More?"
+
+
+def held(text: str, max_looks: int, max_tokens: int = 120, **limits: bool) -> RolloutResult:
+    footage = Barcodes()
+    request = RolloutRequest(prompt_of((COARSE, QUESTION), footage), footage, Sampling(max_tokens=max_tokens, seed=3))
+    with dictated(text):
+        (result,) = roll(ENGINE, [request], RolloutLimits(max_looks=max_looks, **limits))
+    return result
+
+
+def test_a_policy_that_would_look_once_more_than_it_may_must_answer() -> None:
+    text = WANTS_TWO + "<span>blue</answer><|im_end|>"
+    with watched() as seen:
+        result = held(text, 1, must_answer=True)
+    assert result.transcript.trajectory_text == (
+        "<think>Early.<span>1.00 - 3.00</span><fps>2</fps>Red. More?</think><answer>blue</answer>"
+    )
+    assert (result.ending, result.answer, result.looks) == ("answered", "blue", (look(100, 300),))
+    assert len(seen) == 2
+    by_policy = [piece.text for piece in result.transcript.pieces if piece.author == "policy"]
+    assert by_policy == ["<think>Early.<span>1.00 - 3.00</span><fps>2</fps>", "Red. More?", "blue</answer>"]
+    assert [words.text for words in result.written] == by_policy
+    assert held(text, 1).ending == "malformed"  # nobody holds it
+
+
+def test_a_policy_that_looks_again_at_once_must_answer_and_once_told_is_told_no_more() -> None:
+    at_once = held("<think>Early.<span>1.00 - 3.00</span><fps>2</fps><span>blue</answer><|im_end|>", 1, must_answer=True)
+    assert at_once.transcript.trajectory_text.endswith("<fps>2</fps></think><answer>blue</answer>")
+    assert (at_once.ending, at_once.answer, at_once.looks) == ("answered", "blue", (look(100, 300),))
+    stubborn = held(WANTS_TWO + "<span><span>6.00 - 8.00</span><fps>2</fps></answer><|im_end|>", 1, must_answer=True)
+    assert stubborn.transcript.trajectory_text.endswith("More?</think><answer><span>6.00 - 8.00</span><fps>2</fps></answer>")
+    assert (stubborn.ending, stubborn.looks) == ("malformed", (look(100, 300),))
+
+
+def test_a_policy_that_looks_no_more_than_it_may_is_not_held() -> None:
+    text = WANTS_TWO + "<span>6.00 - 8.00</span><fps>1</fps>Blue.</think><answer>blue</answer><|im_end|>"
+    assert held(text, 2, must_answer=True) == held(text, 2)
+    assert held(text, 2).looks == (look(100, 300), look(600, 800, 1))
+    once = "<think>Early.<span>1.00 - 3.00</span><fps>2</fps>Red.</think><answer>red</answer><|im_end|>"
+    assert held(once, 2, must_answer=True) == held(once, 1, must_answer=True) == held(once, 1)
+    assert held(once, 1).ending == "answered"
+
+
+def test_a_policy_that_may_not_look_at_all_thinks_and_must_answer() -> None:
+    result = held("<think>Early.<span>blue</answer><|im_end|>", 0, must_answer=True)
+    assert result.transcript.trajectory_text == "<think>Early.</think><answer>blue</answer>"
+    assert (result.ending, result.answer, result.looks) == ("no_look", "blue", ())
+
+
+def test_what_a_held_policy_answers_goes_on_behind_the_context_that_its_transcript_tells() -> None:
+    result = held(WANTS_TWO + "<span>", 1, max_tokens=70, must_answer=True)
+    free_words = result.written[-1]
+    assert len(free_words.ids) > 10
+    laid_out = retrace(result, Barcodes(), STUDENT.layout)
+    next_logits = logits_of_all(STUDENT, laid_out)[-1 - len(free_words.ids) : -1]
+    expected = torch.log_softmax(next_logits, -1).gather(1, torch.tensor(free_words.ids)[:, None])[:, 0]
+    torch.testing.assert_close(torch.tensor(free_words.log_probs), expected, atol=1e-5, rtol=1e-5)

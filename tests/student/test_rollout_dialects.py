@@ -106,3 +106,8 @@ def test_clips_of_a_turn_are_over_budget_together() -> None:
 def test_a_look_is_forced_in_the_old_dialect_alone() -> None:
     with pytest.raises(InputError, match="a forced look in the dialect `tool` is not supported"):
         roll(TransformersEngine(STUDENTS["tool"]), [quest(forced=look(100, 300))])
+
+
+def test_a_policy_is_held_in_the_old_dialect_alone() -> None:
+    with pytest.raises(InputError, match="a forced answer in the dialect `tool` is not supported"):
+        roll(TransformersEngine(STUDENTS["tool"]), [quest()], RolloutLimits(1, must_answer=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -18,8 +19,10 @@ from typer.testing import CliRunner
 from dmforge import cli
 from dmforge.curation.lake.evaluations import evaluations
 from dmforge.curation.shards.corpus import Corpus
+from dmforge.curation.shards.document import ShardSample
 from dmforge.curation.workspace_folder import WorkspaceFolder
-from dmforge.generators.inference.rollout import RolloutResult
+from dmforge.generators.inference.engines.engine import Sampling
+from dmforge.generators.inference.rollout import RolloutLimits, RolloutRequest, RolloutResult, prompt_of, roll
 from dmforge.generators.student.load_student import load
 from dmforge.schemas.columns import from_arrow, to_arrow
 from dmforge.schemas.evaluated_sample import EvaluatedSample
@@ -27,12 +30,15 @@ from dmforge.schemas.grammar import Trajectory, parse
 from dmforge.schemas.ids import show
 from dmforge.schemas.looks import Box, Look, Window
 from dmforge.schemas.scoring import iou, measure_cs, overlap_cs, window_score
-from dmforge.schemas.transcript import Piece, Transcript
-from dmforge.trainers.baselines import baselines, best_span, iou_of
+from dmforge.schemas.transcript import COARSE, Piece, Transcript
+from dmforge.trainers.baselines import baselines, best_sets, best_span, constant_iou_set, iou_of
 from dmforge.trainers.evaluate import _evaluated  # pyright: ignore[reportPrivateUsage]
-from dmforge.trainers.evaluation_rows import EvaluationRow, row_of
+from dmforge.trainers.evaluation_rows import EvaluationRow, row_of, with_several_looks
 from dmforge.trainers.evaluation_settings import read_evaluation
-from dmforge.trainers.metrics import figure, figures
+from dmforge.trainers.held_rollouts import roll_held
+from dmforge.trainers.metrics import MEASURES, figure, figures, figures_by_need, held_figures
+from tests.student.students import QUESTION, Barcodes
+from tests.student.test_rollout import ENGINE, dictated
 from tests.support.corpora import sample
 
 
@@ -158,7 +164,7 @@ def rolled(look: Look | None, answer: str = "A") -> RolloutResult:
     shown = (look,) if look else ()
     trajectory = Trajectory(("a", "b")[: 1 + len(shown)], shown, answer)
     pieces = (Piece("policy", f"<think>a</think><answer>{answer}</answer>"),)
-    return RolloutResult(Transcript(pieces), "answered" if look else "no_look", trajectory, shown, (), 7)
+    return RolloutResult(Transcript(pieces), "answered" if look else "no_look", trajectory, shown, (), 7, (5,) * len(shown))
 
 
 def test_a_row_measures_against_the_look_that_the_sample_teaches() -> None:
@@ -234,6 +240,264 @@ def test_a_trajectory_of_several_looks_teaches_all_of_them() -> None:
     assert row_of(taught, "video", rolled_by(look(100, 300)), rolled(None)).iou == 0.5
 
 
+# looks made, and looks needed
+
+
+def several(told: ShardSample, *looks: Look, held: Mapping[int, RolloutResult] | None = None) -> EvaluationRow:
+    result = rolled_by(*looks) if looks else rolled(None)
+    return with_several_looks(row_of(told, told.id, result, rolled(None)), told, 1000, result, held or {})
+
+
+def value(row: EvaluationRow, name: str) -> float | None:
+    return MEASURES[name](row)
+
+
+GOLD = replace(sample(0, 0), target=None, transcript=Transcript(sample(0, 0).transcript.pieces[:2]))
+"""A task whose gold is 1.00 - 3.50 or 4.00 - 5.00, and which has no target."""
+
+
+@settings(deadline=None)
+@given(WINDOWS, WINDOWS, st.sampled_from(["any", "all"]))
+def test_of_one_look_and_one_right_window_both_scores_are_one(window: Window, target: Window, needs: Any) -> None:
+    for aimed in (
+        replace(sample(0, 0), target=Look(target, Fraction(2)), needs=needs),
+        replace(GOLD, windows=(target,), needs=needs),
+    ):
+        row = several(aimed, Look(window, Fraction(2)))
+        assert row.iou_set == row.iou == float(iou((window,), (target,)))
+        assert (row.made_looks, row.needed_looks, value(row, "excess_looks"), value(row, "missed_looks")) == (1, 1, 0.0, 0.0)
+        assert row.uniform_iou_set == iou_of(Window(0, 1000), row)
+        before = row_of(aimed, aimed.id, rolled_by(Look(window, Fraction(2))), rolled(None))
+        assert row.line() == before.line() | {
+            "made_looks": 1, "needed_looks": 1, "iou_set": row.iou_set, "uniform_iou_set": row.uniform_iou_set
+        }  # fmt: skip
+        told = figures([row], 20, 0)
+        assert figures([before], 20, 0) == {name: told[name] for name in told.keys() - AFTER}
+        assert told["miou_set"] == told["miou"]
+
+
+AFTER = {"miou_set", "looks", "excess_looks", "missed_looks"}
+
+
+def test_the_union_of_looks_is_scored_and_not_how_often_anybody_looked() -> None:
+    exact = several(SET, *SET.target_looks)  # 1.00 - 3.00 and 6.00 - 7.00
+    assert (exact.iou_set, exact.made_looks, exact.needed_looks) == (1.0, 2, 2)
+    over_both = several(SET, look(100, 700))
+    assert (over_both.iou_set, over_both.iou, value(over_both, "missed_looks")) == (300 / 600, (200 / 600) / 2, 1.0)
+    in_halves = several(SET, look(100, 200), look(200, 300), look(600, 700))
+    assert (in_halves.iou_set, value(in_halves, "excess_looks"), value(in_halves, "missed_looks")) == (1.0, 1.0, 0.0)
+    assert in_halves.iou == (0.5 + 1.0) / 3
+    none = several(SET)
+    assert (none.iou_set, none.made_looks, value(none, "looks"), value(none, "missed_looks")) == (0.0, 0, 0.0, 2.0)
+    assert none.uniform_iou_set == 300 / 1000
+
+
+def test_how_many_looks_a_task_needs() -> None:
+    assert several(GOLD, look(400, 500)).needed_looks == 1
+    assert several(GOLD, look(400, 500)).iou_set == 1.0
+    both = replace(GOLD, needs="all")
+    assert (several(both).needed_looks, several(both, look(400, 500)).iou_set) == (2, 100 / 350)
+    twice = replace(both, windows=(*both.windows, both.windows[0]))
+    assert several(twice).needed_looks == 2
+    for needs in ("any", "all"):
+        unknown = several(replace(GOLD, windows=(), needs=needs), look(100, 200))
+        assert (unknown.needed_looks, unknown.iou_set, unknown.made_looks) == (None, None, 1)
+        assert (value(unknown, "looks"), value(unknown, "excess_looks"), value(unknown, "missed_looks")) == (1.0, None, None)
+    assert several(sample(0, 0)).needed_looks == 1  # its target's, whatever gold is
+    three = several(replace(GOLD, extras='{"fps": 2, "needed_looks": 3}'), look(400, 500))
+    assert (three.needed_looks, value(three, "missed_looks")) == (3, 2.0)
+
+
+def test_a_task_that_the_overview_answers_needs_no_look_and_no_window_is_right() -> None:
+    for told in (GOLD, SET):
+        row = several(replace(told, extras='{"needed_looks": 0}'), look(100, 200))
+        assert (row.needed_looks, row.iou_set, row.uniform_iou_set, value(row, "excess_looks")) == (0, None, None, 1.0)
+    assert value(several(replace(GOLD, extras='{"needed_looks": 0}')), "excess_looks") == 0.0
+
+
+@pytest.mark.parametrize(
+    "extras", ["[0]", "0", "{", "[" * 100_000, '{"needed_looks": true}', '{"needed_looks": -1}', '{"a": 0}']
+)
+def test_what_a_stranger_writes_beside_a_sample_says_nothing(extras: str) -> None:
+    assert several(replace(GOLD, extras=extras)).needed_looks == 1
+
+
+def test_figures_are_told_apart_by_how_many_looks_tasks_need() -> None:
+    none = replace(GOLD, extras='{"needed_looks": 0}')
+    unknown = replace(GOLD, windows=())
+    rows = [
+        several(SET, *SET.target_looks), replace(several(SET, look(100, 300)), answer_score=0.0), several(GOLD, look(100, 350)),
+        several(none, look(100, 350)), several(none), several(unknown, look(100, 350)),
+    ]  # fmt: skip
+    told = {need: {name: one.value for name, one in group.items()} for need, group in figures_by_need(rows, 20, 0).items()}
+    assert told == {
+        0: {"accuracy": 1.0, "looks": 0.5, "excess_looks": 0.5, "missed_looks": 0.0},
+        1: {"accuracy": 1.0, "miou_set": 1.0, "looks": 1.0, "excess_looks": 0.0, "missed_looks": 0.0},
+        2: {"accuracy": 0.5, "miou_set": (1 + 2 / 3) / 2, "looks": 1.5, "excess_looks": 0.0, "missed_looks": 0.5},
+    }
+    all_of_them = figures(rows, 20, 0)
+    assert all_of_them["looks"].value == (2 + 1 + 1 + 1 + 0 + 1) / 6
+    assert (all_of_them["excess_looks"].samples, all_of_them["excess_looks"].value) == (5, 1 / 5)
+    assert all_of_them["miou_set"].samples == 3
+
+
+def test_constant_windows_are_as_many_as_needed() -> None:
+    pair, later_pair = (Window(600, 700), Window(100, 300)), (Window(150, 250), Window(600, 700))
+    sets = best_sets([pair, pair, later_pair, (Window(400, 500),)])
+    assert sets == {1: (Window(400, 500),), 2: (Window(100, 300), Window(600, 700))}
+    three = replace(SET, extras='{"needed_looks": 3}')
+    none = replace(SET, extras='{"needed_looks": 0}')
+    rows = [several(told) for told in (SET, sample(0, 0), three, none, replace(GOLD, windows=()))]
+    scores = [constant_iou_set(sets, row) for row in rows]
+    assert scores == [1.0, 0.0, 1.0, None, None]  # where no set is as large, the largest below it
+    told = baselines(rows, np.array([(100, 300)]), 20, 0, [pair, pair, later_pair, (Window(400, 500),)])
+    assert told.constant_sets == sets
+    assert told.constant_miou_set
+    assert told.constant_miou_set.value == pytest.approx(2 / 3)
+    assert told.uniform_miou_set
+    assert told.uniform_miou_set.value == pytest.approx((0.3 + 0.25 + 0.3) / 3)
+    alone = baselines([row_of(SET, "v", rolled(None), rolled(None))], np.array([(100, 300)]), 20, 0)
+    assert (alone.constant_sets, alone.constant_miou_set, alone.uniform_miou_set) == ({}, None, None)
+
+
+# held to fewer looks
+
+
+TWICE = (
+    "<think>Early.<span>1.00 - 3.00</span><fps>2</fps>Red. More?<span>6.00 - 8.00</span><fps>1</fps>Blue.</think><answer>blue"
+)
+
+
+def dictated_results(text: str, *held_to: int, max_looks: int = 2) -> tuple[RolloutResult, Mapping[int, RolloutResult]]:
+    """The free result of a policy that writes this, and those where it is held and writes what stands behind `|`."""
+    free_text, *held_texts = text.split("|")
+    footage = Barcodes()
+    request = RolloutRequest(prompt_of((COARSE, QUESTION), footage), footage, Sampling(temperature=0, max_tokens=120))
+    with dictated(free_text + "</answer><|im_end|>"):
+        (free,) = roll(ENGINE, [request], RolloutLimits(max_looks))
+    with dictated("".join(f"{held_text}</answer><|im_end|>" for held_text in held_texts)):
+        (held,) = roll_held(ENGINE, [request], [free], held_to, 1 << 20)
+    return free, held
+
+
+def test_a_policy_is_held_to_fewer_looks_than_it_made() -> None:
+    free, held = dictated_results(TWICE + "|red|<think>Early.<span>1.00 - 3.00</span><fps>2</fps>Red.<span>green", 2, 0, 1)
+    assert [(result.answer, len(result.looks), result.ending) for result in held.values()] == [
+        ("red", 0, "no_look"), ("green", 1, "answered"), ("blue", 2, "answered")
+    ]  # fmt: skip
+    assert list(held) == [0, 1, 2]
+    assert held[0].transcript.trajectory_text == "<think></think><answer>red</answer>"
+    assert held[2] is free  # it would do the very same
+    assert held[0].visual_tokens < held[1].visual_tokens < held[2].visual_tokens
+
+
+def test_a_policy_that_wanted_more_looks_than_it_may_make_is_held_to_those() -> None:
+    more = TWICE.replace("Blue.</think><answer>blue", "Blue?<span>8.50 - 9.00</span>")
+    free, held = dictated_results(more + "|" + more.partition("8.50")[0] + "blue", 2)
+    assert (free.ending, held[2].ending, held[2].answer, held[2].looks) == ("malformed", "answered", "blue", free.looks)
+    whole = TWICE.partition("Red.")[0] + "</think><answer>red"
+    free, held = dictated_results(whole, 1, 2)
+    assert held[1] is held[2] is free
+
+
+def test_a_policy_that_makes_no_look_is_only_held_to_answer_without_a_thought() -> None:
+    free, held = dictated_results("<think>It flashes blue.</think><answer>blue|red", 0, 1, 2)
+    assert (free.ending, free.answer, held[0].answer) == ("no_look", "blue", "red")
+    assert held[0].transcript.trajectory_text == "<think></think><answer>red</answer>"
+    assert held[1] is held[2] is free
+
+
+def test_what_is_not_rolled_out_again_would_be_the_same() -> None:
+    footage = Barcodes()
+    request = RolloutRequest(prompt_of((COARSE, QUESTION), footage), footage, Sampling(temperature=0, max_tokens=30))
+    (free,) = roll(ENGINE, [request], RolloutLimits(2))
+    assert roll(ENGINE, [request], RolloutLimits(1, must_answer=True)) == [free]
+    (held,) = roll_held(ENGINE, [request], [free], (1, 2), 1 << 20)
+    assert held == {1: free, 2: free}
+
+
+def test_a_row_says_what_the_policy_did_where_it_was_held() -> None:
+    held = {0: rolled(None, "C"), 1: replace(rolled_by(look(100, 300)), visual_tokens=4)}
+    row = several(SET, *SET.target_looks, held=held)
+    line = json.loads(json.dumps(row.line()))["held_rollouts"]
+    assert line[0] == {
+        "held_to": 0, "ending": "no_look", "looks": [], "iou_set": 0.0, "answer": "C", "answer_score": 0.0, "visual_tokens": 7
+    }  # fmt: skip
+    assert (line[1]["iou_set"], line[1]["looks"][0]["window_cs"]) == (200 / 300, [100, 300])
+    told = {held_to: {name: one.value for name, one in group.items()} for held_to, group in held_figures([row], 9, 0).items()}
+    assert told == {
+        0: {"accuracy": 0.0, "miou_set": 0.0, "visual_tokens": 7.0},
+        1: {"accuracy": 1.0, "miou_set": 200 / 300, "visual_tokens": 4.0},
+    }
+    videos = replace(row, video=show("video", b"v" * 16))
+    stored = _evaluated(videos, b"s" * 16, "checkpoint-1")
+    assert [(one.held_to, one.looks, one.score) for one in stored.held_rollouts] == [(0, (), 0.0), (1, (look(100, 300),), 1.0)]
+    assert (stored.needed_looks, stored.iou_set) == (2, 1.0)
+    (read_back,) = from_arrow(EvaluatedSample, to_arrow(EvaluatedSample, [stored]))
+    assert read_back == stored
+
+
+@pytest.mark.slow
+def test_an_evaluation_of_several_looks_says_in_files_table_and_lake_what_its_rows_say(
+    random_checkpoint: Path, corpus: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "ws"
+    shutil.copytree(corpus.parents[2], root)
+    inside = root / corpus.relative_to(corpus.parents[2])
+    more = 'workspace = "ws"\nout = "here"\nmax_samples = 6\n[roll]\nmax_tokens = 30\nmax_looks = 2\nheld_to = [1, 0]\n'
+    path = write_evaluation(tmp_path / "e.toml", random_checkpoint, [str(inside)], more)
+    metrics = json.loads(invoked(path, "--json"))["metrics"]
+    printed, rows = invoked(path), rows_in(tmp_path / "here")
+    assert len(rows) == 6
+    assert {row["needed_looks"] for row in rows} == {1}
+    assert [[held["held_to"] for held in row["held_rollouts"]] for row in rows] == [[0, 1]] * 6
+    group, held = metrics["by_needed_looks"]["1"], metrics["held_to"]
+    assert metrics["looks"] == group["looks"] == np.mean([row["made_looks"] for row in rows])
+    assert metrics["missed_looks"] == group["missed_looks"] == np.mean([max(0, 1 - row["made_looks"]) for row in rows])
+    assert metrics["miou_set"] == pytest.approx(metrics["miou"])
+    for index, held_to in enumerate(("0", "1")):
+        of_rows = [row["held_rollouts"][index] for row in rows]
+        assert held[held_to]["visual_tokens"] == pytest.approx(np.mean([one["visual_tokens"] for one in of_rows]))
+        words = [one["answer_score"] for one, row in zip(of_rows, rows, strict=True) if row["kind"] != "grounding"]
+        assert held[held_to]["accuracy"] == pytest.approx(np.mean(words))
+        assert held[held_to]["counted"]["accuracy"] == len(words)
+        assert f"held to {held_to}: visual_tokens" in printed
+    constant, uniform = metrics["baselines"]["constant_windows"], metrics["baselines"]["uniform_frames"]
+    assert constant["windows_s"]["1"] == [metrics["baselines"]["constant_span"]["window_s"]]
+    assert constant["miou_set"] == pytest.approx(metrics["baselines"]["constant_span"]["miou"])
+    assert uniform["miou_set"] == pytest.approx(np.mean([row["uniform_iou_set"] for row in rows]))
+    for name in ("needs 1: missed_looks", "constant windows: miou_set", "uniform frames: miou_set", "excess_looks"):
+        assert name in printed
+
+    def asked(name: str) -> list[dict[str, Any]]:
+        told = CliRunner().invoke(cli.app, ["audit", name, "--json", "-w", str(root)])
+        assert told.exit_code == 0, told.output
+        found = json.loads(told.stdout)
+        return [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]]
+
+    (needs_one,) = asked("looks")
+    assert (needs_one["needed_looks"], needs_one["samples"]) == (1, 6)
+    for column in ("looks", "missed_looks", "excess_looks", "miou_set"):
+        assert needs_one[column] == pytest.approx(group[column], abs=1e-4)
+    assert [(row["held_to"], row["visual_tokens"]) for row in asked("held")] == [
+        (int(held_to), pytest.approx(group["visual_tokens"], abs=0.1)) for held_to, group in held.items()
+    ]
+
+
+def test_an_evaluation_of_one_look_says_nothing_more_than_it_did(random_checkpoint: Path, corpus: Path, tmp_path: Path) -> None:
+    path = write_evaluation(
+        tmp_path / "e.toml", random_checkpoint, [str(corpus)], 'out = "here"\nmax_samples = 2\n[roll]\nmax_tokens = 8\n'
+    )
+    metrics, (line, *_) = json.loads(invoked(path, "--json"))["metrics"], rows_in(tmp_path / "here")
+    assert metrics.keys() - metrics["intervals"].keys() == {"samples", "intervals", "counted", "baselines"}
+    assert AFTER.isdisjoint(metrics)
+    assert metrics["baselines"]["uniform_frames"].keys() == {"accuracy"}
+    assert {"made_looks", "needed_looks", "iou_set", "uniform_iou_set", "held_rollouts"}.isdisjoint(line)
+    stored = _evaluated(row_of(SET, show("video", b"v" * 16), rolled(None), rolled(None)), b"s" * 16, "checkpoint-1")
+    assert (stored.needed_looks, stored.iou_set, stored.held_rollouts) == (None, None, ())
+    assert read_evaluation(path).roll.semantic().keys() == {"most_looks", "most_tokens", "most_visual_tokens"}
+
+
 # intervals and baselines
 
 
@@ -307,6 +571,12 @@ def test_errors_name_the_field_and_the_mend(random_checkpoint: Path, corpus: Pat
     assert "e.toml: workspace" in refused(random_checkpoint, [str(corpus)], 'workspace = "nowhere"')
     assert "corporas" in refused(random_checkpoint, [str(corpus)], 'corporas = ["x"]')
     assert "no such file" in invoked(tmp_path / "none.toml", code=2)
+    too_many = refused(random_checkpoint, [str(corpus)], "[roll]\nmax_looks = 2\nheld_to = [0, 3]")
+    assert "e.toml: [roll] held_to" in too_many
+    assert "at most 2 looks can't be held to 3" in too_many
+    assert "hint: raise max_looks" in too_many
+    assert "has a number twice" in refused(random_checkpoint, [str(corpus)], "[roll]\nheld_to = [0, 0]")
+    assert "held_to" in refused(random_checkpoint, [str(corpus)], "[roll]\nheld_to = [-1]")
 
 
 def test_a_checkpoint_without_the_tags_is_refused_before_anything_is_rolled_out(

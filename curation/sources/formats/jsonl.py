@@ -5,7 +5,8 @@
 
 `options` are for `mcq` and `grounded_mcq`, and may stand in the question instead; `windows` are for all kinds but `mcq`, and
 `grounding` needs one; `needs` says whether any window or only all of them together answer the question. `answer` may be left
-out for `grounding`. `fps`, which few know, says how densely one must look.
+out for `grounding`. `fps`, which few know, says how densely one must look, and `needed_looks` how many looks are needed where
+`windows` and `needs` don't say so: 0 where the overview answers the question.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from collections.abc import Iterator
 
 from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, Raw, RefusedQuestion, seconds
 from dmforge.schemas.options import Choices, read_options
+from dmforge.schemas.targets import MAX_NEEDED_LOOKS, NEEDED_LOOKS
 
 KINDS = ("grounding", "mcq", "grounded_mcq", "open")
-FIELDS = frozenset({"video", "kind", "question", "options", "answer", "windows", "needs", "fps"})
+FIELDS = frozenset({"video", "kind", "question", "options", "answer", "windows", "needs", "fps", NEEDED_LOOKS})
 MAX_FPS = 1_000
 
 
@@ -34,6 +36,11 @@ def questions(record: Raw, companions: Companions) -> Iterator[Question | Refuse
     if fps is not None and not (isinstance(fps, int | float) and not isinstance(fps, bool) and 0 < fps <= MAX_FPS):
         yield RefusedQuestion(str(record["video"]), f"not a task: fps is no density up to {MAX_FPS}")
         return
+    declared_looks = record.get(NEEDED_LOOKS)
+    if declared_looks is not None and not (type(declared_looks) is int and 0 <= declared_looks <= MAX_NEEDED_LOOKS):
+        refusal_reason = f"{NEEDED_LOOKS} is no whole number from 0 to {MAX_NEEDED_LOOKS}"
+        yield RefusedQuestion(str(record["video"]), f"not a task: {refusal_reason}")
+        return
     text_fields = (record["video"], record["question"], record.get("answer", ""), *record.get("options", ()))
     if not all(isinstance(text_field, str) for text_field in text_fields):
         yield RefusedQuestion(str(record["video"]), "not a task: a text is missing, or is none")
@@ -44,10 +51,11 @@ def questions(record: Raw, companions: Companions) -> Iterator[Question | Refuse
     yield Question(
         record["video"], record["kind"], question_and_options.question, record.get("answer", ""), question_and_options.options,
         tuple(map(seconds, record.get("windows", ()))), needs_field, fps=None if fps is None else float(fps),
+        extras={} if declared_looks is None else {NEEDED_LOOKS: declared_looks},
     )  # fmt: skip
 
 
 FORMAT = AnnotationFormat(
     "jsonl", "json", frozenset({"video", "kind", "question"}), questions,
-    "lines {video, kind, question, options, answer, windows, needs, fps}: our own",
+    "lines {video, kind, question, options, answer, windows, needs, fps, needed_looks}: our own",
 )  # fmt: skip

@@ -124,9 +124,11 @@ class World:
             fps_field = (
                 {"fps": float(measured_question.lowest_fps)} if self.script.is_study and measured_question.lowest_fps else {}
             )
+            # windows say where the object is; that no look at them is needed, nothing else says
+            needs_no_look = {"needed_looks": 0} if question.places == 0 else {}
             yield {
                 "video": self.name, "kind": question.kind, "question": question.text, "options": list(question.options),
-                "answer": question.answer, "windows": windows_s, "needs": question.needs, **fps_field,
+                "answer": question.answer, "windows": windows_s, "needs": question.needs, **fps_field, **needs_no_look,
             }  # fmt: skip
 
     def truth(self) -> dict[str, Any]:
