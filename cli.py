@@ -321,12 +321,9 @@ def worlds(
     seed: Annotated[int, typer.Option(min=0, max=MANY, help="Another seed, other worlds.")] = 0,
 ) -> None:
     """Render synthetic videos about which everything is known: videos/, tasks.jsonl and truth.jsonl."""
-    from dmforge.generators.synthetic.worlds.imagine import knobs_of
-    from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
-    from dmforge.schemas.config import parse_config
+    from dmforge.commands.synthetic import fill_with_worlds
 
-    settings = {"videos": videos, "seed": seed, "knobs": knobs_of(level), "longest_s": longest, "study": study, "looks": looks}
-    make_worlds(folder, parse_config(WorldSettings, settings, where="dmforge worlds"))
+    fill_with_worlds(folder, level, videos=videos, seed=seed, longest_s=longest, study=study, looks=looks)
     out.print(
         f"{videos} worlds in {folder}: dmforge oracle {folder} answers questions about them", markup=False, highlight=False
     )
@@ -342,12 +339,9 @@ def oracle(
     truth: Annotated[Path | None, typer.Option(metavar="FILE", help="Where planted defects are written down.")] = None,
 ) -> None:
     """Serve a teacher for worlds: an OpenAI-compatible endpoint on loopback that looks at what it is sent."""
-    from dmforge.generators.synthetic.oracle.behaviour import Behaviour
-    from dmforge.generators.synthetic.oracle.oracle_process import serve
-    from dmforge.schemas.config import parse_config
+    from dmforge.commands.synthetic import serve_oracle
 
-    settings = {"unknown": unknown, "defects": _rates("--defect", defect), "faults": _rates("--fault", fault)}
-    serve(folder, port, parse_config(Behaviour, settings, where="oracle"), truth)
+    serve_oracle(folder, port, truth, unknown, defect or (), fault or ())
 
 
 @app.command()
@@ -551,18 +545,6 @@ def _workspace(root: Path) -> Workspace:
 
     warm_up()
     return Workspace.of(root, command_line())
-
-
-def _rates(option: str, assignments: list[str] | None) -> dict[str, float]:
-    """Parse several `NAME=RATE` into rates by name."""
-    rate_by_name: dict[str, float] = {}
-    for assignment in assignments or []:
-        name, _, rate = assignment.partition("=")
-        try:
-            rate_by_name[name] = float(rate)
-        except ValueError:
-            raise InputError(f"{assignment!r} has no rate", where=option, hint=f"write {option} {name}=0.1") from None
-    return rate_by_name
 
 
 if __name__ == "__main__":

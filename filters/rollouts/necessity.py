@@ -52,8 +52,8 @@ class Necessity(RolloutStage[TaskWithVideo, Rollout | Verdict]):
         arms = [self.forced_arm("right", right_looks, own_density=True), NONE]
         wrong_looks: list[Look] = []
         for look_index, look in enumerate(right_looks):
-            taken = [wrong_look.window for wrong_look in wrong_looks]
-            window_off_gold = wrong_window(task, look.window, video.duration_cs, look_index, taken) or wrong_window(
+            wrong_windows = [wrong_look.window for wrong_look in wrong_looks]
+            window_off_gold = wrong_window(task, look.window, video.duration_cs, look_index, wrong_windows) or wrong_window(
                 task, look.window, video.duration_cs, look_index
             )
             wrong_looks += [Look(window_off_gold, self.config.fps)] if window_off_gold else []
