@@ -79,6 +79,7 @@ class Teacher:
         self._limiter = RateLimiter(*limits)
         self._end_message: tuple[str, str] | None = None
         self._useless_in_a_row = 0
+        self._has_been_reached = False
         self._shape = first_shape(config)
         self._reported, self._has_answered = Usage(), has_answered
         self._url, self._key = config.endpoint, config.key
@@ -117,6 +118,9 @@ class Teacher:
                 error_to_raise = self._useless_error(*unreadable(outcome, self._url))
             failures += outcome.kind != "busy"  # a busy server has not even looked at the question: no failure
             if failures > self._config.retries:
+                if outcome.never_arrived and not self._has_been_reached:  # of nobody there, one question tells as much as all
+                    hint = "start what serves it, or correct base_url; nobody was there at all, so no more was asked"
+                    self.end(error_to_raise.message, hint)
                 raise error_to_raise
             await self._pause(outcome, next(pauses_s), start_s)
             self._account.events.emit(RequestRetried(self._stage, self._config.model))
@@ -239,6 +243,7 @@ class Teacher:
         response = await self._requests.send(request, messages, parameters, self._limit(request))
         if isinstance(response, TeacherRefusal):
             return response
+        self._has_been_reached = True
         outcome = read_response(response.status, response.headers, response.body)
         if isinstance(outcome, TeacherRefusal):
             words = without_question(shown(self._without_key(outcome.words)), [request.instruction, *request.texts])

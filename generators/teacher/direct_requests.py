@@ -58,7 +58,8 @@ class DirectRequests:
         except (openai.APIConnectionError, TimeoutError) as error:
             cause = error.__cause__ or error
             if isinstance(cause, NEVER_SENT):
-                return TeacherRefusal("passing", f"no connection to {self._url}: {cause or type(cause).__name__}")
+                words = f"no connection to {self._url}: {cause or type(cause).__name__}"
+                return TeacherRefusal("passing", words, never_arrived=True)
             if isinstance(error, (openai.APITimeoutError, TimeoutError)):
                 return TeacherRefusal("passing", f"no answer within timeout_s = {self._config.timeout_s:g}", may_cost=True)
             return TeacherRefusal("passing", f"the connection broke: {cause or type(cause).__name__}", may_cost=True)

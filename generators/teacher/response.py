@@ -57,6 +57,8 @@ class TeacherRefusal:
     """The parameter that was refused is sent otherwise from now on: the question may be asked again at once."""
     sent_bytes: int = 0
     """Bytes of text and images of what was refused."""
+    never_arrived: bool = False
+    """Nobody was there: the request was never sent."""
 
 
 def read_response(status: int, headers: Mapping[str, str], body: bytes) -> Answer | TeacherRefusal:

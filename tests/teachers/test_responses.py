@@ -298,6 +298,24 @@ def test_what_was_never_sent_costs_nothing() -> None:
     assert spent(account) == Usage()
 
 
+def test_where_nobody_is_one_question_tells_as_much_as_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", nobody())
+
+    async def two() -> None:
+        teacher = Teacher(TeacherConfig(model="m", retries=1, max_output_tokens=100), "annotate", Budget())
+        for _ in range(2):
+            began = time.monotonic()
+            with pytest.raises(Transient, match="no connection to"):
+                await teacher.ask(QUESTION)
+            waits.append(time.monotonic() - began)
+        await teacher.aclose()
+
+    waits: list[float] = []
+    asyncio.run(two())
+    assert waits[0] > 0.4
+    assert waits[1] < 0.1  # nothing is sent, nor waited for
+
+
 def test_what_broke_on_its_way_counts_as_the_most() -> None:
     account = Budget(1.0)
     with pytest.raises(Transient, match="the connection broke"):
