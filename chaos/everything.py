@@ -137,7 +137,8 @@ def of_tried() -> str:
     """A recipe with a student. Whatever it says of a window is right, so that there are targets; and nothing is kept from being
     packed for its sake."""
     text = re.sub(r"max_tokens = \d+|\[stages.replay.rounds\].*\n.*\n.*\n", "", _own("replayed"))
-    for stage in ("blind", "replay", "necessity", "density", "vouch"):
+    text = text.replace("[stages.vouch]", "[stages.needed_looks]\n\n[stages.vouch]")
+    for stage in ("blind", "replay", "necessity", "density", "needed_looks", "vouch"):
         text = text.replace(f"[stages.{stage}]", f"[stages.{stage}]\nmax_tokens = 12\nrounds = {{ sizes = [1, 2] }}")
     text = text.replace("[stages.density]", "[stages.density]\nright_iou = 0.0").replace('"auto"', '"cpu"')
     text = re.sub(r"^(blind|necessity|replay|vouch|vouch_window) = .*\n", "", text, flags=re.MULTILINE)
