@@ -28,6 +28,21 @@ def windows_of_set(task: Task, max_looks: int) -> tuple[Window, ...]:
     return tuple(distinct_windows) if 1 < len(distinct_windows) <= max_looks else ()
 
 
+def right_windows(task: Task, max_looks: int) -> tuple[Window, ...]:
+    """The windows to look at, one look each: all that are needed, or one that spans them where there are too many of them."""
+    window = right_window(task)
+    return windows_of_set(task, max_looks) or (() if window is None else (window,))
+
+
+def right_window(task: Task) -> Window | None:
+    """The one window to look at: the first where any will do, or the span of all that are needed; None where unknown."""
+    if not task.windows:
+        return None
+    if task.needs == "any":
+        return task.windows[0]
+    return Window(min(window.start_cs for window in task.windows), max(window.end_cs for window in task.windows))
+
+
 def needed_looks(task: Task, target_looks: Sequence[Look]) -> int | None:
     """How many looks a task needs: as its file says, as its target has, or by its windows; None where nothing says so.
 

@@ -15,10 +15,10 @@ from dmforge.curation.sources.task_checks import CheckedTask, check
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.dialects.known_dialects import dialect_of
 from dmforge.schemas.grammar import Trajectory, parse
-from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.looks import Look
 from dmforge.schemas.prompts import prompt
 from dmforge.schemas.records import Candidate, Joined, Task, Video
-from dmforge.schemas.targets import windows_of_set
+from dmforge.schemas.targets import right_windows
 from dmforge.schemas.transcript import Piece, Transcript
 
 VIDEO = "<video>"
@@ -106,9 +106,6 @@ def target_looks_of(task: Task, max_looks: int) -> tuple[Look, ...]:
     declared_fps = json.loads(task.extras).get("fps") if task.extras else None
     if not declared_fps:
         return ()
-    target_windows = windows_of_set(task, max_looks) or task.windows[:1]
-    if max_looks > 1 and task.needs == "all" and task.windows and len(target_windows) < len(set(task.windows)):
-        # more places than it may look at: one look over all of them
-        start_cs, end_cs = min(window.start_cs for window in task.windows), max(window.end_cs for window in task.windows)
-        target_windows = (Window(start_cs, end_cs),)
+    # with one look it is the first window, also where all are needed: files of before are read as they were
+    target_windows = right_windows(task, max_looks) if max_looks > 1 else task.windows[:1]
     return tuple(Look(target_window, Fraction(declared_fps).limit_denominator(1000)) for target_window in target_windows)

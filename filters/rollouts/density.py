@@ -14,11 +14,11 @@ from pydantic import model_validator
 
 from dmforge.curation.contract.stage_results import Rejected, Result
 from dmforge.filters.rollouts.experiment import Arm, Experiment
-from dmforge.filters.rollouts.rollout_stage import Fps, RolloutStage, RolloutStageConfig, right_windows, task_verdict
+from dmforge.filters.rollouts.rollout_stage import Fps, RolloutStage, RolloutStageConfig, task_verdict
 from dmforge.filters.rollouts.rounds import Share, difference
 from dmforge.schemas.looks import Look, Window, print_density
 from dmforge.schemas.records import Rollout, Target, Task, TaskWithVideo, Verdict, Video
-from dmforge.schemas.targets import as_target
+from dmforge.schemas.targets import as_target, right_windows
 
 
 class DensityConfig(RolloutStageConfig):

@@ -13,10 +13,11 @@ from random import Random
 
 from dmforge.curation.contract.stage_results import Made, Result
 from dmforge.filters.rollouts.experiment import NONE, Arm, Experiment
-from dmforge.filters.rollouts.rollout_stage import Fps, RolloutStage, RolloutStageConfig, right_windows, task_verdict
+from dmforge.filters.rollouts.rollout_stage import Fps, RolloutStage, RolloutStageConfig, task_verdict
 from dmforge.filters.rollouts.rounds import Share, difference
 from dmforge.schemas.looks import Look, Window, print_span
 from dmforge.schemas.records import Rollout, Task, TaskWithVideo, Verdict, Video
+from dmforge.schemas.targets import right_windows
 from dmforge.schemas.window_gaps import gaps_between
 
 MIN_WINDOW_CS = 50

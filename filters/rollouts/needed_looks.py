@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Literal
 
-from dmforge.curation.contract.stage_results import Made, Rejected, Result
+from dmforge.curation.contract.stage_results import Made, Result
 from dmforge.filters.rollouts.experiment import NONE, Arm, Experiment
 from dmforge.filters.rollouts.necessity import wrong_window
 from dmforge.filters.rollouts.rollout_stage import RolloutStage, RolloutStageConfig
@@ -38,7 +38,8 @@ class NeededLooksConfig(RolloutStageConfig):
 class NeededLooks(RolloutStage[CandidateWithTask, Rollout | Verdict]):
     """Two verdicts a candidate. `needed_looks`: the pass rate with all of its looks minus that without the one that is missed
     least. `minimal_looks`: the share of its looks that are enough together: 1 where none can be left out. 1 over n = 0 where
-    the student isn't right with all of them, either, and of `minimal_looks` where it stays unclear which are enough."""
+    the student isn't right with all of them, either, where the video has no room for wrong windows, and of `minimal_looks`
+    where it stays unclear which are enough."""
 
     name, version = "needed_looks", 1
     forces_looks = True
@@ -48,17 +49,17 @@ class NeededLooks(RolloutStage[CandidateWithTask, Rollout | Verdict]):
 
     def arms(self, item: CandidateWithTask, task: Task, video: Video) -> tuple[Sequence[Arm], str] | Result:
         looks = item.candidate.looks
-        if not looks:
-            return Made(
-                tuple(Verdict(video.id, item.candidate.id, "candidate", name, 0.0, 0, "no look") for name in self.measures)
-            )
-        if any(look.window.start_cs >= video.duration_cs for look in looks):
-            return Rejected("one of its looks shows no frame")
+        if not looks or any(look.window.start_cs >= video.duration_cs for look in looks):
+            return self._untried(item, video, 0.0, "one of its looks shows no frame" if looks else "no look")
         kept_sets = [tuple(range(len(looks))), *(_all_but(index, len(looks)) for index in range(len(looks)))]
         arms = [arm for kept in kept_sets if (arm := _arm(item.candidate, task, video, kept)) is not None]
         if len(arms) < len(kept_sets):
-            return Rejected("no room for a wrong window")
+            return self._untried(item, video, 1.0, "no room for a wrong window")
         return [*arms, *(_with_look_removed(item.candidate, index) for index in range(len(looks)) if self.config.removed)], ""
+
+    def _untried(self, item: CandidateWithTask, video: Video, score: float, reason: str) -> Made:
+        """The verdicts on a candidate that can't be tried: without any it would stay undetermined for ever."""
+        return Made(tuple(Verdict(video.id, item.candidate.id, "candidate", name, score, 0, reason) for name in self.measures))
 
     def arms_to_continue(self, trial: Experiment) -> Collection[str]:
         undecided_arms = [name for name in trial.active_arms if name != ALL and self._position(trial, name) == "not clear"]

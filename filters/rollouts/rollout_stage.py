@@ -39,13 +39,12 @@ from dmforge.schemas.config import Formerly, Later, Operational
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.ids import Id, digest
-from dmforge.schemas.looks import Look, Window, print_density, print_span
+from dmforge.schemas.looks import Look, print_density, print_span
 from dmforge.schemas.prompts import prompt, question_text
 from dmforge.schemas.records import CandidateWithTask, Record, Rollout, Task, Verdict, Video
 from dmforge.schemas.records import TaskWithVideo as ShownTask
 from dmforge.schemas.scoring import answer_score
 from dmforge.schemas.tags import CLOSE, OPEN
-from dmforge.schemas.targets import windows_of_set
 from dmforge.schemas.transcript import Piece
 
 In = TypeVar("In", ShownTask, CandidateWithTask)
@@ -327,18 +326,3 @@ def _thought_before_look(trial: Experiment, arm: Arm, index: int) -> str:
 def task_verdict(trial: Experiment, name: str, score: float, rollout_count: int, reason: str = "", detail: str = "") -> Verdict:
     """A verdict on the task that was tried."""
     return Verdict(trial.video.id, trial.task.id, "task", name, score, rollout_count, reason, detail)
-
-
-def right_windows(task: Task, max_looks: int) -> tuple[Window, ...]:
-    """The windows to look at, one look each: all that are needed, or one that spans them where there are too many of them."""
-    window = right_window(task)
-    return windows_of_set(task, max_looks) or (() if window is None else (window,))
-
-
-def right_window(task: Task) -> Window | None:
-    """The one window to look at: the first where any will do, or the span of all that are needed; None where unknown."""
-    if not task.windows:
-        return None
-    if task.needs == "any":
-        return task.windows[0]
-    return Window(min(window.start_cs for window in task.windows), max(window.end_cs for window in task.windows))

@@ -13,7 +13,6 @@ from dmforge.curation.contract.stage import StageConfig
 from dmforge.curation.contract.stage_results import Made, Origin, Rejected, Result, StageResults
 from dmforge.curation.lake.partition import Bounds
 from dmforge.curation.sources.importing import target_looks_of
-from dmforge.filters.rollouts.rollout_stage import right_window
 from dmforge.filters.selection.selection import RANGE_SUBJECTS, UNDETERMINED, Dimension, Said, Score, Selection, SelectionRules
 from dmforge.schemas.columns import column
 from dmforge.schemas.config import Formerly, Later
@@ -21,7 +20,7 @@ from dmforge.schemas.ids import ID_BYTES, Id
 from dmforge.schemas.looks import Look
 from dmforge.schemas.records import Candidate, Provenance, Sample, Target, TargetSource, Task, Verdict, Video
 from dmforge.schemas.scoring import answer_score, iou
-from dmforge.schemas.targets import as_target, windows_of_set
+from dmforge.schemas.targets import as_target, right_window, windows_of_set
 
 RIGHT_SCORE = 0.5
 """The least score of a teacher's right answer: an IoU with gold for grounding; other answers score 0 or 1."""

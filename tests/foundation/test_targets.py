@@ -10,12 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dmforge.curation.sources.importing import target_looks_of
-from dmforge.filters.rollouts.rollout_stage import right_window
 from dmforge.filters.selection.select_rl import teacher_target
 from dmforge.schemas.ids import digest
 from dmforge.schemas.looks import Box, Look, Window
 from dmforge.schemas.records import Needs, Target, Task
-from dmforge.schemas.targets import as_target, windows_of_set
+from dmforge.schemas.targets import as_target, right_window, windows_of_set
 
 VIDEO, TASK = digest("video", 1), digest("task", 1)
 FIRST, SECOND, THIRD = Window(100, 300), Window(500, 700), Window(900, 1000)

@@ -21,7 +21,7 @@ from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.rollouts.experiment import FREE, Experiment
 from dmforge.filters.rollouts.necessity import wrong_window
 from dmforge.filters.rollouts.replay import Replay, ReplayConfig
-from dmforge.filters.rollouts.rollout_stage import RolloutStage, right_window
+from dmforge.filters.rollouts.rollout_stage import RolloutStage
 from dmforge.filters.rollouts.rounds import Interval, RoundsConfig, TryCount, difference, wilson
 from dmforge.filters.rollouts.student_agreement import Vouch
 from dmforge.generators.stages.reannotate_density import named_densities
@@ -29,6 +29,7 @@ from dmforge.generators.synthetic.worlds.world_questions import GENERAL
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.records import Candidate, CandidateWithTask, Rollout, Sample, Target, Task, TaskWithVideo, Verdict, Video
 from dmforge.schemas.scoring import iou, overlap_cs
+from dmforge.schemas.targets import right_window
 from dmforge.schemas.transcript import Transcript
 from tests.replay.lakes import change, policy_for, rows, run, sql, stages_of
 from tests.replay.policies import Seen

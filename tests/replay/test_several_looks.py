@@ -130,6 +130,21 @@ def test_a_look_that_is_left_out_has_a_wrong_window_in_its_place(workspace: Work
     assert "without 1, removed" in arms(rollouts)
 
 
+def test_what_can_not_be_tried_has_verdicts_all_the_same(workspace: WorkspaceFolder, item: CandidateWithTask) -> None:
+    """Without one a selection would leave it undetermined for ever."""
+    assert item.video
+    for looks, score, reason in (
+        ((), 0.0, "no look"),
+        ((Look(Window(5000, 5100), Fraction(2)),), 0.0, "one of its looks shows no frame"),
+        ((Look(Window(0, item.video.duration_cs), Fraction(2)),), 1.0, "no room for a wrong window"),
+    ):
+        tried = replace(item, candidate=replace(item.candidate, looks=looks, id=b""))
+        verdicts, rollouts = told(stage_of(NeededLooks, workspace, needing()), workspace, tried)
+        assert {(row.score, row.n, row.reason) for row in verdicts.values()} == {(score, 0, reason)}
+        assert set(verdicts) == {"needed_looks", "minimal_looks"}
+        assert not rollouts
+
+
 def test_rollouts_are_not_made_twice_and_a_student_of_fewer_looks_is_another(
     workspace: WorkspaceFolder, item: CandidateWithTask
 ) -> None:
