@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,24 +16,42 @@ from studies.journeys import Row
 from studies.plots import Band, Panel, draw
 from tests.support.tables import show
 
-MEASURES = {"iou": "mIoU", "right": "accuracy", "off_fps": "density error, fps"}
-TOPS = {"iou": 1.0, "right": 1.0, "off_fps": 2.0}
-BASELINE = "1"
-"""Plain GRPO."""
 BEGINNING = "sft"
 """What the row of an imitation has for a scenario."""
 Values = NDArray[np.float64]
 
 
-def report(rows: Sequence[Row], drawing: Path, command: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What is measured, and with which arm the others are compared."""
+
+    measures: Mapping[str, str]
+    """By the name of its list in a point: what it is called."""
+    tops: Mapping[str, float]
+    """How high each is drawn."""
+    baseline: str
+    arms: str = "arm"
+    """What tells arms apart."""
+
+
+ONE_LOOK = Study(
+    {"iou": "mIoU", "right": "accuracy", "off_fps": "density error, fps"},
+    {"iou": 1.0, "right": 1.0, "off_fps": 2.0},
+    baseline="1",
+    arms="holistic",
+)
+
+
+def report(rows: Sequence[Row], drawing: Path, command: str, study: Study = ONE_LOOK) -> None:
     """Print the tables, write the drawing."""
     starts = {row.sft: row for row in rows if row.scenario == BEGINNING}
     arms = list(dict.fromkeys(row.arm for row in rows if row.scenario != BEGINNING))
     trained = compared(rows, len(arms))
     scenarios = list(dict.fromkeys(row.scenario for row in trained))
-    print_levels(starts, trained, scenarios, arms, command)
-    print_differences(trained, scenarios, arms, command)
-    drawing.write_text(draw([list(panels(starts, trained, scenarios, arms, measure)) for measure in MEASURES]), "utf-8")
+    print_levels(starts, trained, scenarios, arms, command, study)
+    print_differences(trained, scenarios, arms, command, study)
+    grid = [list(panels(starts, trained, scenarios, arms, measure, study)) for measure in study.measures]
+    drawing.write_text(draw(grid, study.arms), "utf-8")
 
 
 def compared(rows: Sequence[Row], arms: int) -> list[Row]:
@@ -42,40 +61,63 @@ def compared(rows: Sequence[Row], arms: int) -> list[Row]:
 
 
 def print_levels(
-    starts: dict[int, Row], trained: Sequence[Row], scenarios: Sequence[str], arms: Sequence[str], command: str
+    starts: dict[int, Row],
+    trained: Sequence[Row],
+    scenarios: Sequence[str],
+    arms: Sequence[str],
+    command: str,
+    study: Study,
 ) -> None:
     """What each arm came to, after its last update."""
     lines: list[list[object]] = []
     for sft, row in sorted(starts.items()):
-        lines.append([f"imitation {sft}", "", 0, 1, *(_shown(crossed(row.points[0].values(m)[None])) for m in MEASURES)])
+        begun = [_shown(crossed(row.points[0].values(measure)[None])) for measure in study.measures]
+        lines.append([f"imitation {sft}", "", 0, 1, *begun])
     for scenario in scenarios:
         for arm in arms:
             some = {row.seed: row for row in trained if (row.scenario, row.arm) == (scenario, arm)}
             if some:
                 last = next(iter(some.values())).points[-1].updates
-                cells = [_shown(crossed(at(some, sorted(some), last, measure))) for measure in MEASURES]
+                cells = [_shown(crossed(at(some, sorted(some), last, measure))) for measure in study.measures]
                 lines.append([scenario, arm, last, len(some), *cells])
-    columns = ["scenario", "holistic", "updates", "seeds", *MEASURES.values()]
+    columns = ["scenario", study.arms, "updates", "seeds", *study.measures.values()]
     show("What each arm came to (intervals over seeds and videos)", command, columns, lines)
 
 
-def print_differences(trained: Sequence[Row], scenarios: Sequence[str], arms: Sequence[str], command: str) -> None:
+def print_differences(
+    trained: Sequence[Row], scenarios: Sequence[str], arms: Sequence[str], command: str, study: Study
+) -> None:
     """Each arm less plain GRPO: same checkpoint, same worlds to practise on, same draws, same worlds to be measured on."""
     lines: list[list[object]] = []
     for scenario in scenarios:
         by_arm = {arm: {r.seed: r for r in trained if (r.scenario, r.arm) == (scenario, arm)} for arm in arms}
         for arm in arms:
-            seeds = sorted(by_arm[arm].keys() & by_arm.get(BASELINE, {}).keys())
-            if arm == BASELINE or not seeds:
+            seeds = sorted(by_arm[arm].keys() & by_arm.get(study.baseline, {}).keys())
+            if arm == study.baseline or not seeds:
                 continue
             for point in by_arm[arm][seeds[0]].points[-2:]:  # half-way, and at the end; the drawing has all
-                cells = [_gain(by_arm[arm], by_arm[BASELINE], seeds, point.updates, measure) for measure in MEASURES]
+                cells = [
+                    _gain(by_arm[arm], by_arm[study.baseline], seeds, point.updates, measure) for measure in study.measures
+                ]
                 lines.append([scenario, arm, point.updates, len(seeds), *cells])
-    columns = ["scenario", "holistic", "updates", "seeds", *(f"{name} (seeds above : below)" for name in MEASURES.values())]
+    columns = [
+        "scenario",
+        study.arms,
+        "updates",
+        "seeds",
+        *(f"{name} (seeds above : below)" for name in study.measures.values()),
+    ]
     show("Less plain GRPO (paired; intervals over seeds and videos)", command, columns, lines)
 
 
-def panels(starts: dict[int, Row], trained: Sequence[Row], scenarios: Sequence[str], arms: Sequence[str], measure: str):
+def panels(
+    starts: dict[int, Row],
+    trained: Sequence[Row],
+    scenarios: Sequence[str],
+    arms: Sequence[str],
+    measure: str,
+    study: Study,
+) -> Iterator[Panel]:
     """One for each scenario."""
     for scenario in scenarios:
         bands: list[Band] = []
@@ -90,7 +132,7 @@ def panels(starts: dict[int, Row], trained: Sequence[Row], scenarios: Sequence[s
                 updates, figures = [0, *updates], [crossed(began), *figures]
             known = [(x, figure) for x, figure in zip(updates, figures, strict=True) if figure]
             bands.append(Band(arm, tuple((x, figure.value, figure.low, figure.high) for x, figure in known)))
-        yield Panel(scenario, MEASURES[measure], TOPS[measure], tuple(bands))
+        yield Panel(scenario, study.measures[measure], study.tops[measure], tuple(bands))
 
 
 def at(some: dict[int, Row], seeds: Sequence[int], updates: int, measure: str) -> Values:

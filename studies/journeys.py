@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,21 @@ class Point:
     """What a student did after so many updates: a value a held-out world, in their order."""
 
     updates: int
-    iou: tuple[float, ...]
-    """Of its look with the right window; 0 without a look."""
+    iou: tuple[float | None, ...]
+    """Of its looks with what they should show; 0 without a look, nothing where none is needed."""
     right: tuple[int, ...]
     """Whether the answer is the colour that shows."""
     off_fps: tuple[float | None, ...]
     """How far the density was from the right one; None without a look."""
     formed: tuple[int, ...]
     """Whether the trajectory was well-formed."""
+    further: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict[str, tuple[float | None, ...]])
+    """What else is measured where several looks may be made, by name."""
 
     def values(self, measure: str) -> NDArray[np.float64]:
         """One of these lists; NaN where there is nothing to measure."""
-        return np.array([np.nan if value is None else value for value in getattr(self, measure)], np.float64)
+        measured = getattr(self, measure) if measure in LISTS else self.further[measure]
+        return np.array([np.nan if value is None else value for value in measured], np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +60,21 @@ def read(path: Path) -> list[Row]:
 def keep(path: Path, rows: Sequence[Row]) -> None:
     """All of them, or the file stays as it was."""
     with writing(path) as file:
-        file.write("".join(json.dumps(asdict(row), separators=(",", ":")) + "\n" for row in rows).encode())
+        file.write("".join(json.dumps(_fields(row), separators=(",", ":")) + "\n" for row in rows).encode())
+
+
+def _fields(row: Row) -> dict[str, Any]:
+    fields = asdict(row)
+    for point in fields["points"]:
+        if not point["further"]:
+            del point["further"]
+    return fields
 
 
 def _row(fields: dict[str, Any]) -> Row:
-    points = tuple(Point(point["updates"], *(tuple(point[name]) for name in LISTS)) for point in fields["points"])
-    return Row(**{**fields, "points": points})
+    return Row(**{**fields, "points": tuple(map(_point, fields["points"]))})
+
+
+def _point(fields: dict[str, Any]) -> Point:
+    further = {name: tuple(values) for name, values in fields.get("further", {}).items()}
+    return Point(fields["updates"], *(tuple(fields[name]) for name in LISTS), further=further)

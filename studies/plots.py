@@ -9,7 +9,7 @@ from html import escape
 WIDTH, HEIGHT, LEFT, TOP, GAP = 210, 120, 56, 58, 34
 INK, PALE = "#333333", "#d8d8d8"
 COLOURS = ("#333333", "#c77700", "#0b6fb8", "#2c8a4b")
-DASHES = ("", "", "", "5 3")
+DASHES = ("", "5 3", "1 3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +30,16 @@ class Panel:
     bands: tuple[Band, ...]
 
 
-def draw(rows: Sequence[Sequence[Panel]]) -> str:
-    """A grid of panels: those of a row have one measure, those of a column one title."""
+def draw(rows: Sequence[Sequence[Panel]], told_apart: str = "holistic") -> str:
+    """A grid of panels: those of a row have one measure, those of a column one title. `told_apart` by what the curves are."""
     columns = max(map(len, rows))
     width, height = LEFT + columns * (WIDTH + GAP), TOP + len(rows) * (HEIGHT + GAP)
     names = list(dict.fromkeys(band.name for row in rows for panel in row for band in panel.bands))
-    styles = {name: (COLOURS[n % len(COLOURS)], DASHES[n % len(DASHES)]) for n, name in enumerate(names)}
+    styles = _styles(names)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="11">',
         f'<rect width="{width}" height="{height}" fill="white"/>',
-        *_legend(styles),
+        *_legend(styles, told_apart),
     ]
     for down, row in enumerate(rows):
         for across, panel in enumerate(row):
@@ -52,8 +52,20 @@ def draw(rows: Sequence[Sequence[Panel]]) -> str:
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _legend(styles: dict[str, tuple[str, str]]) -> list[str]:
-    parts, x = [_text(LEFT, 20, "holistic", anchor="start")], LEFT + 60
+def _styles(names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """A colour for each name up to its comma, and dashes for those that share one."""
+    families: dict[str, list[str]] = {}
+    for name in names:
+        families.setdefault(name.partition(",")[0], []).append(name)
+    return {
+        name: (COLOURS[index % len(COLOURS)], DASHES[family.index(name) % len(DASHES)])
+        for index, family in enumerate(families.values())
+        for name in family
+    }
+
+
+def _legend(styles: dict[str, tuple[str, str]], told_apart: str) -> list[str]:
+    parts, x = [_text(LEFT, 20, told_apart, anchor="start")], LEFT + 60
     for name, (colour, dashes) in styles.items():
         parts.append(f'<path d="M{x} 16h24" stroke="{colour}" stroke-width="2" stroke-dasharray="{dashes}"/>')
         parts.append(_text(x + 30, 20, name, anchor="start"))

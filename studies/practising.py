@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,14 @@ from dmforge.curation.shards.document import ShardSample
 from dmforge.curation.shards.examples import Example
 from dmforge.generators.inference.engines.engine import Sampling
 from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
-from dmforge.generators.inference.rollout import RolloutLimits, RolloutRequest, prompt_of, roll
+from dmforge.generators.inference.rollout import RolloutLimits, RolloutRequest, RolloutResult, prompt_of, roll
 from dmforge.generators.rendition_footage import footage_of
 from dmforge.generators.student.load_student import Student, load
 from dmforge.generators.student.tiny import SHAPES, make_student
-from dmforge.schemas.scoring import answer_score, density_error, window_score
+from dmforge.schemas.looks import Look
+from dmforge.schemas.scoring import answer_score, window_score
 from dmforge.trainers import sft
-from dmforge.trainers.evaluation_rows import target_looks_of, task_of
+from dmforge.trainers.evaluation_rows import mean_density_error, target_looks_of, task_of
 from dmforge.trainers.sdgrpo import sdgrpo
 from dmforge.trainers.sdgrpo.sdgrpo_settings import SdgrpoSettings
 from dmforge.trainers.training_settings import SftSettings
@@ -39,15 +40,15 @@ TEXTS = 1000
 class HeldOut:
     """Worlds that nobody practises on, with their coarse clips ready."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, max_looks: int = 1, max_tokens: int = MAX_TOKENS) -> None:
         corpus = Corpus(str(place))
+        self._max_looks, self._sampling = max_looks, Sampling(temperature=0, max_tokens=max_tokens)
         self._requests = [self._quest(example, corpus) for example in corpus.read(range(len(corpus)))]
 
-    @staticmethod
-    def _quest(example: Example, corpus: Corpus) -> tuple[ShardSample, RolloutRequest]:
+    def _quest(self, example: Example, corpus: Corpus) -> tuple[ShardSample, RolloutRequest]:
         footage = footage_of(example, corpus.clips)
         prompt = prompt_of(example.sample.transcript.pieces, footage)
-        return example.sample, RolloutRequest(prompt, footage, Sampling(temperature=0, max_tokens=MAX_TOKENS))
+        return example.sample, RolloutRequest(prompt, footage, self._sampling)
 
     def of(self, checkpoint: Path) -> Point:
         """Of one that lies there, before any update."""
@@ -58,17 +59,37 @@ class HeldOut:
         engine, results = TransformersEngine(student), []
         for first in range(0, len(self._requests), AT_ONCE):
             some = self._requests[first : first + AT_ONCE]
-            rolled = roll(engine, [quest for _, quest in some], RolloutLimits(max_looks=1))
+            rolled = roll(engine, [quest for _, quest in some], RolloutLimits(max_looks=self._max_looks))
             results += [(sample, result) for (sample, _), result in zip(some, rolled, strict=True)]
         iou, right, off_fps, formed = [], [], [], []
         for sample, result in results:
-            (target,), look = target_looks_of(sample), result.looks[0] if result.looks else None
-            windows = (look.window,) if look else ()
-            iou.append(round(float(window_score(windows, (target.window,), "any")), 4))
+            targets = target_looks_of(sample)
+            windows = tuple(look.window for look in result.looks)
+            score = window_score(windows, tuple(target.window for target in targets), "all") if targets else None
+            iou.append(None if score is None else round(float(score), 4))
             right.append(int(answer_score(result.answer, task_of(sample))))
-            off_fps.append(round(float(density_error(look.fps, target.fps)), 4) if look else None)
-            formed.append(int(result.ending == "answered"))
-        return Point(updates, tuple(iou), tuple(right), tuple(off_fps), tuple(formed))
+            off_fps.append(mean_density_error(result.looks, targets))
+            formed.append(int(result.ending == "answered" or (result.ending == "no_look" and not targets)))
+        further = _several(results, iou) if self._max_looks > 1 else {}
+        return Point(updates, tuple(iou), tuple(right), tuple(off_fps), tuple(formed), further)
+
+
+def _several(results: Sequence[tuple[ShardSample, RolloutResult]], iou: Sequence[float | None]) -> dict[str, Any]:
+    """How many looks too many and too few; and the score of two looks by whether their places lie close together."""
+    excess, missed, close, far = [], [], [], []
+    for (sample, result), score in zip(results, iou, strict=True):
+        targets = target_looks_of(sample)
+        excess.append(max(0, len(result.looks) - len(targets)))
+        missed.append(max(0, len(targets) - len(result.looks)))
+        close.append(score if len(targets) == 2 and _lie_close(targets) else None)
+        far.append(score if len(targets) == 2 and not _lie_close(targets) else None)
+    return {"excess": tuple(excess), "missed": tuple(missed), "close": tuple(close), "far": tuple(far)}
+
+
+def _lie_close(targets: Sequence[Look]) -> bool:
+    """The gap between two windows is under twice the length of either."""
+    first, second = sorted((target.window for target in targets), key=lambda window: window.start_cs)
+    return second.start_cs - first.end_cs < 2 * min(window.end_cs - window.start_cs for window in (first, second))
 
 
 class Watch(TrainerCallback):
@@ -120,6 +141,8 @@ class Practice:
     training: Mapping[str, object]
     """What `[training]` says beside."""
     rewards: Mapping[str, object]
+    rollout: Mapping[str, object] = field(default_factory=dict[str, object])
+    """What `[rollout]` says beside."""
 
 
 def practised(practice: Practice, scratch: Path, held_out: HeldOut) -> tuple[tuple[Point, ...], float]:
@@ -128,7 +151,7 @@ def practised(practice: Practice, scratch: Path, held_out: HeldOut) -> tuple[tup
     settings = {
         "out": str(scratch), "model": {"checkpoint": str(practice.checkpoint)},
         "data": {"corpora": [{"place": str(practice.place)}], "prompts": practice.prompts, "workers": 0, "verify": False},
-        "rollout": {"temperature": 1.0, "max_tokens": MAX_TOKENS}, "rewards": practice.rewards,
+        "rollout": {"temperature": 1.0, "max_tokens": MAX_TOKENS, **practice.rollout}, "rewards": practice.rewards,
         "training": {
             "steps": practice.at[-1], "learning_rate": 3e-4, "warmup_steps": 5, "betas": (0.9, 0.95), "beta": 0.0,
             "max_tokens": 100_000, "seed": practice.seed, **practice.training,

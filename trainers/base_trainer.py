@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_callback import TrainerState
 from transformers.trainer_utils import get_last_checkpoint
 
 from dmforge.curation.io.atomic import disk_errors, write_json
@@ -55,6 +57,10 @@ class ResumableTrainer(Trainer):
     def batches_done(self) -> int:
         """The number of global batches used so far."""
         raise NotImplementedError
+
+    def is_last(self, step: int) -> bool:
+        """Whether a training ended with the checkpoint of this step, though it might have had more."""
+        return False
 
     def _prepare_inputs(self, inputs: Any) -> Any:
         return inputs.to(self.args.device)
@@ -107,8 +113,13 @@ class ResumableTrainer(Trainer):
         last_checkpoint = get_last_checkpoint(str(self.out))
         if last_checkpoint:
             self.rounds.resume(json.loads((Path(last_checkpoint) / checkpoints.READER).read_bytes()))
+        last_step = int(last_checkpoint.rpartition("-")[2]) if last_checkpoint else 0
         if self.args.process_index == 0:
-            _truncate_log(self.out / LOG, int(last_checkpoint.rpartition("-")[2]) if last_checkpoint else 0)
+            _truncate_log(self.out / LOG, last_step)
+        self.accelerator.wait_for_everyone()
+        if last_checkpoint and self.is_last(last_step):
+            self.state = TrainerState.load_from_json(str(Path(last_checkpoint) / TRAINER_STATE_NAME))
+            return Path(last_checkpoint)
         self.train(resume_from_checkpoint=last_checkpoint)
         return [*checkpoints.steps_of(self.out).values()][-1]
 

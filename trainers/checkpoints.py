@@ -86,5 +86,10 @@ def recipe_of(settings: TrainingSettings, corpora: Sequence[Corpus]) -> dict[str
     semantic_settings["data"]["corpora"] = [
         [corpus.manifest.selection, corpus_weight] for corpus, corpus_weight in zip(corpora, corpus_weights, strict=True)
     ]
-    semantic_settings["model"]["checkpoint"] = Path(semantic_settings["model"]["checkpoint"]).name
+    model_settings = semantic_settings["model"]
+    model_settings["checkpoint"] = Path(model_settings["checkpoint"]).name
+    if "vocabulary" in model_settings:
+        model_settings["vocabulary"] = [Corpus(place).manifest.selection for place in model_settings["vocabulary"]]
+    if "until" in semantic_settings:
+        semantic_settings["until"]["corpus"] = Corpus(semantic_settings["until"]["corpus"]).manifest.selection
     return semantic_settings

@@ -109,7 +109,7 @@ class EvaluationRow:
 
     @property
     def well_formed(self) -> bool:
-        return self.ending == "answered"
+        return self.ending == "answered" or (self.ending == "no_look" and self.needed_looks == 0)
 
     def target_iou(self, windows: tuple[Window, ...]) -> float | None:
         """The IoU with the target of windows in place of those that were looked at."""
@@ -144,7 +144,7 @@ def row_of(sample: ShardSample, video: str, result: RolloutResult, uniform_resul
         iou=_target_iou(looked_windows, target_windows, None if target_looks else sample.needs),
         gold_iou=float(window_score(looked_windows, sample.windows, sample.needs)) if sample.windows else None,
         iop=_iop(looked_windows, target_windows) if target_windows else None,
-        density_error=_mean_density_error(result.looks, target_looks),
+        density_error=mean_density_error(result.looks, target_looks),
         answer=result.answer,
         gold=sample.gold,
         answer_score=answer_score(result.answer, task),
@@ -214,7 +214,8 @@ def _target_iou(looked_windows: tuple[Window, ...], target_windows: tuple[Window
     return float(window_score(looked_windows, target_windows, needs) if needs else set_score(looked_windows, target_windows))
 
 
-def _mean_density_error(looks: Sequence[Look], target_looks: Sequence[Look]) -> float | None:
+def mean_density_error(looks: Sequence[Look], target_looks: Sequence[Look]) -> float | None:
+    """The mean error of the densities of looks that stand for one of a target; None where none does."""
     look_pairs = match_looks(looks, target_looks, lambda fps, target_fps: -density_error(fps, target_fps))
     total_error = sum((density_error(look.fps, target_look.fps) for look, target_look in look_pairs), Fraction(0))
     return float(total_error / len(look_pairs)) if look_pairs else None

@@ -22,7 +22,12 @@ MAX_TEXTS = 2_000
 def make_student(settings: ModelSettings, corpora: Sequence[Corpus], seed: int) -> Student:
     """The student that the settings name, with the tags in its vocabulary."""
     if settings.from_config:
-        first_samples = corpora[0].read(range(min(MAX_TEXTS, len(corpora[0]))))
+        text_corpora = [Corpus(place) for place in settings.vocabulary] or corpora[:1]
+        first_samples = [
+            example
+            for corpus in text_corpora
+            for example in corpus.read(range(min(MAX_TEXTS // len(text_corpora), len(corpus))))
+        ]
         transcripts = [say_in(settings.dialect, example.sample.transcript, example.sample.id) for example in first_samples]
         piece_texts = [piece.text for transcript in transcripts for piece in transcript.pieces if piece.text]
         return make_tiny(settings.from_config, piece_texts, seed, settings.dialect)

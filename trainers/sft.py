@@ -29,6 +29,7 @@ from dmforge.trainers.base_trainer import ResumableTrainer, training_arguments
 from dmforge.trainers.batches import ForwardBatch, logits_of, summed_loss
 from dmforge.trainers.dataloading import RankBatchSampler, TrainingCollator, data_loader
 from dmforge.trainers.model_setup import make_student, prepare_student
+from dmforge.trainers.score_gate import ScoreGate, is_reached, last_score
 from dmforge.trainers.training_checks import open_cot_corpora, require_room, require_sayable, require_sound
 from dmforge.trainers.training_result import TrainingResult
 from dmforge.trainers.training_settings import SftSettings
@@ -63,6 +64,10 @@ class SftTrainer(ResumableTrainer):
 
     def batches_done(self) -> int:
         return self.state.global_step * self.args.gradient_accumulation_steps
+
+    def is_last(self, step: int) -> bool:
+        until = self.settings.until
+        return until is not None and is_reached(self.out, until, step)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         pins_memory = self.args.device.type == "cuda"
@@ -117,6 +122,9 @@ def train(settings: SftSettings, callbacks: Sequence[TrainerCallback] = ()) -> T
     require_room(corpora, settings.data.max_tokens // args.world_size, student.vocabulary.function_tokens)
     trainer = SftTrainer(student, settings, corpora, args)
     start_s = time.perf_counter()
+    if settings.until:
+        callbacks = [ScoreGate(trainer, settings.until, trainer.collate), *callbacks]
     checkpoint = trainer.to_the_end(callbacks)
     last_loss = next(log_entry["loss"] for log_entry in reversed(trainer.state.log_history) if "loss" in log_entry)
-    return TrainingResult(checkpoint, trainer.state.global_step, time.perf_counter() - start_s, {"loss": last_loss})
+    log_end = {"loss": last_loss, **(last_score(trainer.out) if settings.until else {})}
+    return TrainingResult(checkpoint, trainer.state.global_step, time.perf_counter() - start_s, log_end)

@@ -29,4 +29,5 @@ class TrainingResult(CommandResult):
         return {"metrics": metrics, "checkpoint": str(self.checkpoint)}
 
     def blocks(self) -> Iterator[Block]:
-        yield f"{self.checkpoint}: {self.steps} steps in {self.seconds:.0f} s, loss {self.loss:.4f}"
+        exact = f", {self.log['exact']:.1%} of the held-out samples known" if "exact" in self.log else ""
+        yield f"{self.checkpoint}: {self.steps} steps in {self.seconds:.0f} s, loss {self.loss:.4f}{exact}"

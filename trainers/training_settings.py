@@ -38,6 +38,9 @@ class ModelSettings(Config):
     """A folder with a Qwen3-VL, or its id on the Hub."""
     from_config: Annotated[str, Formerly("scratch")] = ""
     """A small student with random weights, instead of a checkpoint: `tiny` (1.3 million of them), `mote` (.8), `speck` (.1)."""
+    vocabulary: Later[tuple[str, ...]] = ()
+    """Packed selections whose texts a small student's tokens are made from; by default the first of `[data]`. Who learns
+    lesson after lesson needs the words of all of them from the first one on."""
     add_tags: bool = False
     """Add the four tags to a checkpoint that has never seen them; otherwise it is refused."""
     weights: Literal["float32", "bfloat16"] = "float32"
@@ -56,6 +59,8 @@ class ModelSettings(Config):
     def _one_origin(self) -> Self:
         if bool(self.checkpoint) == bool(self.from_config):
             raise ValueError("give either checkpoint or from_config")
+        if self.vocabulary and not self.from_config:
+            raise ValueError("a checkpoint has a vocabulary: leave `vocabulary` out, or give from_config")
         return self
 
 
@@ -151,6 +156,20 @@ class StepSettings(LearningSettings):
     """Global batches per update."""
 
 
+class UntilSettings(Config):
+    """When a student has learnt enough: a training may end before its last step."""
+
+    corpus: str
+    """A packed selection that isn't trained on."""
+    exact: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """The share of its samples that the student must know: given all that stands before it, each of their tokens is the one
+    that it would write."""
+    every: PositiveInt = 25
+    """Updates between measurements."""
+    samples: PositiveInt = 200
+    """How many of its samples are measured, from the first on."""
+
+
 class OutSettings(Config):
     """Checkpoints and logs, and how often they are written."""
 
@@ -194,6 +213,8 @@ class SftSettings(TrainingSettings):
     """`[data]`"""
     training: StepSettings
     """`[training]`"""
+    until: Later[UntilSettings | None] = None
+    """`[until]`: ends it once a score is reached; without, it takes all of its steps."""
 
 
 ConfigT = TypeVar("ConfigT", bound=Config)
@@ -206,7 +227,11 @@ SettingsSource = Path | Mapping[str, Any]
 
 def read_sft(source: SettingsSource) -> SftSettings:
     """The settings of a training by SFT."""
-    return read_settings(SftSettings, source)
+    settings = read_settings(SftSettings, source)
+    if settings.until is None:
+        return settings
+    held_out = resolve_location(path_of(source), settings.until.corpus)
+    return settings.model_copy(update={"until": settings.until.model_copy(update={"corpus": held_out})})
 
 
 def read_settings(settings_class: type[SettingsT], source: SettingsSource) -> SettingsT:
@@ -221,11 +246,12 @@ def read_settings(settings_class: type[SettingsT], source: SettingsSource) -> Se
         if settings.model.checkpoint.startswith(".")
         else settings.model.checkpoint
     )
+    vocabulary = tuple(resolve_location(settings_path, place) for place in settings.model.vocabulary)
     return settings.model_copy(
         update={
             "out": resolve_location(settings_path, settings.out),
             "data": settings.data.model_copy(update={"corpora": corpora}),
-            "model": settings.model.model_copy(update={"checkpoint": checkpoint_location}),
+            "model": settings.model.model_copy(update={"checkpoint": checkpoint_location, "vocabulary": vocabulary}),
         }
     )
 

@@ -88,6 +88,26 @@ def test_the_formulae_on_one_rollout() -> None:
         assert reward(GOAL, ending, trajectory, TOLD) == Reward("broken", 0.0, 0.0)
 
 
+def test_where_the_overview_is_enough_no_look_is_right_and_well_formed() -> None:
+    goal = reward_target_of(replace(SAMPLE, extras='{"needed_looks": 0}'), TOLD)
+    assert goal.has_target
+    straight = earned("<think>a</think><answer>it turns</answer>", goal)
+    assert straight == Reward("no_look", 0.0, 1.2, answer=1.0, format=1.0)
+    looked_all_the_same = earned("<think>a<span>1.00 - 6.00</span><fps>4</fps>b</think><answer>it turns</answer>", goal)
+    assert (looked_all_the_same.sampling, looked_all_the_same.reasoning) == (0.0, 1.2)
+    trajectory = parse("<think>a<span>1.00 - 6.00</span><fps>4</fps>b</think><answer>it turns</answer>")
+    assert isinstance(trajectory, Trajectory)
+    charging = RewardSettings(token_cost=0.5)
+    dear = reward(goal, "answered", trajectory, charging, (0.4,))
+    assert dear.sampling == pytest.approx(-0.2)
+    # so who looks has less than who doesn't, and its look is what is blamed
+    segments = [
+        one.segments
+        for one in advantages([straight, dear], 0.0, has_target=goal.has_target, rules=CreditRules(weights=charging))
+    ]
+    assert segments[0][0] > 0 > segments[1][0]
+
+
 def test_grounding_is_measured_against_gold_and_other_tasks_against_the_target() -> None:
     gold = (Window(1000, 1100), Window(2000, 2100))
     told = replace(SAMPLE, windows=gold)

@@ -13,8 +13,6 @@ look is then as sure as ever, and the answer a reward that says little or nothin
 
 from __future__ import annotations
 
-import hashlib
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -22,26 +20,19 @@ from pathlib import Path
 from random import Random
 from typing import Literal
 
-import av
 import numpy as np
-from av.video.frame import VideoFrame
 
-from dmforge.curation.packing.pack import cost
-from dmforge.curation.shards.document import ShardSample, ShardVideo, sample_of
-from dmforge.curation.shards.folders import Manifest, write_manifest
-from dmforge.curation.shards.index import INDEX, write_index
-from dmforge.curation.shards.write import ShardEntry, write_shards
-from dmforge.curation.video.media import Receipt
-from dmforge.curation.video.renditions import COARSE, COARSE_RATE, GRID, encoder_name
+from dmforge.curation.packing.drawn_videos import DrawnVideo, asked, pack_drawn, taught
+from dmforge.curation.shards.document import ShardSample
 from dmforge.generators.footage import Pixels
 from dmforge.generators.synthetic.worlds.script import COLOURS
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.grammar import Trajectory, transcribe
-from dmforge.schemas.ids import digest, show
+from dmforge.schemas.ids import digest
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.prompts import prompt
-from dmforge.schemas.records import Candidate, Sample, Task
+from dmforge.schemas.records import Task
 from dmforge.schemas.transcript import Transcript
 
 SIDE = 32
@@ -152,62 +143,21 @@ class World:
 def cot(folder: Path, worlds: int, seed: int, teacher: Teacher = EXACT) -> Path:
     """Trajectories of a teacher."""
     told = (World(number, seed) for number in range(worlds))
-    return _published(folder, "cot", f"flicker{seed}x{worlds}", ((world, _taught(world, teacher)) for world in told))
+    samples = ((world, taught(world.task, world.taught(teacher), "flicker")) for world in told)
+    return _published(folder, "cot", f"flicker{seed}x{worlds}", samples)
 
 
 def rl(folder: Path, worlds: int, seed: int, golds: Golds = "shown", *, aimed: bool = True) -> Path:
     """Tasks with exact targets; or with nothing that says where to look."""
     told = (World(number, seed, golds) for number in range(worlds))
-    samples = ((world, _asked(world) if aimed else replace(_asked(world), target=None, windows=())) for world in told)
+    tasks = ((world, asked(world.task, (world.look,))) for world in told)
+    samples = ((world, task if aimed else replace(task, target=None, windows=())) for world, task in tasks)
     return _published(folder, "rl", f"flicker{seed}x{worlds}", samples)
 
 
 def _published(folder: Path, name: str, selection: str, samples: Iterator[tuple[World, ShardSample]]) -> Path:
-    shards, index = write_shards(folder, (_entry(*told) for told in samples), 16 << 20)
-    files = {INDEX: write_index(folder / INDEX, index)}
-    write_manifest(folder, Manifest(name, selection, False, CLIPS.semantic(), tuple(shards), files))
-    return folder
-
-
-def _entry(world: World, sample: ShardSample) -> ShardEntry:
-    frames = world.frames()
-    grid = _encoded(frames, Fraction(GRID_FPS), GRID)
-    coarse = _encoded(frames[::GRID_FPS], COARSE_RATE, COARSE)
-    shas = hashlib.sha256(grid).hexdigest(), hashlib.sha256(coarse).hexdigest()
-    receipt = Receipt(hashlib.sha256(world.video_id).hexdigest(), *shas, CLIPS.digest.hex(), encoder_name(GRID))
-    name = f"flicker {world.seed} {world.number}"
-    video = ShardVideo(
-        show("video", world.video_id), 100 * DURATION_S, SIDE, SIDE, "flicker", "CC0-1.0", "unknown", "flicker", name, receipt
+    videos = (
+        DrawnVideo(world.video_id, "flicker", f"flicker {world.seed} {world.number}", world.frames(), [sample])
+        for world, sample in samples
     )
-    return ShardEntry(video, [sample], [cost(CLIPS, video.as_record(), sample)], coarse, grid)
-
-
-def _asked(world: World) -> ShardSample:
-    task = world.task
-    sample = Sample(task.video, "rl", task.id, None, world.look, "gold")
-    return sample_of(sample, task, None)
-
-
-def _taught(world: World, teacher: Teacher) -> ShardSample:
-    task, told = world.task, world.taught(teacher)
-    looks = tuple(piece.look for piece in told.pieces if piece.look)
-    candidate = Candidate(task.video, task.id, 0, "flicker", told, looks, task.answer, "teacher", ())
-    return sample_of(Sample(task.video, "cot", task.id, candidate.id, None, None), task, candidate)
-
-
-def _encoded(frames: Pixels, rate_fps: Fraction, options: dict[str, str]) -> bytes:
-    """As renditions are."""
-    file = io.BytesIO()
-    with av.open(file, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream("libx264", rate=rate_fps, options=options)
-        stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
-        stream.codec_context.thread_count = 1
-        for index, picture in enumerate(_pictures(frames)):
-            picture.pts, picture.time_base = index, 1 / rate_fps
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode(None))
-    return file.getvalue()
-
-
-def _pictures(frames: Pixels) -> Iterator[VideoFrame]:
-    return (VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24") for frame in frames)
+    return pack_drawn(folder, name, selection, CLIPS, videos)

@@ -25,6 +25,7 @@ well-formed trajectory, its parts in order, with a look.
 What the formulae don't say:
 
     no look     well-formed, but it never looked: R_samp = 0 and R_format = 0
+    none needed the task's file says that it needs no look: f_k = n_k = 0, and R_format is 1 without a look, too
     broken      malformed, cut off, or nothing could be shown for its look: both rewards are 0
     no target   nothing says where to look: f_k = 0, and `advantages` takes A_hol for the looks
 """
@@ -44,6 +45,7 @@ from dmforge.schemas.grammar import Trajectory
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.records import Needs, Task
 from dmforge.schemas.scoring import answer_score, density_nearness, iou, window_score
+from dmforge.schemas.targets import needed_looks
 from dmforge.trainers.evaluation_rows import task_of
 from dmforge.trainers.sdgrpo.sdgrpo_settings import LookCredit, RewardSettings
 
@@ -61,10 +63,12 @@ class RewardTarget:
     padding: Fraction
     looks: tuple[Look, ...] = ()
     """The target's looks, if their densities are rewarded."""
+    needs_no_look: bool = False
+    """Where to look is known: nowhere."""
 
     @property
     def has_target(self) -> bool:
-        return bool(self.windows)
+        return bool(self.windows) or self.needs_no_look
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,8 @@ def reward_target_of(sample: ShardSample, settings: RewardSettings) -> RewardTar
     if any(target_look.has_limits for target_look in target_looks):
         message = "rewards can't act on the box or the token quota of a target: window and density alone are compared"
         raise InputError(message, where=sample.id, hint="select targets without them")
+    if needed_looks(task_of(sample), ()) == 0:
+        return RewardTarget(task_of(sample), (), "any", Fraction(0), needs_no_look=True)
     has_gold = sample.kind == "grounding" and bool(sample.windows)
     aims_at_gold = has_gold or not target_looks
     is_density_rewarded = settings.fps > 0 and (sample.target_source != "teacher" or settings.teacher_densities)
@@ -133,7 +139,8 @@ def reward(
         return Reward("broken", 0.0, 0.0)
     answer_reward = answer_score(trajectory.answer, reward_target.task)
     if not trajectory.looks:
-        return Reward("no_look", 0.0, answer_reward, answer_reward)
+        format_reward = float(reward_target.needs_no_look)
+        return Reward("no_look", 0.0, answer_reward + settings.format * format_reward, answer_reward, format_reward)
     windows = tuple(look.window for look in trajectory.looks)
     look_rewards = tuple(
         LookReward(

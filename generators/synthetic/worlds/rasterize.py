@@ -32,11 +32,30 @@ WHITE = 255
 
 def draw(script: Script, frame_index: int, width: int, height: int) -> Picture:
     """Draw one frame of a world."""
+    drawn_picture = _draw_scene(script, frame_index, width, height)
+    put_timecode(drawn_picture, frame_index)
+    return drawn_picture
+
+
+def draw_all(script: Script, width: int, height: int) -> Picture:
+    """Draw all frames of a world, each scene once: frame after frame shows the same one, but for the timecode."""
+    drawn_frames = np.empty((script.frames, height, width, 3), np.uint8)
+    picture_by_scene: dict[tuple[tuple[Sprite, ...], int], Picture] = {}
+    for frame_index in range(script.frames):
+        scene = script.scene(frame_index), frame_index % width if script.drifts else 0
+        if scene not in picture_by_scene:
+            picture_by_scene[scene] = _draw_scene(script, frame_index, width, height)
+        drawn_frames[frame_index] = picture_by_scene[scene]
+        put_timecode(drawn_frames[frame_index], frame_index)
+    return drawn_frames
+
+
+def _draw_scene(script: Script, frame_index: int, width: int, height: int) -> Picture:
+    """A frame without its timecode."""
     drawn_picture = backdrop(script.seed, width, height)
     drawn_picture = np.roll(drawn_picture, frame_index, axis=1) if script.drifts else drawn_picture.copy()
     for sprite in script.scene(frame_index):
         _draw_sprite(drawn_picture, sprite, script.radius)
-    put_timecode(drawn_picture, frame_index)
     return drawn_picture
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmforge.curation.video.encode_h264 import encoding_h264
-from dmforge.generators.synthetic.worlds.rasterize import Picture, draw
+from dmforge.generators.synthetic.worlds.rasterize import Picture, draw_all
 from dmforge.generators.synthetic.worlds.script import FPS, Script
 from dmforge.schemas.sizes import Size
 
@@ -22,8 +22,7 @@ def render(script: Script, width: int, height: int) -> bytes:
     """Render a world as an mp4."""
     mp4_buffer = io.BytesIO()
     with encoding_h264(mp4_buffer, Size(width, height), FPS, ENCODER) as encode_frame:
-        drawn_frames = np.stack([draw(script, frame_index, width, height) for frame_index in range(script.frames)])
-        for frame_index, yuv_planes in enumerate(_planes(drawn_frames)):
+        for frame_index, yuv_planes in enumerate(_planes(draw_all(script, width, height))):
             av_frame = av.VideoFrame.from_ndarray(yuv_planes, format="yuv420p")
             av_frame.pts, av_frame.time_base = frame_index, Fraction(1, FPS)
             encode_frame(av_frame)

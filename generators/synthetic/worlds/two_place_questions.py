@@ -62,6 +62,11 @@ def guesses(question_text: str) -> tuple[str, ...]:
     return ()
 
 
+def asked_colour_of(question_text: str) -> str:
+    """The colour that a question asks about, where it asks which flash has one."""
+    return question_text.rpartition(":")[0].rpartition(" ")[2]
+
+
 def _both_question(rng: Random, script: Script) -> WorldQuestion:
     first_stay, second_stay = script.visits[:2]
     colours = first_stay.deed.flashes[0].colour, second_stay.deed.flashes[0].colour
