@@ -33,7 +33,6 @@ from dmforge.trainers.training_settings import read_sft
 
 HELD_OUT, READ, EXAMINED = 900, 500, 990
 """Added to the seed of worlds: of lessons' exams, of worlds that are only read about, of those that it is examined in."""
-LEARNING_RATE = 2e-3
 CAPTION_EXAMS, READING_EXAMS = 40, 100
 """Worlds whose lessons are held out."""
 
@@ -57,8 +56,6 @@ class Course:
     """Whom it imitates; lessons are the same whoever that is."""
     limits: Mapping[str, int] = field(default_factory=lambda: {"captions": 500, "reading": 600})
     """The most steps of each lesson."""
-    rates: Mapping[str, float] = field(default_factory=dict[str, float])
-    """Learning rates of lessons that have another one than the rest."""
     readings: int = 9_600
     max_looks: int = 1
 
@@ -128,7 +125,7 @@ class Schooling:
             },
             "training": {
                 "steps": self.course.limits.get(lesson, self.course.steps),
-                "learning_rate": self.course.rates.get(lesson, LEARNING_RATE), "warmup_steps": 40, "weight_decay": 0.01,
+                "learning_rate": 2e-3, "warmup_steps": 40, "weight_decay": 0.01,
                 "schedule": "constant_with_warmup" if until else "cosine", "seed": self.seed,
             },
             "saving": {"device": "cpu", "save_every": 10_000, "log_every": 50}, **({"until": gate} if gate else {}),

@@ -25,9 +25,11 @@ from dmforge.curation.io.atomic import writing
 from dmforge.curation.io.command_result import Block, CommandResult
 from dmforge.curation.lake import logical_digest
 from dmforge.curation.output_paths import output_folder
+from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.folders import Manifest
 from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace_folder import WorkspaceFolder
+from dmforge.generators.synthetic.lessons.lesson_corpora import pack_captions
 from dmforge.generators.synthetic.oracle.behaviour import Behaviour
 from dmforge.generators.synthetic.oracle.habits import Habits
 from dmforge.generators.synthetic.oracle.oracle_process import serving
@@ -68,14 +70,18 @@ class DemoSize:
     """Steps of SFT; 0 trains nothing, and shows harder worlds in larger frames."""
     updates: int = 0
     """Updates of SD-GRPO."""
+    captions: int = 0
+    """The most steps of its lesson before imitation: it ends by a score."""
 
 
 SIZES: dict[SizeName, DemoSize] = {
     "chain": DemoSize(24),
-    "small": DemoSize(480, 120, 96, 600, 20),
-    "full": DemoSize(1_600, 240, 128, 1_000, 50),
+    "small": DemoSize(480, 120, 96, 450, 20, captions=400),
+    "full": DemoSize(1_600, 240, 128, 850, 50, captions=400),
 }
-PRACTICE_SEED, EXAM_SEED = 1, 2
+PRACTICE_SEED, EXAM_SEED, CAPTIONS_SEED = 1, 2, 3
+CAPTIONED, CAPTIONS_HELD_OUT = 480, 40
+"""The most worlds whose patches are captioned, and worlds whose captions are held out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +193,18 @@ def _train(folder: Path, workspace: WorkspaceFolder, size: DemoSize, console: Co
         return only_corpus(_run(folder / "practice", "practice", console, command, checkpoint)[0])
 
     exam_folder = make_exam(folder / "exam", WorldSettings(videos=size.exam, seed=EXAM_SEED, study=True), console, command)
-    training_places = Places(only_corpus(workspace), practice, exam_folder)
-    return train_student(folder / "student", training_places, size.imitations, size.updates, console)
+    cot_corpus, lessons = only_corpus(workspace), folder / "student/lessons"
+    clips = Corpus(cot_corpus).clips
+    captioned_worlds = WorldSettings(videos=min(size.videos, CAPTIONED), study=True)
+    held_out_worlds = WorldSettings(videos=CAPTIONS_HELD_OUT, seed=CAPTIONS_SEED, study=True)
+    training_places = Places(
+        pack_captions(lessons / "captions", captioned_worlds, clips),
+        pack_captions(lessons / "held_out", held_out_worlds, clips),
+        cot_corpus,
+        practice,
+        exam_folder,
+    )
+    return train_student(folder / "student", training_places, size.captions, size.imitations, size.updates, console)
 
 
 def _run(

@@ -1,4 +1,4 @@
-"""Trains the demo's student: imitation, practice on tasks that it neither always nor never solves, and evaluation.
+"""Trains the demo's student: captions, imitation, practice on tasks that it neither always nor never solves, and evaluation.
 
 It is evaluated before and after practice, in worlds that it has never seen.
 """
@@ -26,10 +26,32 @@ from dmforge.trainers.sdgrpo.sdgrpo_settings import read_sdgrpo
 from dmforge.trainers.sft import train as imitate
 from dmforge.trainers.training_settings import read_sft
 
+LESSON = """# What the student learns first: to say what single patches show. `dmforge train sft {name}` goes on.
+out = "captions"
+[model]
+from_config = "mote"
+vocabulary = ["{cot}", "{place}"]  # it has words for what comes later, too
+[data]
+corpora = [{{ place = "{place}" }}]
+max_samples = 32
+max_tokens = 16384
+[training]
+steps = {steps}
+learning_rate = 2e-3
+warmup_steps = 40
+schedule = "constant_with_warmup"
+[until]  # it ends once most of what it wasn't shown is right: three captions and a name at once
+corpus = "{held_out}"
+exact = 0.6
+[saving]
+save_every = 250
+log_every = 20
+device = "cpu"
+"""
 IMITATION = """# What the student imitates: `dmforge train sft {name}` goes on where it was stopped.
 out = "sft"
 [model]
-from_config = "mote"
+checkpoint = "./{checkpoint}"
 [data]
 corpora = [{{ place = "{place}" }}]
 max_samples = 16
@@ -88,6 +110,9 @@ COMPARED = ("format", "miou", "accuracy", "density_error")
 class Places:
     """The folders of the packed corpora."""
 
+    captions: Path
+    """What single patches of the same worlds show, and `held_out` of others."""
+    held_out: Path
     cot: Path
     practice: Callable[[Path], Path]
     """Packs what a checkpoint should practise on."""
@@ -133,9 +158,17 @@ class Desk:
 
     folder: Path
 
-    def imitate(self, cot_corpus: Path, steps: int) -> Path:
+    def learn_captions(self, places: Places, steps: int) -> Path:
+        """Train a student from scratch on captions; the checkpoint."""
+        settings = self._write_settings(
+            "captions", LESSON, place=places.captions, held_out=places.held_out, cot=places.cot, steps=steps
+        )
+        return imitate(read_sft(settings)).checkpoint
+
+    def imitate(self, checkpoint: Path, cot_corpus: Path, steps: int) -> Path:
         """Train by SFT on trajectories; the checkpoint."""
-        return imitate(read_sft(self._write_settings("sft", IMITATION, place=cot_corpus, steps=steps))).checkpoint
+        settings = self._write_settings("sft", IMITATION, checkpoint=checkpoint, place=cot_corpus, steps=steps)
+        return imitate(read_sft(settings)).checkpoint
 
     def practise(self, checkpoint: Path, rl_corpus: Path, updates: int) -> Path:
         """Train by SD-GRPO on rewards; the checkpoint."""
@@ -160,13 +193,17 @@ class Desk:
         return settings_path
 
 
-def train_student(folder: Path, places: Places, imitations: int, updates: int, console: Console) -> DemoTraining:
-    """Run `imitations` steps of SFT and `updates` updates of SD-GRPO, and evaluate after both."""
+def train_student(folder: Path, places: Places, captions: int, imitations: int, updates: int, console: Console) -> DemoTraining:
+    """Run at most `captions` steps of SFT on captions and `imitations` on trajectories, then `updates` updates of SD-GRPO, and
+    evaluate before these and behind them."""
     torch.set_num_threads(1)  # the other core decodes; and the same figures on any machine
     desk = Desk(folder)
-    console.print(f"imitating the teacher: {imitations} steps of a student from scratch", highlight=False)
+    console.print("learning to say what single patches show: a student from scratch", highlight=False)
     with redirect_stdout(stderr):  # progress of transformers, which prints it
-        imitated_checkpoint = desk.imitate(places.cot, imitations)
+        captioning_checkpoint = desk.learn_captions(places, captions)
+    console.print(f"imitating the teacher: {imitations} steps", highlight=False)
+    with redirect_stdout(stderr):
+        imitated_checkpoint = desk.imitate(captioning_checkpoint, places.cot, imitations)
     practice_folder = places.practice(imitated_checkpoint)
     console.print(f"practising: {updates} updates from exact rewards", highlight=False)
     with redirect_stdout(stderr):

@@ -18,7 +18,7 @@ from dmforge.schemas.errors import InputError
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-SIZE = chain.DemoSize(videos=48, practice=24, exam=24, imitations=110, updates=2)
+SIZE = chain.DemoSize(videos=48, practice=24, exam=24, imitations=110, updates=2, captions=30)
 """About 25 s of training on one idle core: enough for the form, and for windows about where windows are."""
 
 

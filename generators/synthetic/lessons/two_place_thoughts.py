@@ -5,7 +5,9 @@ second, in none. A student that has to write bounds straight away must find them
 only has to read its own words.
 
     0.5 no. 2.5 no. 4.5 second. 6.5 both. 8.5 no. ... So 5 until 8, 16 until 18. ... It flashes blue, t=5.6. ... It flashes red,
-    t=16.4. blue, red: no.
+    t=16.4. blue red no.
+
+What is compared stands side by side, and the verdict right behind it: so three layers learn to compare in a few minutes.
 """
 
 from __future__ import annotations
@@ -92,7 +94,7 @@ def conclusion_of(script: Script, question: WorldQuestion, plans: Sequence[Frame
 
 
 def _compared(colour: str, other_colour: str) -> str:
-    return f" {colour}, {other_colour}: {'yes' if colour == other_colour else 'no'}."
+    return f" {colour} {other_colour} {'yes' if colour == other_colour else 'no'}."
 
 
 def _is_there(stay: Visit, frame: int) -> bool:
