@@ -131,7 +131,8 @@ def panels(
                 began = np.array([starts[some[seed].sft].points[0].values(measure) for seed in sorted(some)])
                 updates, figures = [0, *updates], [crossed(began), *figures]
             known = [(x, figure) for x, figure in zip(updates, figures, strict=True) if figure]
-            bands.append(Band(arm, tuple((x, figure.value, figure.low, figure.high) for x, figure in known)))
+            if known:
+                bands.append(Band(arm, tuple((x, figure.value, figure.low, figure.high) for x, figure in known)))
         yield Panel(scenario, study.measures[measure], study.tops[measure], tuple(bands))
 
 

@@ -36,6 +36,7 @@ def draw(rows: Sequence[Sequence[Panel]], told_apart: str = "holistic") -> str:
     width, height = LEFT + columns * (WIDTH + GAP), TOP + len(rows) * (HEIGHT + GAP)
     names = list(dict.fromkeys(band.name for row in rows for panel in row for band in panel.bands))
     styles = _styles(names)
+    width = max(width, LEFT + 60 + sum(map(_legend_width, names)))
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="11">',
         f'<rect width="{width}" height="{height}" fill="white"/>',
@@ -64,17 +65,21 @@ def _styles(names: Sequence[str]) -> dict[str, tuple[str, str]]:
     }
 
 
+def _legend_width(name: str) -> int:
+    return 60 + 7 * len(name)
+
+
 def _legend(styles: dict[str, tuple[str, str]], told_apart: str) -> list[str]:
     parts, x = [_text(LEFT, 20, told_apart, anchor="start")], LEFT + 60
     for name, (colour, dashes) in styles.items():
         parts.append(f'<path d="M{x} 16h24" stroke="{colour}" stroke-width="2" stroke-dasharray="{dashes}"/>')
         parts.append(_text(x + 30, 20, name, anchor="start"))
-        x += 60 + 7 * len(name)
+        x += _legend_width(name)
     return parts
 
 
 def _panel(panel: Panel, styles: dict[str, tuple[str, str]], *, is_first: bool, is_top: bool) -> list[str]:
-    last = max(x for band in panel.bands for x, *_ in band.points) or 1
+    last = max((x for band in panel.bands for x, *_ in band.points), default=1) or 1
 
     def place(x: float, value: float) -> str:
         return f"{x / last * WIDTH:.1f},{HEIGHT * (1 - min(value, panel.top) / panel.top):.1f}"

@@ -101,7 +101,7 @@ def _candidate(task: Task, reply: str) -> Candidate:
     )
 
 
-def target_looks_of(task: Task, max_looks: int) -> tuple[Look, ...]:
+def imported_target(task: Task, max_looks: int) -> tuple[Look, ...]:
     """The looks that a file gives as a target, where a trajectory may have so many; empty where it gives none."""
     declared_fps = json.loads(task.extras).get("fps") if task.extras else None
     if not declared_fps:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from statistics import fmean
 
 from dmforge.curation.contract.stage_results import Result
-from dmforge.curation.sources.importing import target_looks_of
+from dmforge.curation.sources.importing import imported_target
 from dmforge.filters.rollouts.experiment import FREE, Arm, Experiment
 from dmforge.filters.rollouts.rollout_stage import Fps, RolloutStage, RolloutStageConfig, task_verdict
 from dmforge.filters.rollouts.rounds import Share, wilson
@@ -67,7 +67,7 @@ class Replay(RolloutStage[TaskWithVideo, Rollout | Verdict]):
             yield task_verdict(
                 trial, "replay_iou", fmean(window_scores), free_tries.n, "", f"{rollouts_with_look} of {free_tries.n} looked"
             )
-        target_looks = target_looks_of(task, self.config.max_looks)
+        target_looks = imported_target(task, self.config.max_looks)
         if target_looks:
             largest_fps = self.config.largest_fps
             errors_by_rollout = [_density_errors(rollout.looks, target_looks, largest_fps) for rollout in free_rollouts]

@@ -12,7 +12,7 @@ from dmforge.curation.contract.collective import Collective, View
 from dmforge.curation.contract.stage import StageConfig
 from dmforge.curation.contract.stage_results import Made, Origin, Rejected, Result, StageResults
 from dmforge.curation.lake.partition import Bounds
-from dmforge.curation.sources.importing import target_looks_of
+from dmforge.curation.sources.importing import imported_target
 from dmforge.filters.selection.selection import RANGE_SUBJECTS, UNDETERMINED, Dimension, Said, Score, Selection, SelectionRules
 from dmforge.schemas.columns import column
 from dmforge.schemas.config import Formerly, Later
@@ -160,7 +160,7 @@ class TargetRows:
             if len(measured_target.looks) <= self._config.max_looks
         }
         imported_looks_by_task = {
-            task.id: imported_looks for task in tasks if (imported_looks := target_looks_of(task, self._config.max_looks))
+            task.id: imported_looks for task in tasks if (imported_looks := imported_target(task, self._config.max_looks))
         }
         tasks_without_look = {
             task.id: task for task in tasks if task.id not in measured_target_by_task and task.id not in imported_looks_by_task

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dmforge.curation.sources.importing import target_looks_of
+from dmforge.curation.sources.importing import imported_target
 from dmforge.filters.selection.select_rl import teacher_target
 from dmforge.schemas.ids import digest
 from dmforge.schemas.looks import Box, Look, Window
@@ -69,10 +69,10 @@ def test_windows_are_a_set_where_all_are_needed_and_as_many_looks_allowed(
     windows: tuple[Window, ...], needs: Needs, max_looks: int, expected: tuple[Window, ...]
 ) -> None:
     assert windows_of_set(task(*windows, needs=needs), max_looks) == expected
-    found = tuple(look.window for look in target_looks_of(task(*windows, needs=needs, extras='{"fps": 4.0}'), max_looks))
+    found = tuple(look.window for look in imported_target(task(*windows, needs=needs, extras='{"fps": 4.0}'), max_looks))
     spanned = max_looks > 1 and needs == "all" and len(set(windows)) > max_looks
     assert found == (expected or ((Window(windows[0].start_cs, windows[-1].end_cs),) if spanned else windows[:1]))
-    assert target_looks_of(task(*windows, needs=needs), max_looks) == ()
+    assert imported_target(task(*windows, needs=needs), max_looks) == ()
 
 
 def test_gold_is_looked_at_as_densely_as_a_teacher_did_there() -> None:

@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 
 from dmforge.curation.shards.corpus import Corpus
+from dmforge.generators.synthetic.lessons.lesson_corpora import pack_tasks
 from dmforge.generators.synthetic.worlds.script import COLOURS
+from dmforge.generators.synthetic.worlds.world_folder import WorldSettings
+from dmforge.trainers.evaluation_rows import target_looks_of
+from studies import credit_of_looks
 from studies.crediting import report
 from studies.crossed import agreeing, crossed
 from studies.journeys import Point, Row, keep, read
@@ -47,6 +51,25 @@ def test_golds_change_nothing_but_what_counts_as_right(golds: Golds, tmp_path: P
         assert one.sample.question == two.sample.question
     assert any(one.sample.gold != two.sample.gold for one, two in zip(before, after, strict=True))
     assert World(3, 9, golds).taught(flicker.EXACT) == World(3, 9).taught(flicker.EXACT)
+
+
+def test_several_looks_are_measured_by_what_tasks_need(checkpoint: Path, tmp_path: Path) -> None:
+    place = pack_tasks(tmp_path / "tasks", WorldSettings(videos=6, study=True, looks=2, seed=3), credit_of_looks.CLIPS)
+    needed = [len(target_looks_of(example.sample)) for example in Corpus(str(place))]
+    point = HeldOut(place, max_looks=2, max_tokens=24).of(checkpoint)
+    assert sorted(needed) == [0] * 6 + [1] * 6 + [2] * 6
+    for name in ("excess", "missed", "close", "far"):
+        assert len(point.values(name)) == len(needed)
+    made = [
+        need + int(more) - int(less) for need, more, less in zip(needed, *map(point.values, ("excess", "missed")), strict=True)
+    ]
+    assert all(0 <= looks <= 2 for looks in made)
+    assert [score is None for score in point.iou] == [need == 0 for need in needed]
+    assert [
+        (close is None) + (far is None) for close, far in zip(point.further["close"], point.further["far"], strict=True)
+    ] == [1 if need == 2 else 2 for need in needed]
+    keep(tmp_path / "rows.jsonl", [Row("two places", "plain", 0, 0, 1.0, (point,))])
+    assert read(tmp_path / "rows.jsonl")[0].points == (point,)
 
 
 @pytest.mark.slow
