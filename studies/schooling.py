@@ -46,7 +46,7 @@ class Course:
     clips: Clips
     steps: int
     """Of imitation."""
-    captions: float = 0.6
+    captions: float = 0.75
     """The share of held-out captions, three and a name at once, that ends this lesson; 0 leaves it out."""
     reading: float = 0.8
     """The share of held-out readings that ends this lesson; 0 leaves it out."""

@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--worlds", type=int, default=1500, help="that are imitated")
-    parser.add_argument("--steps", type=int, default=540, help="of imitation")
+    parser.add_argument("--steps", type=int, default=560, help="of imitation")
     parser.add_argument("--exam", type=int, default=96, help="worlds to be examined in")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
