@@ -20,20 +20,15 @@ folder, and is not repeated.
 
 from __future__ import annotations
 
-import argparse
-import json
 import shutil
 import time
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
-
-from dmforge.curation.io.atomic import write_json
-from dmforge.schemas.errors import InputError
-from studies.crediting import report
-from studies.journeys import Row, keep, read
+from studies.crediting import ONE_LOOK, carry_out, require_size
+from studies.journeys import Row, read
 from studies.practising import HeldOut, Practice, imitated, practised
 from tests.support import flicker
 
@@ -84,10 +79,7 @@ class Size:
 
 def done(folder: Path, size: Size, seeds: Sequence[int]) -> Iterator[Row]:
     """Row by row what is missing: all of a seed before the next, and of a seed what is compared first."""
-    sized = folder / "size.json"
-    if sized.exists() and json.loads(sized.read_text()) != asdict(size):
-        raise InputError("its rows are of another size", where=str(sized), hint="name another folder")
-    write_json(sized, asdict(size))
+    require_size(folder, asdict(size))
     known = {(row.scenario, row.arm, row.seed) for row in read(folder / "rows.jsonl")}
     held_out = HeldOut(packed(folder, "held_out", size.held_out, HELD_OUT, "shown"))
     for seed in seeds:
@@ -117,8 +109,14 @@ def packed(folder: Path, name: str, worlds: int, seed: int, golds: flicker.Golds
     return place
 
 
+def missing(folder: Path, arguments: Namespace) -> Iterator[Row]:
+    """The rows that are missing of what the command line asks for."""
+    size = Size(arguments.worlds, arguments.steps, arguments.held_out, arguments.updates)
+    return done(folder, size, sorted(range(arguments.seeds), key=lambda seed: seed % SFTS))
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, help="where everything goes, and goes on")
     parser.add_argument("--rows", type=Path, help="train nothing: show these")
     parser.add_argument("--seeds", type=int, default=6)
@@ -126,20 +124,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=940, help="of an imitation")
     parser.add_argument("--held-out", type=int, default=96, help="worlds to measure on")
     parser.add_argument("--updates", type=int, default=0, help="of each practice; by default as the scenarios say")
-    arguments = parser.parse_args()
-    if (arguments.folder is None) == (arguments.rows is None):
-        parser.error("give --folder, or --rows")
-    if arguments.rows and not arguments.rows.is_file():
-        parser.error(f"there is no file {arguments.rows}")
-    rows = arguments.rows or arguments.folder / "rows.jsonl"
-    if arguments.folder:
-        torch.set_num_threads(1)
-        size = Size(arguments.worlds, arguments.steps, arguments.held_out, arguments.updates)
-        seeds = sorted(range(arguments.seeds), key=lambda seed: seed % SFTS)
-        for row in done(arguments.folder, size, seeds):
-            keep(rows, [*read(rows), row])
-            print(f"{row.scenario}, {row.arm}, seed {row.seed}: {row.cpu_s:.0f} CPU s", flush=True)
-    report(read(rows), rows.with_suffix(".svg"), f"python -m studies.credit --rows {rows}")
+    carry_out(parser, "python -m studies.credit", ONE_LOOK, missing)
 
 
 if __name__ == "__main__":

@@ -17,20 +17,17 @@ greedily. Each finished training is a row of rows.jsonl in the folder, and is no
 
 from __future__ import annotations
 
-import argparse
-import time
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
-import torch
-
-from dmforge.generators.synthetic.lessons.biased_teacher import biased
+from dmforge.generators.synthetic.lessons.biased_teacher import biased_thoughts
 from dmforge.generators.synthetic.lessons.lesson_corpora import pack_tasks
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings
 from dmforge.schemas.clips import Clips
-from studies.crediting import Study, report
-from studies.journeys import Row, keep, read
+from studies.crediting import Study, carry_out, require_size
+from studies.journeys import Row, read
 from studies.practising import HeldOut, Practice, practised
 from studies.schooling import Course, Schooling
 
@@ -61,19 +58,24 @@ STUDY = Study(
 )  # fmt: skip
 
 
-def done(folder: Path, seeds: int, worlds: int, steps: int, updates: int, prompts: int) -> Iterator[Row]:
+def missing(folder: Path, arguments: Namespace) -> Iterator[Row]:
     """Row by row what is missing: all arms of a seed before the next seed."""
-    known = {(row.arm, row.seed) for row in read(folder / "rows.jsonl")}
-    held_out = HeldOut(
-        pack_tasks(folder / "held_out", _worlds(48, MEASURED), CLIPS), max_looks=MAX_LOOKS, max_tokens=MAX_TOKENS
-    )
+    size = {name: getattr(arguments, name) for name in ("worlds", "steps", "updates", "prompts", "held_out", "lesson_steps")}
+    require_size(folder, size)
+    known, updates, prompts = {(row.arm, row.seed) for row in read(folder / "rows.jsonl")}, size["updates"], size["prompts"]
+    held_out_tasks = pack_tasks(folder / "held_out", _worlds(size["held_out"], MEASURED), CLIPS)
+    held_out = HeldOut(held_out_tasks, max_looks=MAX_LOOKS, max_tokens=MAX_TOKENS)
     at = tuple(sorted({updates // 4, updates // 2, updates} - {0}))
-    for seed in range(seeds):
-        course = Course(_worlds(worlds, IMITATED + seed), CLIPS, steps, teacher=biased, max_looks=MAX_LOOKS)
+    for seed in range(arguments.seeds):
+        imitated = _worlds(size["worlds"], IMITATED + seed)
+        course = Course(
+            imitated, CLIPS, size["steps"], teacher=biased_thoughts, lesson_steps=size["lesson_steps"], max_looks=MAX_LOOKS
+        )
         schooling = Schooling(folder / f"student-{seed}", folder / f"corpora-{seed}", course, seed)
         checkpoint = schooling.run()
         if ("", seed) not in known:
-            yield Row("sft", "", seed, seed, sum(schooling.cpu_s.values()), (held_out.of(checkpoint),))
+            training_s = sum(training_s for training_s, _ in schooling.cpu_s.values())
+            yield Row("sft", "", seed, seed, round(training_s, 1), (held_out.of(checkpoint),))
         place = pack_tasks(folder / f"practice-{seed}", _worlds(updates * prompts // 3 + 1, PRACTISED + seed), CLIPS)
         for arm, training in ARMS.items():
             if (arm, seed) in known:
@@ -89,29 +91,17 @@ def _worlds(videos: int, seed: int) -> WorldSettings:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, help="where everything goes, and goes on")
     parser.add_argument("--rows", type=Path, help="train nothing: show these")
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--worlds", type=int, default=1500, help="that are imitated")
     parser.add_argument("--steps", type=int, default=400, help="of an imitation")
+    parser.add_argument("--lesson-steps", type=int, default=600, help="at most, of each lesson")
+    parser.add_argument("--held-out", type=int, default=48, help="worlds to measure on, three tasks each")
     parser.add_argument("--updates", type=int, default=40, help="of each practice")
     parser.add_argument("--prompts", type=int, default=8, help="of each update, eight rollouts each")
-    arguments = parser.parse_args()
-    if (arguments.folder is None) == (arguments.rows is None):
-        parser.error("give --folder, or --rows")
-    if arguments.rows and not arguments.rows.is_file():
-        parser.error(f"there is no file {arguments.rows}")
-    rows = arguments.rows or arguments.folder / "rows.jsonl"
-    if arguments.folder:
-        torch.set_num_threads(1)
-        began = time.process_time()
-        size = (arguments.seeds, arguments.worlds, arguments.steps, arguments.updates, arguments.prompts)
-        for row in done(arguments.folder, *size):
-            keep(rows, [*read(rows), row])
-            print(f"{row.arm or 'imitation'}, seed {row.seed}: {row.cpu_s:.0f} CPU s", flush=True)
-        print(f"{time.process_time() - began:.0f} CPU s", flush=True)
-    report(read(rows), rows.with_suffix(".svg"), f"python -m studies.credit_of_looks --rows {rows}", STUDY)
+    carry_out(parser, "python -m studies.credit_of_looks", STUDY, missing)
 
 
 if __name__ == "__main__":

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from dmforge.curation.io.atomic import write_json
+from dmforge.schemas.errors import InputError
 from dmforge.trainers.metrics import Figure
 from studies.crossed import agreeing, crossed
-from studies.journeys import Row
+from studies.journeys import Row, keep, read
 from studies.plots import Band, Panel, draw
 from tests.support.tables import show
 
@@ -40,6 +45,33 @@ ONE_LOOK = Study(
     baseline="1",
     arms="holistic",
 )
+
+
+def carry_out(parser: ArgumentParser, command: str, study: Study, done: Callable[[Path, Namespace], Iterator[Row]]) -> None:
+    """Read the command line of a study, add the rows that are missing, and report what all of them say.
+
+    `parser` has `--folder`, `--rows` and options of its own; `done` gives the missing rows of a folder, one after the other.
+    """
+    arguments = parser.parse_args()
+    if (arguments.folder is None) == (arguments.rows is None):
+        parser.error("give --folder, or --rows")
+    if arguments.rows and not arguments.rows.is_file():
+        parser.error(f"there is no file {arguments.rows}")
+    rows = arguments.rows or arguments.folder / "rows.jsonl"
+    if arguments.folder:
+        torch.set_num_threads(1)
+        for row in done(arguments.folder, arguments):
+            keep(rows, [*read(rows), row])
+            print(f"{row.scenario}, {row.arm}, seed {row.seed}: {row.cpu_s:.0f} CPU s", flush=True)
+    report(read(rows), rows.with_suffix(".svg"), f"{command} --rows {rows}", study)
+
+
+def require_size(folder: Path, size: Mapping[str, int]) -> None:
+    """Refuse a folder whose rows are of another size: they don't go together."""
+    size_path = folder / "size.json"
+    if size_path.exists() and json.loads(size_path.read_text()) != size:
+        raise InputError("its rows are of another size", where=str(size_path), hint="name another folder")
+    write_json(size_path, size)
 
 
 def report(rows: Sequence[Row], drawing: Path, command: str, study: Study = ONE_LOOK) -> None:

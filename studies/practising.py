@@ -68,7 +68,8 @@ class HeldOut:
             score = window_score(windows, tuple(target.window for target in targets), "all") if targets else None
             iou.append(None if score is None else round(float(score), 4))
             right.append(int(answer_score(result.answer, task_of(sample))))
-            off_fps.append(mean_density_error(result.looks, targets))
+            error = mean_density_error(result.looks, targets)
+            off_fps.append(None if error is None else round(error, 4))
             formed.append(int(result.ending == "answered" or (result.ending == "no_look" and not targets)))
         further = _several(results, iou) if self._max_looks > 1 else {}
         return Point(updates, tuple(iou), tuple(right), tuple(off_fps), tuple(formed), further)

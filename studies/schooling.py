@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 import resource
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from sys import stderr
 from typing import Any
 
+from dmforge.curation.io.atomic import write_json
 from dmforge.generators.synthetic.lessons.lesson_corpora import (
     Teacher,
-    faultless,
+    faultless_thoughts,
     pack_captions,
     pack_readings,
     pack_tasks,
@@ -26,13 +27,18 @@ from dmforge.generators.synthetic.lessons.lesson_corpora import (
 )
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings
 from dmforge.schemas.clips import Clips
+from dmforge.schemas.errors import InputError
 from dmforge.trainers import sft
 from dmforge.trainers.evaluate import Evaluation, evaluate
 from dmforge.trainers.evaluation_settings import read_evaluation
 from dmforge.trainers.training_settings import read_sft
 
+REHEARSED_CAPTIONS, REHEARSED_READINGS = 0.15, 0.1
+"""The weights of captions while reading is learnt, and of readings in imitation: else they are forgotten."""
+READINGS_A_WORLD = 6
+"""So many worlds are read about for each that is imitated."""
 HELD_OUT, READ, EXAMINED = 900, 500, 990
-"""Added to the seed of worlds: of lessons' exams, of worlds that are only read about, of those that it is examined in."""
+"""Seeds of worlds: of lessons' exams, what is added for those that are only read about, and of those that it is examined in."""
 CAPTION_EXAMS, READING_EXAMS = 40, 100
 """Worlds whose lessons are held out."""
 
@@ -50,13 +56,10 @@ class Course:
     """The share of held-out captions, three and a name at once, that ends this lesson; 0 leaves it out."""
     reading: float = 0.8
     """The share of held-out readings that ends this lesson; 0 leaves it out."""
-    rehearsed: float = 0.1
-    """The weight of readings in imitation, so that they aren't forgotten."""
-    teacher: Teacher = faultless
+    teacher: Teacher = faultless_thoughts
     """Whom it imitates; lessons are the same whoever that is."""
-    limits: Mapping[str, int] = field(default_factory=lambda: {"captions": 500, "reading": 600})
+    lesson_steps: int = 600
     """The most steps of each lesson."""
-    readings: int = 9_600
     max_looks: int = 1
 
 
@@ -70,25 +73,26 @@ class Schooling:
     course: Course
     seed: int
     checkpoint: Path | None = None
-    cpu_s: dict[str, float] = field(default_factory=dict[str, float])
-    """CPU seconds of each lesson: of the training itself, and `decoding` of its workers."""
+    cpu_s: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
+    """CPU seconds of each lesson: of the training itself, and of the workers that decode for it."""
 
     def run(self) -> Path:
         """All lessons, then imitation; the checkpoint."""
         course, worlds = self.course, self.course.worlds
         cot = pack_trajectories(self._corpus("cot"), worlds, course.clips, course.teacher)
         captions = pack_captions(self._corpus("captions"), worlds, course.clips)
-        readings = pack_readings(self._corpus("readings"), self._worlds(course.readings, READ), course.clips)
-        vocabulary = [cot, captions, readings]
+        read_worlds = self._worlds(READINGS_A_WORLD * worlds.videos, worlds.seed + READ)
+        readings = pack_readings(self._corpus("readings"), read_worlds, course.clips)
+        vocabulary, imitated = [cot, captions, readings], {cot: 1.0}
         if course.captions:
             held_out = pack_captions(self._corpus("captions-exam"), self._worlds(CAPTION_EXAMS, HELD_OUT), course.clips)
             self._learn("captions", {captions: 1.0}, 32, vocabulary, (held_out, course.captions))
         if course.reading:
             held_out = pack_readings(self._corpus("readings-exam"), self._worlds(READING_EXAMS, HELD_OUT), course.clips)
-            share_of_captions = {captions: 0.15} if course.captions else {}
-            self._learn("reading", {readings: 1.0, **share_of_captions}, 64, vocabulary, (held_out, course.reading))
-        rehearsed = {readings: course.rehearsed} if course.rehearsed else {}
-        return self._learn("looks", {cot: 1.0, **rehearsed}, 20 if rehearsed else 16, vocabulary)
+            read = {readings: 1.0, **({captions: REHEARSED_CAPTIONS} if course.captions else {})}
+            self._learn("reading", read, 64, vocabulary, (held_out, course.reading))
+            imitated[readings] = REHEARSED_READINGS
+        return self._learn("looks", imitated, 20 if course.reading else 16, vocabulary)
 
     def exam(self, worlds: int, checkpoint: Path) -> Evaluation:
         """How it does in worlds that no lesson was about."""
@@ -124,7 +128,7 @@ class Schooling:
                 "max_tokens": 100_000, "max_samples": samples, "verify": False,
             },
             "training": {
-                "steps": self.course.limits.get(lesson, self.course.steps),
+                "steps": self.course.lesson_steps if until else self.course.steps,
                 "learning_rate": 2e-3, "warmup_steps": 40, "weight_decay": 0.01,
                 "schedule": "constant_with_warmup" if until else "cosine", "seed": self.seed,
             },
@@ -133,22 +137,40 @@ class Schooling:
         began_s, began_decoding_s = time.process_time(), _seconds_of_children()
         with redirect_stdout(stderr):
             result = sft.train(read_sft(settings))
-        self.cpu_s[lesson] = round(time.process_time() - began_s, 1)
-        decoding_s = _seconds_of_children() - began_decoding_s
-        self.cpu_s["decoding"] = round(self.cpu_s.get("decoding", 0.0) + decoding_s, 1)
-        scores = [entry["exact"] for entry in map(json.loads, (self.folder / lesson / "log.jsonl").open()) if "exact" in entry]
-        print(f"{self.folder.name}: {lesson}, {result.steps} steps, {self.cpu_s[lesson]:.0f} CPU s, {scores[-1:]}", flush=True)
-        self.checkpoint = result.checkpoint
+        spent_s = round(time.process_time() - began_s, 1), round(_seconds_of_children() - began_decoding_s, 1)
+        self.checkpoint, self.cpu_s[lesson] = result.checkpoint, self._first_time(lesson, spent_s)
+        exact = f", {result.log['exact']:.0%} exact" if "exact" in result.log else ""
+        print(f"{self.folder.name}: {lesson}, {result.steps} steps, {self.cpu_s[lesson][0]:.0f} CPU s{exact}", flush=True)
         return result.checkpoint
+
+    def _first_time(self, lesson: str, spent_s: tuple[float, float]) -> tuple[float, float]:
+        """What a lesson has cost, which a study that goes on finds done and pays nothing for."""
+        bill = self.folder / lesson / "cpu_s.json"
+        if not bill.exists():
+            write_json(bill, spent_s)
+        training_s, decoding_s = json.loads(bill.read_text())
+        return training_s, decoding_s
 
     def _corpus(self, name: str) -> Path:
         return self.corpora / name
 
-    def _worlds(self, videos: int, added_seed: int) -> WorldSettings:
-        worlds = self.course.worlds
-        # exams are the same for all seeds
-        seed = added_seed if added_seed != READ else worlds.seed + added_seed
-        return worlds.model_copy(update={"videos": videos, "seed": seed})
+    def _worlds(self, videos: int, seed: int) -> WorldSettings:
+        return self.course.worlds.model_copy(update={"videos": videos, "seed": seed})
+
+
+def kept(path: Path, size: dict[str, int], measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What was measured once, and is not measured again; refused if it was of another size."""
+    if not path.exists():
+        write_json(path, {"size": size, **measure()})
+    stored = json.loads(path.read_text())
+    if stored["size"] != size:
+        raise InputError("it is of another size", where=str(path), hint="name another folder")
+    return stored
+
+
+def totals(cpu_s: dict[str, Sequence[float]]) -> list[str]:
+    """CPU seconds of all lessons: of training, and of decoding for it."""
+    return [f"{sum(part):.0f}" for part in zip(*cpu_s.values(), strict=True)]
 
 
 def _seconds_of_children() -> float:

@@ -10,24 +10,23 @@ there is (found by search, generators/synthetic/lessons/best_look.py). Both are 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from dmforge.curation.io.atomic import write_json
 from dmforge.generators.synthetic.lessons.best_look import single_look_thoughts
-from dmforge.generators.synthetic.lessons.lesson_corpora import Teacher, faultless
+from dmforge.generators.synthetic.lessons.lesson_corpora import Teacher, faultless_thoughts
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings
 from dmforge.schemas.clips import Clips
-from studies.schooling import Course, Schooling
+from studies.schooling import Course, Schooling, kept, totals
 from tests.support.tables import show
 
 COMMAND = "python -m studies.two_looks"
-ARMS: dict[str, tuple[int, Teacher]] = {"two": (12, faultless), "one": (24, single_look_thoughts)}
+ARMS: dict[str, tuple[int, Teacher]] = {"two": (12, faultless_thoughts), "one": (24, single_look_thoughts)}
 """How many frames a look may have, and whom the student imitates."""
 IMITATED = 100
 """The seed of worlds that are imitated; counted up from."""
@@ -42,27 +41,30 @@ def clips_of(look_frames: int) -> Clips:
     )  # fmt: skip
 
 
-def done(folder: Path, seeds: int, arms: list[str], worlds: int, steps: int, exam: int) -> Iterator[dict[str, Any]]:
+def done(folder: Path, seeds: int, arms: list[str], **size: int) -> Iterator[dict[str, Any]]:
     """What each student does in the exam, by how many looks tasks need."""
     for seed in range(seeds):
         for arm in arms:
-            result = folder / f"{arm}-{seed}.json"
-            if not result.exists():
-                look_frames, teacher = ARMS[arm]
-                imitated = WorldSettings(videos=worlds, study=True, looks=2, seed=IMITATED + seed)
-                course = Course(imitated, clips_of(look_frames), steps, teacher=teacher, max_looks=2)
-                schooling = Schooling(folder / f"{arm}-{seed}", folder / f"corpora-{arm}-{seed}", course, seed)
-                evaluation = schooling.exam(exam, schooling.run())
-                by_need = evaluation.metrics()["by_needed_looks"]
-                write_json(result, {"arm": arm, "seed": seed, "cpu_s": schooling.cpu_s, "by_needed_looks": by_need})
-            yield json.loads(result.read_text())
+            yield kept(folder / f"{arm}-{seed}.json", size, partial(measured, folder, arm, seed, size))
+
+
+def measured(folder: Path, arm: str, seed: int, size: dict[str, int]) -> dict[str, Any]:
+    """One student, from its first lesson to its exam."""
+    look_frames, teacher = ARMS[arm]
+    imitated = WorldSettings(videos=size["worlds"], study=True, looks=2, seed=IMITATED + seed)
+    course = Course(
+        imitated, clips_of(look_frames), size["steps"], teacher=teacher, lesson_steps=size["lesson_steps"], max_looks=2
+    )
+    schooling = Schooling(folder / f"{arm}-{seed}", folder / f"corpora-{arm}-{seed}", course, seed)
+    evaluation = schooling.exam(size["exam"], schooling.run())
+    by_need = evaluation.metrics()["by_needed_looks"]
+    return {"arm": arm, "seed": seed, "cpu_s": schooling.cpu_s, "by_needed_looks": by_need}
 
 
 def row_of(result: dict[str, Any], need: str) -> list[object]:
     figures = result["by_needed_looks"][need]
-    cpu_s, decoding_s = sum(result["cpu_s"].values()) - result["cpu_s"]["decoding"], result["cpu_s"]["decoding"]
-    measured = [f"{figures[name]:.3f}" if name in figures else "" for name in MEASURED]
-    return [result["seed"], need, result["arm"], *measured, f"{cpu_s:.0f}", f"{decoding_s:.0f}"]
+    figure_texts = [f"{figures[name]:.3f}" if name in figures else "" for name in MEASURED]
+    return [result["seed"], need, result["arm"], *figure_texts, *totals(result["cpu_s"])]
 
 
 def main() -> None:
@@ -72,6 +74,7 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--worlds", type=int, default=1500, help="that are imitated")
     parser.add_argument("--steps", type=int, default=560, help="of imitation")
+    parser.add_argument("--lesson-steps", type=int, default=600, help="at most, of each lesson")
     parser.add_argument("--exam", type=int, default=96, help="worlds to be examined in")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -139,3 +139,14 @@ def summed_loss(logits: torch.Tensor, batch: ForwardBatch) -> torch.Tensor:
     flat_logits = logits.flatten(0, 1)
     flat_logits = flat_logits if flat_logits.dtype == torch.float64 else flat_logits.float()
     return torch.nn.functional.cross_entropy(flat_logits, batch.targets.flatten(), ignore_index=NOTHING, reduction="sum")
+
+
+def unused_weights(model: torch.nn.Module, batch: ForwardBatch) -> torch.Tensor | float:
+    """0, as a sum over the weights that a batch without any clip leaves out, to be added to its loss.
+
+    So those have a gradient, of 0: ranks average gradients, and each waits for those of all weights.
+    """
+    if len(batch.patches):
+        return 0.0
+    visual_weights = (weights for name, weights in model.named_parameters() if "visual." in name and weights.requires_grad)
+    return sum((0.0 * weights.sum() for weights in visual_weights), 0.0)

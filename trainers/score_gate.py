@@ -15,6 +15,7 @@ from dmforge.generators.student.token_layout import LaidOutTranscript
 from dmforge.trainers.base_trainer import LOG, ResumableTrainer
 from dmforge.trainers.batches import logits_of, pack
 from dmforge.trainers.dataloading import TrainingCollator
+from dmforge.trainers.training_checks import require_trajectory
 from dmforge.trainers.training_settings import UntilSettings
 
 EXACT = "exact"
@@ -26,9 +27,11 @@ class ScoreGate(TrainerCallback):
 
     def __init__(self, trainer: ResumableTrainer, settings: UntilSettings, collate: TrainingCollator) -> None:
         self._trainer, self._settings = trainer, settings
-        corpus = Corpus(settings.corpus)
-        sample_count = min(settings.samples, len(corpus))
-        sequences = [collate.lay_out(example) for example in corpus.read(range(sample_count))]
+        corpus = Corpus(settings.corpus, collate.clips)
+        examples = corpus.read(range(min(settings.samples, len(corpus))))
+        for example in examples:  # of a task nothing is to be written: it would count as known
+            require_trajectory(corpus, example.sample)
+        sequences = [collate.lay_out(example) for example in examples]
         self._batches = list(_batches(sequences, collate.max_tokens))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
-from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from dmforge.curation.packing.pack import cost
@@ -22,6 +21,7 @@ from dmforge.curation.shards.document import ShardSample, ShardVideo, sample_of
 from dmforge.curation.shards.folders import Manifest, published, write_manifest
 from dmforge.curation.shards.index import INDEX, write_index
 from dmforge.curation.shards.write import ShardEntry, write_shards
+from dmforge.curation.video.encode_h264 import encoding_h264
 from dmforge.curation.video.media import Receipt
 from dmforge.curation.video.renditions import COARSE, COARSE_RATE, GRID, encoder_name
 from dmforge.schemas.clips import Clips
@@ -29,6 +29,7 @@ from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.ids import Id, show
 from dmforge.schemas.looks import Look
 from dmforge.schemas.records import Candidate, Sample, Task, Video
+from dmforge.schemas.sizes import Size
 from dmforge.schemas.transcript import Transcript
 
 SHARD_BYTES = 16 << 20
@@ -47,14 +48,14 @@ class DrawnVideo:
     samples: Sequence[ShardSample]
 
 
-def taught(task: Task, transcript: Transcript, teacher: str, attempt: int = 0) -> ShardSample:
+def trajectory_sample(task: Task, transcript: Transcript, teacher: str, attempt: int = 0) -> ShardSample:
     """A sample of a `cot` corpus: a transcript about a task, which may have several."""
     looks = tuple(piece.look for piece in transcript.pieces if piece.look)
     candidate = Candidate(task.video, task.id, attempt, teacher, transcript, looks, task.answer, "teacher", ())
     return sample_of(Sample(task.video, "cot", task.id, candidate.id, None, None), task, candidate)
 
 
-def asked(task: Task, target: tuple[Look, ...]) -> ShardSample:
+def task_sample(task: Task, target: tuple[Look, ...]) -> ShardSample:
     """A sample of an `rl` corpus: a task, with the looks that are right for it."""
     first_target, *further_targets = target or (None,)
     target_source = None if first_target is None else "gold"
@@ -95,19 +96,12 @@ def _entry(drawn: DrawnVideo, clips: Clips) -> ShardEntry:
     return ShardEntry(video, drawn.samples, [cost(clips, record, sample) for sample in drawn.samples], coarse, grid)
 
 
-def _encoded(frames: NDArray[np.uint8], rate_fps: Fraction, options: dict[str, str]) -> bytes:
+def _encoded(frames: NDArray[np.uint8], rate_fps: Fraction, options: Mapping[str, str]) -> bytes:
     """Frames encoded as those of renditions are."""
-    file = io.BytesIO()
-    with av.open(file, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream("libx264", rate=rate_fps, options=options)
-        stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
-        stream.codec_context.thread_count = 1
-        for frame_index, picture in enumerate(_pictures(frames)):
-            picture.pts, picture.time_base = frame_index, 1 / rate_fps
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode(None))
-    return file.getvalue()
-
-
-def _pictures(frames: NDArray[np.uint8]) -> Iterator[VideoFrame]:
-    return (VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24") for frame in frames)
+    mp4_buffer = io.BytesIO()
+    with encoding_h264(mp4_buffer, Size(frames.shape[2], frames.shape[1]), rate_fps, options) as encode_frame:
+        for frame_index, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+            frame.pts, frame.time_base = frame_index, 1 / rate_fps
+            encode_frame(frame)
+    return mp4_buffer.getvalue()

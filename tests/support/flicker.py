@@ -22,7 +22,7 @@ from typing import Literal
 
 import numpy as np
 
-from dmforge.curation.packing.drawn_videos import DrawnVideo, asked, pack_drawn, taught
+from dmforge.curation.packing.drawn_videos import DrawnVideo, pack_drawn, task_sample, trajectory_sample
 from dmforge.curation.shards.document import ShardSample
 from dmforge.generators.footage import Pixels
 from dmforge.generators.synthetic.worlds.script import COLOURS
@@ -143,14 +143,14 @@ class World:
 def cot(folder: Path, worlds: int, seed: int, teacher: Teacher = EXACT) -> Path:
     """Trajectories of a teacher."""
     told = (World(number, seed) for number in range(worlds))
-    samples = ((world, taught(world.task, world.taught(teacher), "flicker")) for world in told)
+    samples = ((world, trajectory_sample(world.task, world.taught(teacher), "flicker")) for world in told)
     return _published(folder, "cot", f"flicker{seed}x{worlds}", samples)
 
 
 def rl(folder: Path, worlds: int, seed: int, golds: Golds = "shown", *, aimed: bool = True) -> Path:
     """Tasks with exact targets; or with nothing that says where to look."""
     told = (World(number, seed, golds) for number in range(worlds))
-    tasks = ((world, asked(world.task, (world.look,))) for world in told)
+    tasks = ((world, task_sample(world.task, (world.look,))) for world in told)
     samples = ((world, task if aimed else replace(task, target=None, windows=())) for world, task in tasks)
     return _published(folder, "rl", f"flicker{seed}x{worlds}", samples)
 

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from dmforge.curation.packing.drawn_videos import taught
+from dmforge.curation.packing.drawn_videos import trajectory_sample
 from dmforge.curation.shards.document import ShardSample
 from dmforge.generators.student.load_student import load
-from dmforge.generators.synthetic.lessons.corpora import pack_texts
+from dmforge.generators.synthetic.lessons.lesson_corpora import pack_captions, pack_tasks
+from dmforge.generators.synthetic.lessons.world_packing import pack_texts
 from dmforge.generators.synthetic.worlds.script import Script
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings
 from dmforge.schemas.clips import Clips
@@ -23,19 +24,24 @@ from dmforge.schemas.records import Task
 from dmforge.schemas.transcript import Piece, Transcript
 from dmforge.trainers.sft import train
 from dmforge.trainers.training_settings import read_sft
+from tests.training.test_sft import run
 
-CLIPS = Clips(coarse_fps=Fraction(1), coarse_tokens=6, look_tokens=32)
+CLIPS = Clips(coarse_fps=Fraction(1), coarse_frames=64, coarse_tokens=10, look_tokens=32)
 WORDS = ("one", "two", "three", "four")
 
 
-def repeating(folder: Path, seed: int, worlds: int = 64, words: tuple[str, ...] = WORDS) -> Path:
+def repeating(folder: Path, seed: int, worlds: int = 256, words: tuple[str, ...] = WORDS) -> Path:
     """A lesson of text alone: to say a word again."""
 
     def samples_of(script: Script, video_id: Id) -> list[ShardSample]:
         word = words[script.seed % len(words)]
         answer = Piece("policy", f"</think><answer>{word}</answer>")
-        transcript = Transcript((Piece("prompt", f"Say {word}."), Piece("runtime", f"<think>{script.seed}"), answer))
-        return [taught(Task(video_id, "open", f"Say {word}, number {script.seed}.", (), word, (), "any"), transcript, "tests")]
+        transcript = Transcript((Piece("prompt", f"Say {word}."), Piece("runtime", f"<think>{script.seed % 100}"), answer))
+        return [
+            trajectory_sample(
+                Task(video_id, "open", f"Say {word}, number {script.seed}.", (), word, (), "any"), transcript, "tests"
+            )
+        ]
 
     return pack_texts(folder / f"repeating-{seed}", WorldSettings(videos=worlds, seed=seed), CLIPS, samples_of)
 
@@ -107,6 +113,46 @@ def test_a_vocabulary_has_the_words_of_all_lessons(tmp_path: Path) -> None:
         return len(load(str(train(read_sft(values)).checkpoint)).vocabulary.encode("elephants"))
 
     assert tokens_of_a_word([str(repeating(tmp_path, 1)), str(other)]) < tokens_of_a_word([])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("training", [{}, {"bf16": True}], ids=["float32", "bfloat16"])
+def test_two_ranks_end_together_and_where_one_alone_would(training: dict[str, Any], tmp_path: Path) -> None:
+    ends: dict[int, dict[int, float]] = {}
+    for ranks in (1, 2):
+        values = settings(tmp_path, out=str(tmp_path / f"out-{ranks}"))
+        values["training"] |= training
+        path = tmp_path / f"{ranks}.toml"
+        path.write_text(as_toml(values))
+        run(path, ranks=ranks)
+        ends[ranks] = scores(tmp_path / f"out-{ranks}")
+        last = max(ends[ranks])
+        assert ends[ranks][last] >= 0.95
+        assert last < 300
+        assert [folder.name for folder in (tmp_path / f"out-{ranks}").glob("checkpoint-*")] == [f"checkpoint-{last}"]
+    assert abs(max(ends[1]) - max(ends[2])) <= 10
+
+
+def as_toml(values: dict[str, Any]) -> str:
+    tables = {name: table for name, table in values.items() if isinstance(table, dict)}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in values.items() if name not in tables]
+    for name, table in tables.items():
+        place = table.get("corpora", [{}])[0].get("place")
+        written = {key: json.dumps(value) for key, value in table.items()}
+        if place:
+            written["corpora"] = f"[{{ place = {json.dumps(place)} }}]"
+        lines += [f"[{name}]", *(f"{key} = {value}" for key, value in written.items())]
+    return "\n".join(lines)
+
+
+def test_what_is_not_to_be_written_or_is_cut_otherwise_is_no_measure(tmp_path: Path) -> None:
+    worlds = WorldSettings(videos=2, study=True, looks=2)
+    tasks = pack_tasks(tmp_path / "tasks", worlds, CLIPS)
+    with pytest.raises(InputError, match="holds tasks, not trajectories"):
+        train(read_sft(settings(tmp_path, until={"corpus": str(tasks)})))
+    otherwise = pack_captions(tmp_path / "otherwise", worlds, CLIPS.model_copy(update={"look_frames": 32}))
+    with pytest.raises(InputError, match="other clips"):
+        train(read_sft(settings(tmp_path, until={"corpus": str(otherwise)})))
 
 
 def test_nonsense_is_refused_by_name(tmp_path: Path) -> None:

@@ -6,17 +6,11 @@ What it says is right all the same. So a student learns its habits and nothing w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
-from dmforge.generators.synthetic.lessons.thoughts import WorldThoughts, plan_of
-from dmforge.generators.synthetic.lessons.two_place_thoughts import (
-    LOOK_FPS,
-    conclusion_of,
-    flash_seen,
-    overview_of,
-    two_place_thoughts,
-    where_of,
-)
+from dmforge.generators.synthetic.lessons.thoughts import WorldThoughts
+from dmforge.generators.synthetic.lessons.two_place_thoughts import thoughts_at
 from dmforge.generators.synthetic.worlds.exact_question import WorldQuestion
 from dmforge.generators.synthetic.worlds.script import Script, Visit
 from dmforge.schemas.clips import Clips
@@ -28,20 +22,14 @@ SPARSE, WRONG_NUMBER = 0.5, 0.5
 """Shares of looks at half the density, and of tasks that it looks at once too often, or not often enough."""
 
 
-def biased(script: Script, question: WorldQuestion, clips: Clips) -> WorldThoughts:
+def biased_thoughts(script: Script, question: WorldQuestion, clips: Clips) -> WorldThoughts:
     """What such a teacher thinks about a question."""
     rng = Random(f"biased {script.seed} {question.text}")
     stays = [stay for stay in script.visits[:2] if stay.window in question.windows] if question.places else []
     if rng.random() < WRONG_NUMBER:  # one of two is left out, or one comes to one or none
         stays = [rng.choice(stays)] if len(stays) == 2 else sorted({*stays, _other(script, stays, rng)}, key=_start)
-    if not stays:
-        return two_place_thoughts(script, question, clips)
-    exact = [Look(stay.window, LOOK_FPS) for stay in stays]
-    plans = [plan_of(look, script.duration_s, clips) for look in exact]
-    seen = tuple(flash_seen(stay, plan) for stay, plan in zip(stays, plans, strict=True))
-    conclusion = conclusion_of(script, question, plans) if question.places == len(stays) == 2 else ""
-    looks = tuple(_spoilt(look, script, rng) for look in exact)
-    return WorldThoughts(overview_of(script, clips), where_of(script), looks, seen, conclusion, question.answer)
+    exact = thoughts_at(stays, script, question, clips)
+    return replace(exact, looks=tuple(_spoilt(look, script, rng) for look in exact.looks))
 
 
 def _other(script: Script, stays: Sequence[Visit], rng: Random) -> Visit:

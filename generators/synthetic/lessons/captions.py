@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 
 from dmforge.generators.synthetic.lessons import level_thoughts, two_place_thoughts
-from dmforge.generators.synthetic.lessons.thoughts import overview_plan, patches_of, plan_of
+from dmforge.generators.synthetic.lessons.thoughts import LOOK_FPS, NOTHING, is_there, overview_plan, patches_of, plan_of
 from dmforge.generators.synthetic.worlds.script import Script, Visit
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.looks import Look, Window
@@ -15,9 +15,8 @@ from dmforge.schemas.tags import CLOSE, OPEN
 from dmforge.schemas.transcript import Piece, Transcript
 
 QUESTION = "What is seen?"
-NOTHING = "nothing"
 UNCHANGED = "No change."
-"""The caption of a patch of a look that shows no flash and no flicker."""
+"""The caption of a patch of a look in which the object that is asked for neither flashes nor flickers."""
 PATCHES = 3
 """Patches in a sample: the frame of a chat is longer than a caption."""
 
@@ -68,24 +67,22 @@ def _overview_patch_at(script: Script, clips: Clips, patch_index: int) -> Captio
     end_s = times_s[0] + 2 / plan.actual_fps
     look = Look(Window(int(100 * times_s[0]), int(100 * end_s)), plan.actual_fps)
     patch_seen = two_place_thoughts.patch_seen if script.looks == 2 else level_thoughts.patch_seen
-    names = {visit.name for visit in script.visits for time_s in times_s if level_thoughts.is_there(visit, time_s)}
+    names = {visit.name for visit in script.visits for time_s in times_s if is_there(visit, time_s)}
     return CaptionedPatch(look, patch_seen(script, stamp_s, times_s), frozenset(names))
 
 
 def _look_patch(script: Script, clips: Clips, rng: Random) -> CaptionedPatch:
     """A patch of a look at a stay of the object that is asked for: half of the time the one that shows its change."""
     stay = rng.choice([visit for visit in script.visits if visit.name == script.visits[0].name])
-    fps = two_place_thoughts.LOOK_FPS
-    patch_count = len(plan_of(Look(stay.window, fps), script.duration_s, clips).times_s) // 2
+    patch_count = len(plan_of(Look(stay.window, LOOK_FPS), script.duration_s, clips).times_s) // 2
     patches = [_look_patch_at(script, stay, index, clips) for index in range(patch_count)]
     telling_patches = [patch for patch in patches if patch.text != UNCHANGED]
     return rng.choice(telling_patches if telling_patches and rng.random() < 0.5 else patches)
 
 
 def _look_patch_at(script: Script, stay: Visit, patch_index: int, clips: Clips) -> CaptionedPatch:
-    fps = two_place_thoughts.LOOK_FPS
-    start_s = stay.window.start_s + 2 * patch_index / fps
-    look = Look(Window(int(100 * start_s), int(100 * (start_s + 2 / fps))), fps)
+    start_s = stay.window.start_s + 2 * patch_index / LOOK_FPS
+    look = Look(Window(int(100 * start_s), int(100 * (start_s + 2 / LOOK_FPS))), LOOK_FPS)
     change_seen = two_place_thoughts.flash_seen if script.looks == 2 else level_thoughts.flicker_seen
     text = change_seen(stay, plan_of(look, script.duration_s, clips)) or UNCHANGED
     return CaptionedPatch(look, text, frozenset({stay.name}))

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
-from dmforge.curation.packing.drawn_videos import asked, taught
+from dmforge.curation.packing.drawn_videos import task_sample, trajectory_sample
 from dmforge.curation.shards.document import ShardSample
 from dmforge.generators.synthetic.lessons.captions import QUESTION, captions
-from dmforge.generators.synthetic.lessons.corpora import SOURCE, pack_texts, pack_worlds, task_of
 from dmforge.generators.synthetic.lessons.level_thoughts import level_thoughts
 from dmforge.generators.synthetic.lessons.thoughts import WorldThoughts, reading
 from dmforge.generators.synthetic.lessons.two_place_thoughts import two_place_thoughts
+from dmforge.generators.synthetic.lessons.world_packing import SOURCE, pack_texts, pack_worlds, world_task
 from dmforge.generators.synthetic.worlds.exact_question import WorldQuestion
 from dmforge.generators.synthetic.worlds.script import Script
 from dmforge.generators.synthetic.worlds.two_places import PLACE_KINDS
@@ -31,7 +31,7 @@ Teacher = Callable[[Script, WorldQuestion, Clips], WorldThoughts]
 """What somebody thinks about a question."""
 
 
-def faultless(script: Script, question: WorldQuestion, clips: Clips) -> WorldThoughts:
+def faultless_thoughts(script: Script, question: WorldQuestion, clips: Clips) -> WorldThoughts:
     """What a teacher thinks who makes no mistake."""
     return (two_place_thoughts if script.looks == 2 else level_thoughts)(script, question, clips)
 
@@ -44,7 +44,9 @@ def pack_captions(folder: Path, worlds: WorldSettings, clips: Clips) -> Path:
         samples: list[ShardSample] = []
         for attempt in range(CAPTIONS_A_WORLD):
             transcript, answer = captions(script, clips, rng)
-            samples.append(taught(Task(video_id, "open", QUESTION, (), answer, (), "any"), transcript, SOURCE, attempt))
+            samples.append(
+                trajectory_sample(Task(video_id, "open", QUESTION, (), answer, (), "any"), transcript, SOURCE, attempt)
+            )
         return samples
 
     return pack_worlds(folder, "cot", worlds, clips, samples_of)
@@ -55,7 +57,9 @@ def pack_readings(folder: Path, worlds: WorldSettings, clips: Clips) -> Path:
 
     def samples_of(script: Script, video_id: Id) -> Sequence[ShardSample]:
         return [
-            taught(task_of(question, video_id), reading(question.text, faultless(script, question, clips)), SOURCE)
+            trajectory_sample(
+                world_task(question, video_id), reading(question.text, faultless_thoughts(script, question, clips)), SOURCE
+            )
             for question in questions(script)
             if question.places in (None, 2)
         ]
@@ -63,15 +67,15 @@ def pack_readings(folder: Path, worlds: WorldSettings, clips: Clips) -> Path:
     return pack_texts(folder, worlds, clips, samples_of)
 
 
-def pack_trajectories(folder: Path, worlds: WorldSettings, clips: Clips, teacher: Teacher = faultless) -> Path:
+def pack_trajectories(folder: Path, worlds: WorldSettings, clips: Clips, teacher: Teacher = faultless_thoughts) -> Path:
     """What a teacher writes about each question; of worlds with two places about the one that needs both, and one other."""
 
     def samples_of(script: Script, video_id: Id) -> Sequence[ShardSample]:
         # what is hardest comes as often as both others; each kind, asked about the first time and the second, comes with either
         left_out = script.seed // (2 * len(PLACE_KINDS)) % 2
-        tasks = [(question, task_of(question, video_id)) for question in questions(script) if question.places != left_out]
+        tasks = [(question, world_task(question, video_id)) for question in questions(script) if question.places != left_out]
         return [
-            taught(task, transcribe(prompt(task), teacher(script, question, clips).trajectory), SOURCE)
+            trajectory_sample(task, transcribe(prompt(task), teacher(script, question, clips).trajectory), SOURCE)
             for question, task in tasks
         ]
 
@@ -82,6 +86,9 @@ def pack_tasks(folder: Path, worlds: WorldSettings, clips: Clips) -> Path:
     """Tasks, each with the looks that are right for it."""
 
     def samples_of(script: Script, video_id: Id) -> Sequence[ShardSample]:
-        return [asked(task_of(question, video_id), faultless(script, question, clips).looks) for question in questions(script)]
+        return [
+            task_sample(world_task(question, video_id), faultless_thoughts(script, question, clips).looks)
+            for question in questions(script)
+        ]
 
     return pack_worlds(folder, "rl", worlds, clips, samples_of)

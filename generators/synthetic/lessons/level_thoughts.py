@@ -12,7 +12,10 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from dmforge.generators.synthetic.lessons.thoughts import (
+    LOOK_FPS,
+    NOTHING,
     WorldThoughts,
+    is_there,
     overview_plan,
     patches_of,
     plan_of,
@@ -24,10 +27,6 @@ from dmforge.generators.synthetic.worlds.script import FPS, Script, Visit
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import FramePlan
 from dmforge.schemas.looks import Look
-
-NOTHING = "nothing"
-LOOK_FPS = Fraction(4)
-"""Shows any flicker."""
 
 
 def level_thoughts(script: Script, question: WorldQuestion, clips: Clips) -> WorldThoughts:
@@ -59,7 +58,3 @@ def flicker_seen(stay: Visit, plan: FramePlan) -> str:
     flicker_frames = [stay.first + age for age in range(stay.frames) if flicker.first <= age % FPS < flicker.stop]
     stamp_s = stamp_of_first(plan, flicker_frames)
     return f"It turns {flicker.colour} at {written_time(stamp_s)}." if stamp_s is not None else ""
-
-
-def is_there(visit: Visit, time_s: Fraction) -> bool:
-    return 0 <= int(time_s * FPS) - visit.first < visit.frames

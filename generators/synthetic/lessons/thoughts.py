@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from dmforge.generators.synthetic.worlds.script import FPS, Visit
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import FramePlan, plan_coarse, plan_look
 from dmforge.schemas.grammar import Trajectory, written_look
@@ -13,6 +14,11 @@ from dmforge.schemas.looks import Look
 from dmforge.schemas.stamps import patch_times
 from dmforge.schemas.tags import CLOSE, OPEN
 from dmforge.schemas.transcript import Piece, Transcript
+
+LOOK_FPS = Fraction(4)
+"""The density that shows any flash and any flicker of a study world."""
+NOTHING = "nothing"
+"""What a patch without any object shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,11 @@ def patches_of(plan: FramePlan) -> list[tuple[Fraction, tuple[Fraction, ...]]]:
 def stamp_of_first(plan: FramePlan, frames: Sequence[int]) -> Fraction | None:
     """The stamp of the first patch that shows one of some frames of the grid; None where no patch does."""
     return next((patch_times(plan.times_s)[index // 2] for index, frame in enumerate(plan.indices) if frame in frames), None)
+
+
+def is_there(visit: Visit, time_s: Fraction) -> bool:
+    """Whether an object is on screen at a time of a frame."""
+    return 0 <= int(time_s * FPS) - visit.first < visit.frames
 
 
 def written_time(time_s: Fraction) -> str:

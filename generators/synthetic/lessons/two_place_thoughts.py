@@ -16,7 +16,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from dmforge.generators.synthetic.lessons.thoughts import (
+    LOOK_FPS,
     WorldThoughts,
+    is_there,
     overview_plan,
     patches_of,
     plan_of,
@@ -24,27 +26,31 @@ from dmforge.generators.synthetic.lessons.thoughts import (
     written_time,
 )
 from dmforge.generators.synthetic.worlds.exact_question import WorldQuestion
-from dmforge.generators.synthetic.worlds.script import FPS, Script, Visit
+from dmforge.generators.synthetic.worlds.script import Script, Visit
 from dmforge.generators.synthetic.worlds.two_place_questions import asked_colour_of
-from dmforge.generators.synthetic.worlds.two_places import FLASH_FRAMES, SHOWING_FPS, flash_frame, place_kind
+from dmforge.generators.synthetic.worlds.two_places import FLASH_FRAMES, flash_frame, place_kind
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import FramePlan
 from dmforge.schemas.looks import Look
 
-LOOK_FPS = SHOWING_FPS[0]
 WHERE = {(True, True): "both", (True, False): "first", (False, True): "second", (False, False): "no"}
 """In which of a patch's two frames the object is there."""
 
 
 def two_place_thoughts(script: Script, question: WorldQuestion, clips: Clips) -> WorldThoughts:
     """The thoughts that lead to an answer: a look at each place that the question needs, as sparse as shows a flash."""
-    if not question.places:
+    stays = [stay for stay in script.visits[:2] if stay.window in question.windows] if question.places else []
+    return thoughts_at(stays, script, question, clips)
+
+
+def thoughts_at(stays: Sequence[Visit], script: Script, question: WorldQuestion, clips: Clips) -> WorldThoughts:
+    """The thoughts of who looks at these stays, whatever the question needs."""
+    if not stays:
         return WorldThoughts(f" {script.visits[0].name}.", "", (), (), "", question.answer)
-    stays = [stay for stay in script.visits[:2] if stay.window in question.windows]
     looks = tuple(Look(stay.window, LOOK_FPS) for stay in stays)
     plans = [plan_of(look, script.duration_s, clips) for look in looks]
     seen = tuple(flash_seen(stay, plan) for stay, plan in zip(stays, plans, strict=True))
-    conclusion = conclusion_of(script, question, plans) if question.places == 2 else ""
+    conclusion = conclusion_of(script, question, plans) if question.places == len(stays) == 2 else ""
     return WorldThoughts(overview_of(script, clips), where_of(script), looks, seen, conclusion, question.answer)
 
 
@@ -61,8 +67,8 @@ def where_of(script: Script) -> str:
 
 def patch_seen(script: Script, stamp_s: Fraction, times_s: Sequence[Fraction]) -> str:
     """Where in a patch of the overview the object is."""
-    is_there = [any(_is_there(stay, int(time_s * FPS)) for stay in script.visits[:2]) for time_s in times_s]
-    return f" {written_time(stamp_s)} {WHERE[is_there[0], is_there[-1]]}."
+    in_frames = [any(is_there(stay, time_s) for stay in script.visits[:2]) for time_s in times_s]
+    return f" {written_time(stamp_s)} {WHERE[in_frames[0], in_frames[-1]]}."
 
 
 def flash_seen(stay: Visit, plan: FramePlan) -> str:
@@ -95,7 +101,3 @@ def conclusion_of(script: Script, question: WorldQuestion, plans: Sequence[Frame
 
 def _compared(colour: str, other_colour: str) -> str:
     return f" {colour} {other_colour} {'yes' if colour == other_colour else 'no'}."
-
-
-def _is_there(stay: Visit, frame: int) -> bool:
-    return stay.first <= frame < stay.first + stay.frames

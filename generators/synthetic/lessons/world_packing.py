@@ -1,4 +1,4 @@
-"""Packs lessons about synthetic worlds, and what they prepare for, into corpora for the ordinary trainers."""
+"""Packs samples about synthetic worlds into a corpus for the ordinary trainers: their frames are drawn, no file is read."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from dmforge.curation.packing.drawn_videos import DrawnVideo, pack_drawn
+from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.document import ShardSample
 from dmforge.generators.footage import Pixels
 from dmforge.generators.synthetic.worlds.exact_question import WorldQuestion
@@ -15,6 +16,7 @@ from dmforge.generators.synthetic.worlds.rasterize import draw_all
 from dmforge.generators.synthetic.worlds.script import Script
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings
 from dmforge.schemas.clips import Clips
+from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id, base32, digest
 from dmforge.schemas.records import Task
 from dmforge.schemas.sizes import CELL
@@ -29,20 +31,18 @@ SamplesOf = Callable[[Script, Id], Sequence[ShardSample]]
 
 
 def pack_worlds(folder: Path, corpus: str, worlds: WorldSettings, clips: Clips, samples_of: SamplesOf) -> Path:
-    """Pack samples about worlds; a folder that is there already is left alone."""
+    """Pack samples about worlds; a folder that holds them already is left alone."""
 
     def videos() -> Iterator[DrawnVideo]:
         for world_index in range(worlds.videos):
-            script = worlds.script(world_index)
-            video_id = digest("video", [SOURCE, worlds.semantic(), world_index])
+            script, video_id = worlds.script(world_index), world_video_id(worlds, world_index)
             yield DrawnVideo(video_id, SOURCE, f"world {script.seed}", frames_of(script), samples_of(script, video_id))
 
-    selection = base32(digest("lesson", [folder.name, corpus, worlds.semantic(), clips.semantic()]))
-    return folder if folder.exists() else pack_drawn(folder, corpus, selection, clips, videos())
+    return _packed(folder, corpus, worlds, clips, videos())
 
 
 def pack_texts(folder: Path, worlds: WorldSettings, clips: Clips, samples_of: SamplesOf) -> Path:
-    """Pack samples that show nothing of the worlds that they are about; a folder that is there already is left alone."""
+    """Pack samples that show nothing of the worlds that they are about; a folder that holds them already is left alone."""
 
     def videos() -> Iterator[DrawnVideo]:
         blank_frames = np.zeros((BLANK_FRAMES, CELL, CELL, 3), np.uint8)
@@ -52,11 +52,24 @@ def pack_texts(folder: Path, worlds: WorldSettings, clips: Clips, samples_of: Sa
             samples = [sample for index in world_indices for sample in samples_of(worlds.script(index), video_id)]
             yield DrawnVideo(video_id, SOURCE, f"blank {first_index}", blank_frames, samples)
 
-    selection = base32(digest("lesson", [folder.name, "text", worlds.semantic(), clips.semantic()]))
-    return folder if folder.exists() else pack_drawn(folder, "cot", selection, clips, videos())
+    return _packed(folder, "cot", worlds, clips, videos())
 
 
-def task_of(question: WorldQuestion, video_id: Id) -> Task:
+def _packed(folder: Path, corpus: str, worlds: WorldSettings, clips: Clips, videos: Iterator[DrawnVideo]) -> Path:
+    selection = base32(digest("lesson", [folder.name, corpus, worlds.semantic(), clips.semantic()]))
+    if not folder.exists():
+        return pack_drawn(folder, corpus, selection, clips, videos)
+    if Corpus(folder).manifest.selection != selection:
+        raise InputError("it holds a lesson about other worlds", where=str(folder), hint="remove it, or name another folder")
+    return folder
+
+
+def world_video_id(worlds: WorldSettings, world_index: int) -> Id:
+    """The id of the video of a world that was packed."""
+    return digest("video", [SOURCE, worlds.semantic(), world_index])
+
+
+def world_task(question: WorldQuestion, video_id: Id) -> Task:
     """A question about a world as a task."""
     extras = '{"needed_looks": 0}' if question.places == 0 else ""
     return Task(
