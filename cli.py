@@ -289,6 +289,21 @@ def train_student(
     show(trained, as_json)
 
 
+@app.command()
+def merge_adapters(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint of a training with [model.adapters].")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to write.")],
+    weights: Annotated[Literal["float32", "bfloat16"], typer.Option(help="The type of the weights.")] = "float32",
+    as_json: JsonOption = False,
+) -> None:
+    """Merge adapters into their base: an ordinary checkpoint, for programs that know no adapters, and for further training."""
+    from dmforge.api import learning
+
+    with contextlib.redirect_stdout(sys.stderr):  # progress of transformers, which prints it
+        merged = learning.merge_adapters(checkpoint, folder, weights=weights)
+    show(merged, as_json)
+
+
 @app.command("evaluate")
 def evaluate_student(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file; docs/training.md shows one.")],

@@ -20,6 +20,7 @@ from dmforge.trainers.training_settings import SettingsSource, read_sft
 
 if TYPE_CHECKING:
     from dmforge.trainers.evaluate import Evaluation
+    from dmforge.trainers.merged_checkpoint import MergedCheckpoint
 
 Settings = str | Path | Mapping[str, Any]
 """A TOML file, or what stands in one: then relative folders start from the current one."""
@@ -54,6 +55,16 @@ def evaluate(settings: Settings) -> Evaluation:
     from dmforge.trainers.evaluate import evaluate as evaluate_checkpoint
 
     return evaluate_checkpoint(evaluation_settings)
+
+
+def merge_adapters(
+    checkpoint: str | Path, folder: str | Path, *, weights: Literal["float32", "bfloat16"] = "float32"
+) -> MergedCheckpoint:
+    """Write a checkpoint of adapters as an ordinary one, with the adapters in its weights."""
+    require_train_extra()
+    from dmforge.trainers.merged_checkpoint import merge_adapters as merge
+
+    return merge(Path(checkpoint), Path(folder), weights)
 
 
 def open_engine(checkpoint: str | Path, *, dialect: DialectName = "span", **settings: Any) -> Engine:

@@ -24,7 +24,7 @@ from dmforge.generators.inference.engines.weight_sync import WeightSyncEngine
 from dmforge.generators.inference.retrace import log_probs, retrace
 from dmforge.generators.inference.rollout import RolloutRequest, prompt_of, roll
 from dmforge.generators.student.load_student import Student, load
-from dmforge.generators.student.weights import weights_of
+from dmforge.generators.student.named_weights import weights_of
 from dmforge.schemas.transcript import COARSE
 from dmforge.trainers.batches import logits_of, pack
 from dmforge.trainers.sdgrpo.importance_sampling import importance_ratios

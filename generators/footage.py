@@ -69,8 +69,13 @@ class CachedFootage:
     """Footage with a cache: the same look gives the same clip object, for the last few looks or for all."""
 
     def __init__(self, footage: Footage, max_cached: int | None = 8) -> None:
+        self._footage, self._max_cached = footage, max_cached
         self.coarse = cache(footage.coarse)
         self.look = lru_cache(max_cached)(footage.look)
+
+    def __reduce__(self) -> tuple[type[CachedFootage], tuple[Footage, int | None]]:
+        """It goes from one process to another without what it has cached."""
+        return CachedFootage, (self._footage, self._max_cached)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,9 @@ learning_rate = 2e-3
 [saving]
 device = "cpu"
 """
+ADAPTING = TRAINING.replace('out = "sft"', 'out = "adapted"').replace(
+    'from_config = "mote"', 'checkpoint = "./sft/checkpoint-10"\nadapters = { rank = 4 }'
+)
 EVALUATION = """checkpoint = "./sft/checkpoint-10"
 corpora = ["exam/shards/exam/current"]
 baseline_corpora = ["ws/shards/cot/current"]
@@ -86,6 +89,8 @@ SCENES = (
     Scene("upgrade", ("dmforge upgrade --dry-run -w ws",)),
     Scene("", (f"cat > sft.toml <<END\n{TRAINING}END",)),
     Scene("train", ("dmforge train sft sft.toml",)),
+    Scene("", (f"cat > adapted.toml <<END\n{ADAPTING}END", "dmforge train sft adapted.toml")),
+    Scene("merge-adapters", ("dmforge merge-adapters adapted/checkpoint-10 whole",)),
     Scene(
         "",
         (

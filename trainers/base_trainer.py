@@ -15,6 +15,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from dmforge.curation.io.atomic import disk_errors, write_json
 from dmforge.curation.shards.corpus import Corpus
+from dmforge.generators.student.adapters import write_base
 from dmforge.generators.student.load_student import Student
 from dmforge.trainers import checkpoints
 from dmforge.trainers.dataloading import RankBatchSampler
@@ -103,6 +104,8 @@ class ResumableTrainer(Trainer):
         if self.args.should_save and output_dir:
             output_folder = Path(output_dir)
             self.student.save_all_but_weights(output_folder)
+            if self._settings.model.adapters:
+                write_base(output_folder, self.student.where)
             checkpoints.write_card(output_folder, self._settings, self.corpora, self.state.global_step, self.method)
             write_json(output_folder / checkpoints.READER, self.rounds.state(self.batches_done()))
 

@@ -1,6 +1,6 @@
 """Checkpoints that are complete or absent: ordinary Hugging Face folders, with all that a training needs to resume exactly.
 
-checkpoint-500/    config.json, model.safetensors, tokenizer, README.md   what `from_pretrained` reads
+checkpoint-500/    config.json, model.safetensors, tokenizer, README.md   what `from_pretrained` reads; or adapters
                    optimizer.pt, scheduler.pt, rng_state*.pth, trainer_state.json, reader.json
 .saving/           one that is being written; after a kill the next training removes it
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dmforge import __version__
-from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder
+from dmforge.curation.io.atomic import disk_errors, make_folder, sync_files, sync_folder
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.schemas.ids import base32, digest
 from dmforge.trainers.training_settings import TrainingSettings
@@ -47,10 +47,7 @@ def publish(out: Path, max_kept: int) -> None:
     """Make the complete checkpoint under `.saving` durable, move it to its place, and remove all but the newest `max_kept`."""
     with disk_errors(out):
         for saved_folder in sorted((out / SAVING).iterdir()):
-            for saved_file in saved_folder.iterdir():
-                with saved_file.open("rb") as saved_stream:
-                    os.fsync(saved_stream.fileno())
-            sync_folder(saved_folder)
+            sync_files(saved_folder)
             published_folder = out / saved_folder.name
             if published_folder.exists():  # a training that was resumed from an earlier checkpoint reaches this step again
                 shutil.rmtree(published_folder)
@@ -65,12 +62,15 @@ def write_card(folder: Path, settings: TrainingSettings, corpora: Sequence[Corpu
     """Write README.md: what the model was made from, by which recipe and version. No dates, no paths."""
     recipe, manifests = recipe_of(settings, corpora), [corpus.manifest for corpus in corpora]
     base = settings.model.from_config or Path(settings.model.checkpoint).name
+    library = "peft" if settings.model.adapters else "transformers"
+    of_base = [f"| adapters for | `{base}`, whose bytes base.json names |"] if settings.model.adapters else []
     card_lines = [
-        "---", "library_name: transformers", "pipeline_tag: video-text-to-text", "tags:", "- dmforge", "- qwen3_vl", "---", "",
+        "---", f"library_name: {library}", "pipeline_tag: video-text-to-text", "tags:", "- dmforge", "- qwen3_vl", "---", "",
         f"# {settings.name}", "",
         f"A Qwen3-VL that looks again at a stretch of a video while it thinks; {step} steps of {method} from `{base}`.", "",
         "| | |", "|---|---|",
         *(f"| corpus | {packed.corpus}, selection `{packed.selection}`, {packed.samples} samples |" for packed in manifests),
+        *of_base,
         f"| recipe | `{base32(digest(method.lower(), recipe))}` |",
         f"| made by | dmforge {__version__} |", "",
         "The policy writes `<span>start - end</span><fps>n</fps>`; the runtime shows it these frames.", "",

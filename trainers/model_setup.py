@@ -9,6 +9,8 @@ from fnmatch import fnmatchcase
 import torch
 
 from dmforge.curation.shards.corpus import Corpus
+from dmforge.generators.student.adapters import with_adapters
+from dmforge.generators.student.checkpoint_files import is_adapted
 from dmforge.generators.student.load_student import Student, load
 from dmforge.generators.student.tiny import make_tiny
 from dmforge.schemas.dialects.translation import say_in
@@ -57,14 +59,8 @@ def prepare_student(student: Student, settings: ModelSettings) -> Student:
         for weight_tensor in matching_weights:
             weight_tensor.requires_grad_(False)
     if settings.adapters:
-        from peft import LoraConfig, get_peft_model
-
-        adapters = settings.adapters
-        lora_config = LoraConfig(
-            r=adapters.rank,
-            lora_alpha=adapters.alpha,  # pyright: ignore
-            lora_dropout=adapters.dropout,
-            target_modules=adapters.targets,
-        )
-        student.model = get_peft_model(model, lora_config)
+        if is_adapted(student.where):
+            hint = "dmforge merge-adapters CHECKPOINT FOLDER, then name the folder; or leave [model.adapters] out"
+            raise InputError("adapters on adapters", where=f"[model] checkpoint {student.where}", hint=hint)
+        student.model = with_adapters(model, student.vocabulary, **settings.adapters.model_dump())
     return student

@@ -48,7 +48,7 @@ class ModelSettings(Config):
     freeze: tuple[str, ...] = ()
     """Weights that don't learn, by patterns over their names: "model.visual.*". A pattern without a match is an error."""
     adapters: Adapters | None = None
-    """Train low-rank adapters instead of the weights."""
+    """Train low-rank adapters instead of the weights, and with them the rows of the tags; a checkpoint names its base."""
     dialect: Later[DialectName] = "span"
     """The form in which the student writes its looks (docs/student.md): of other forms than `span`, `add_tags` is not needed,
     and SD-GRPO takes none yet."""
@@ -61,6 +61,8 @@ class ModelSettings(Config):
             raise ValueError("give either checkpoint or from_config")
         if self.vocabulary and not self.from_config:
             raise ValueError("a checkpoint has a vocabulary: leave `vocabulary` out, or give from_config")
+        if self.adapters and not self.checkpoint:
+            raise ValueError("adapters lie beside weights that are kept somewhere: give a checkpoint instead of from_config")
         return self
 
 

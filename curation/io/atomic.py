@@ -113,6 +113,14 @@ def make_folder(folder: Path) -> None:
         sync_folder(folder.parent)
 
 
+def sync_files(folder: Path) -> None:
+    """Fsync all files in a folder that others have written, and the folder."""
+    with disk_errors(folder):
+        for path in folder.iterdir():
+            _sync(path)
+        _sync(folder)
+
+
 def sync_folder(folder: Path) -> None:
     """Fsync a folder: a rename in it is durable only afterwards."""
     with disk_errors(folder):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from dmforge.curation.io.atomic import disk_errors
-from dmforge.curation.io.known_checksums import file_version, known_sha256
+from dmforge.curation.io.known_checksums import file_version
+from dmforge.generators.student.checkpoint_files import CONFIG, file_digests, is_adapted
 from dmforge.schemas.config import Config, Later, Operational
 from dmforge.schemas.dialects.dialect import DialectName
 from dmforge.schemas.errors import InputError
@@ -16,11 +16,6 @@ if TYPE_CHECKING:
     from dmforge.generators.inference.engines.engine import Engine
 
 C = TypeVar("C", bound=Config)
-CONFIG, ADAPTERS = "config.json", "adapter_config.json"
-READ = frozenset({".json", ".jinja", ".txt", ".model", ".safetensors"})
-"""Suffixes of the files that loading a checkpoint reads: configurations, tokenizer, chat template, weights."""
-OF_TRAINING = frozenset({"trainer_state.json", "reader.json"})
-"""Files with such a suffix that only training reads; weights of optimizers have other suffixes."""
 HINT = "dmforge train sft CONFIG makes one; then name its checkpoint under [student]"
 
 
@@ -64,15 +59,10 @@ class StudentConfig(Config):
 
     def require(self) -> None:
         """Refuse a folder that holds no student."""
-        if not (self.folder / CONFIG).is_file():
+        if not (self.folder / CONFIG).is_file() and not is_adapted(self.folder):
             checkpoint_names = sorted(checkpoint_folder.name for checkpoint_folder in self.folder.glob("checkpoint-*"))
             hint = f"name one of its checkpoints: {', '.join(checkpoint_names)}" if checkpoint_names else HINT
             raise InputError(f"no checkpoint: there is no {CONFIG}", where=f"[student] {self.checkpoint}", hint=hint)
-        if (self.folder / ADAPTERS).exists():
-            hint = "merge them into the weights, and name the folder of the whole"
-            raise InputError(
-                "the folder holds adapters, whose weights are elsewhere", where=f"[student] {self.checkpoint}", hint=hint
-            )
 
 
 def resolve_checkpoint(folder: Path, config: C) -> C:
@@ -82,22 +72,6 @@ def resolve_checkpoint(folder: Path, config: C) -> C:
         return config
     absolute_checkpoint = str((folder.absolute() / Path(student_config.checkpoint).expanduser()).resolve())
     return config.model_copy(update={"student": student_config.model_copy(update={"checkpoint": absolute_checkpoint})})
-
-
-def file_digests(folder: Path) -> tuple[tuple[str, str], ...]:
-    """Name and sha256 of every file that loading a checkpoint reads. In one process each is read once, while it looks the
-    same."""
-    with disk_errors(folder):
-        checkpoint_files = sorted(
-            checkpoint_file
-            for checkpoint_file in folder.iterdir()
-            if checkpoint_file.suffix in READ and checkpoint_file.name not in OF_TRAINING
-        )
-        return tuple(
-            (checkpoint_file.name, known_sha256(checkpoint_file))
-            for checkpoint_file in checkpoint_files
-            if checkpoint_file.is_file()
-        )
 
 
 def open_engine(config: StudentConfig) -> Engine:

@@ -12,9 +12,11 @@ import torch
 from transformers import AutoConfig, AutoTokenizer, Qwen3VLForConditionalGeneration
 from transformers.utils.hub import cached_file
 
+from dmforge.generators.student import adapters
 from dmforge.generators.student.attention import use_attention
+from dmforge.generators.student.checkpoint_files import is_adapted
 from dmforge.generators.student.patchify import FRAMES, MERGE, PATCH
-from dmforge.generators.student.tag_tokens import add_tags
+from dmforge.generators.student.tag_tokens import add_tags, give_rows
 from dmforge.generators.student.token_layout import TokenLayout
 from dmforge.generators.student.vocabulary import NEEDED, Vocabulary
 from dmforge.schemas.dialects.dialect import DialectName
@@ -39,6 +41,7 @@ OWN: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 """The same files as Qwen3-VL checkpoints have them. A server asks for the one about images even if it is sent none."""
+NO_STUDENT = "give a folder with a Qwen3-VL checkpoint, or the id of one on the Hub"
 TAGS_MISSING = "load it with tags added (add_tags = true in [model]), and train it on a cot corpus first"
 
 
@@ -85,16 +88,21 @@ def load(
     dialect: DialectName = "span",
 ) -> Student:
     """Load a Qwen3-VL that writes its looks in a dialect. In `span` it has to have the four tags as tokens, unless they are to
-    be added. In others they are plain text, and its chat template has to tell of the dialect's functions."""
-    config, vocabulary = _read(checkpoint, dialect)
+    be added. In others they are plain text, and its chat template has to tell of the dialect's functions. Adapters are merged
+    into their base."""
+    base = adapters.base_of(Path(checkpoint)) if is_adapted(checkpoint) else checkpoint
+    config, vocabulary = _read(checkpoint, base, dialect)
     processing_texts = _read_processing(checkpoint)
     missing_tags = vocabulary.without_tags() if add_missing_tags else []
     if not add_missing_tags:
         _refuse_without_tags(vocabulary)
     # safetensors only: a checkpoint from elsewhere must not run code here
-    model: Any = Qwen3VLForConditionalGeneration.from_pretrained(checkpoint, config=config, dtype=dtype, use_safetensors=True)
+    model: Any = Qwen3VLForConditionalGeneration.from_pretrained(base, config=config, dtype=dtype, use_safetensors=True)
     use_attention(model)
-    if len(vocabulary) > config.text_config.vocab_size and not missing_tags:
+    if base != checkpoint:
+        give_rows(model, vocabulary)
+        model = adapters.merge(model, Path(checkpoint))
+    elif len(vocabulary) > config.text_config.vocab_size and not missing_tags:
         raise InputError(
             f"the tokenizer knows {len(vocabulary)} tokens, the model {config.text_config.vocab_size}",
             where=checkpoint,
@@ -107,14 +115,16 @@ def load(
 
 def load_vocabulary(checkpoint: str, dialect: DialectName = "span") -> Vocabulary:
     """The vocabulary of a student, without its weights; a checkpoint that `load` would refuse is refused here, too."""
-    _, vocabulary = _read(checkpoint, dialect)
+    base = adapters.base_of(Path(checkpoint)) if is_adapted(checkpoint) else checkpoint
+    _, vocabulary = _read(checkpoint, base, dialect)
     _read_processing(checkpoint)
     _refuse_without_tags(vocabulary)
     return vocabulary
 
 
-def _read(checkpoint: str, dialect: DialectName) -> tuple[Any, Vocabulary]:
-    config, tokenizer = _open_config(checkpoint)
+def _read(checkpoint: str, base: str, dialect: DialectName) -> tuple[Any, Vocabulary]:
+    """The configuration of the base, and the vocabulary, which adapters have beside them."""
+    config, tokenizer = _open_config(base), _open_tokenizer(checkpoint)
     vocabulary = Vocabulary(tokenizer, checkpoint, dialect)
     for needed_token in NEEDED:
         vocabulary.id(needed_token)
@@ -133,17 +143,23 @@ def _refuse_without_tags(vocabulary: Vocabulary) -> None:
         )
 
 
-def _open_config(checkpoint: str) -> tuple[Any, Any]:
-    hint = "give a folder with a Qwen3-VL checkpoint, or the id of one on the Hub"
+def _open_config(checkpoint: str) -> Any:
     if ("/" in checkpoint and checkpoint.startswith((".", "/", "~"))) and not Path(checkpoint).is_dir():
-        raise InputError("there is no such folder", where=checkpoint, hint=hint)
+        raise InputError("there is no such folder", where=checkpoint, hint=NO_STUDENT)
     try:
         config = AutoConfig.from_pretrained(checkpoint)
-        if config.model_type != KIND:
-            raise InputError(f"the checkpoint is a {config.model_type}, not a Qwen3-VL", where=checkpoint, hint=hint)
-        return config, AutoTokenizer.from_pretrained(checkpoint)
     except (OSError, ValueError) as error:
-        raise InputError(f"no checkpoint: {first_line(error)}", where=checkpoint, hint=hint) from None
+        raise InputError(f"no checkpoint: {first_line(error)}", where=checkpoint, hint=NO_STUDENT) from None
+    if config.model_type != KIND:
+        raise InputError(f"the checkpoint is a {config.model_type}, not a Qwen3-VL", where=checkpoint, hint=NO_STUDENT)
+    return config
+
+
+def _open_tokenizer(checkpoint: str) -> Any:
+    try:
+        return AutoTokenizer.from_pretrained(checkpoint)
+    except (OSError, ValueError) as error:
+        raise InputError(f"no checkpoint: {first_line(error)}", where=checkpoint, hint=NO_STUDENT) from None
 
 
 def _read_processing(checkpoint: str) -> dict[str, str]:

@@ -33,16 +33,28 @@ def add_tags(model: Any, vocabulary: Vocabulary) -> list[str]:
     missing_tags = vocabulary.without_tags()
     meaning_ids = {tag: vocabulary.encode(MEANING[tag]) for tag in missing_tags}
     vocabulary.tokenizer.add_tokens(missing_tags, special_tokens=False)
-    embedding_weight = model.get_input_embeddings().weight
-    if len(vocabulary) > embedding_weight.shape[0]:
-        model.resize_token_embeddings(len(vocabulary), pad_to_multiple_of=ROWS, mean_resizing=False)
-    weight_matrices = [model.get_input_embeddings().weight]
-    if not model.config.tie_word_embeddings:
-        weight_matrices.append(model.get_output_embeddings().weight)
+    give_rows(model, vocabulary)
     with torch.no_grad():
-        for weight_matrix in weight_matrices:
+        for weight_matrix in _matrices(model):
             for missing_tag, meaning_token_ids in meaning_ids.items():
                 weight_matrix[vocabulary.id(missing_tag)] = (
                     weight_matrix[meaning_token_ids].float().mean(0).to(weight_matrix.dtype)
                 )
     return missing_tags
+
+
+def give_rows(model: Any, vocabulary: Vocabulary) -> None:
+    """Let embeddings and head grow where the vocabulary is larger than they are. New rows are 0, whatever they will be."""
+    known_rows = model.get_input_embeddings().weight.shape[0]
+    if len(vocabulary) <= known_rows:
+        return
+    model.resize_token_embeddings(len(vocabulary), pad_to_multiple_of=ROWS, mean_resizing=False)
+    with torch.no_grad():
+        for weight_matrix in _matrices(model):
+            weight_matrix[known_rows:] = 0
+
+
+def _matrices(model: Any) -> list[torch.Tensor]:
+    """The matrices with a row for each token: one where the head is tied to the embeddings."""
+    embeddings, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    return [embeddings] if model.config.tie_word_embeddings else [embeddings, head]

@@ -14,58 +14,17 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 
 from dmforge.generators.student.load_student import Student
+from dmforge.generators.student.named_weights import LiveWeight, plain_model, weights_of
 
 NAMES = {torch.float32: "F32", torch.bfloat16: "BF16"}
 """Names of data types in safetensors."""
 WEIGHTS = "model.safetensors"
-
-
-@dataclass(frozen=True, slots=True)
-class LiveWeight:
-    """A weight, and the adapter layer around it, if there is one."""
-
-    parameter: torch.Tensor
-    layer: Any = None
-
-    def value(self) -> torch.Tensor:
-        """The weight with its adapters merged in; nothing is changed in place."""
-        merged_weight = self.parameter.detach()
-        if self.layer is not None:
-            for adapter_name in self.layer.active_adapters:
-                merged_weight = merged_weight + self.layer.get_delta_weight(adapter_name)
-        return merged_weight
-
-
-def weights_of(model: Any) -> dict[str, LiveWeight]:
-    """All weights by their names in a checkpoint; tied weights stand there once."""
-    unwrapped_model = plain_model(model)
-    adapted_layers = {
-        module_name: adapted_layer
-        for module_name, adapted_layer in unwrapped_model.named_modules()
-        if hasattr(adapted_layer, "get_delta_weight")
-    }
-    weight_by_name: dict[str, LiveWeight] = {}
-    for weight_name, parameter in unwrapped_model.named_parameters():
-        adapted_name, _, parameter_name = weight_name.rpartition(".base_layer.")
-        if adapted_name:
-            weight_by_name[f"{adapted_name}.{parameter_name}"] = LiveWeight(
-                parameter, adapted_layers[adapted_name] if parameter_name == "weight" else None
-            )
-        elif ".lora_" not in weight_name:
-            weight_by_name[weight_name] = LiveWeight(parameter)
-    return weight_by_name
-
-
-def plain_model(model: Any) -> Any:
-    """The model without the wrapper of its adapters."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def write(file: BinaryIO, weight_by_name: Mapping[str, LiveWeight], dtype: torch.dtype) -> None:

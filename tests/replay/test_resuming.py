@@ -23,7 +23,8 @@ from dmforge.curation.lake.views import LakeView
 from dmforge.curation.lake.worklist import pending_batches
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.rollouts.blind import Blind
-from dmforge.generators.inference.named_student import StudentConfig, file_digests
+from dmforge.generators.inference.named_student import StudentConfig
+from dmforge.generators.student.checkpoint_files import file_digests
 from dmforge.generators.student.load_student import load
 from dmforge.schemas.ids import digest
 from dmforge.schemas.records import Rollout, Task, Video

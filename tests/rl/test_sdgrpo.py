@@ -130,6 +130,14 @@ def test_rollouts_are_used_mu_times_and_clipped_the_second_time(trained: Path) -
     assert any(line["clipped/sampling"] > 0 or line["clipped/reasoning"] > 0 for line in log[1::2])
 
 
+def test_prompts_that_another_process_reads_teach_the_same(practice: Path, checkpoint: Path, tmp_path: Path) -> None:
+    for out, workers in (("here", "0"), ("apart", "1")):
+        told = {"data_workers": workers, "training_steps": "2", "data_prompts": "2"}
+        train(read_sdgrpo(write_settings(tmp_path / f"{out}.toml", practice, checkpoint, out, **told)))
+    here, apart = (deterministic(log_of(tmp_path / out)) for out in ("here", "apart"))
+    assert here == apart
+
+
 # what it was sampled with, and what it began with
 
 

@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 from dmforge.generators.student.load_student import Student, load
+from dmforge.generators.student.named_weights import weights_of
 from dmforge.generators.student.tiny import make_tiny
-from dmforge.generators.student.weights import WEIGHTS, LiveCheckpoint, weights_of
+from dmforge.generators.student.weights import WEIGHTS, LiveCheckpoint
 from dmforge.trainers.model_setup import prepare_student
 from dmforge.trainers.training_settings import Adapters, ModelSettings
 
@@ -64,7 +65,7 @@ def test_half_precision_is_that_of_a_checkpoint(student: Student) -> None:
 
 def test_adapters_are_merged_into_what_is_loaded_and_stay_what_they_are(student: Student) -> None:
     plain = {name: weight.value().clone() for name, weight in weights_of(student.model).items()}
-    settings = ModelSettings(from_config="speck", adapters=Adapters(rank=2))
+    settings = ModelSettings(checkpoint="speck", adapters=Adapters(rank=2))
     adapted = prepare_student(student, settings)
     with torch.no_grad():
         for name, weights in adapted.model.named_parameters():

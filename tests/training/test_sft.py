@@ -210,17 +210,6 @@ def test_in_bfloat16_a_resumed_training_ends_with_the_same_bits_and_two_processe
     assert np.allclose(losses[0], losses[1], rtol=3e-3)
 
 
-def test_adapters_beside_padded_weights_in_bfloat16_learn_with_checkpointing(small: Path, tmp_path: Path) -> None:
-    told = {"model_weights": '"bfloat16"', "model_adapters": "{ rank = 4 }", "training_gradient_checkpointing": "true"}
-    path = write_settings(tmp_path / "sft.toml", small, **FEW, data_layout='"padded"', **told)
-    done = train(read_sft(path))
-    losses = [entry["loss"] for entry in log_of(tmp_path / "out") if "loss" in entry]
-    assert len(losses) == 2
-    adapters = load_file(done.checkpoint / "adapter_model.safetensors")
-    assert any(bool(weights.any()) for name, weights in adapters.items() if "lora_B" in name)
-    assert {weights.dtype for weights in adapters.values()} == {torch.float32}
-
-
 def test_without_a_gpu_auto_computes_in_bfloat16_on_the_cpu(tmp_path: Path) -> None:
     path = write_settings(tmp_path / "sft.toml", tmp_path, training_bf16="true", saving_device='"auto"')
     assert training_arguments(read_sft(path)).device.type == ("cuda" if torch.cuda.is_available() else "cpu")
@@ -290,16 +279,6 @@ def test_what_is_frozen_stays(settings: Path, corpus: Path) -> None:
     first, second = (load_file(done.checkpoint / "model.safetensors") for done in (before, after))
     for name, weights in first.items():
         assert torch.equal(weights, second[name]) == name.startswith("model.visual."), name
-
-
-def test_adapters_learn_instead_of_the_weights(settings: Path, corpus: Path) -> None:
-    with_adapters = write_settings(settings, corpus, training_steps="4")
-    with_adapters.write_text(with_adapters.read_text() + "\n[model.adapters]\nrank = 4\n")
-    done = train(read_sft(with_adapters))
-    assert (done.checkpoint / "adapter_model.safetensors").exists()
-    assert not (done.checkpoint / "model.safetensors").exists()
-    losses = [entry["loss"] for entry in log_of(settings.parent / "out") if "loss" in entry]
-    assert losses[-1] < losses[0]
 
 
 # before the first step

@@ -13,8 +13,9 @@ import torch
 
 from dmforge.generators.inference.engines.engine_settings import VllmSettings
 from dmforge.generators.inference.engines.vllm_engine import COMMAND, VllmEngine, require_vllm, room_of, worker_specs_of
-from dmforge.generators.student.load_student import Student
+from dmforge.generators.student.load_student import Student, load
 from dmforge.generators.student.weights import LiveCheckpoint
+from dmforge.schemas.dialects.dialect import DialectName
 
 
 class WeightSyncEngine(VllmEngine):
@@ -35,3 +36,12 @@ class WeightSyncEngine(VllmEngine):
     def close(self) -> None:
         super().close()
         self._live.close()
+
+
+def open_merged(settings: VllmSettings, checkpoint: str, dialect: DialectName) -> WeightSyncEngine:
+    """An engine with a checkpoint of adapters: they are merged here, and vLLM reads the whole from memory."""
+    require_vllm()
+    student = load(checkpoint, getattr(torch, settings.weights), dialect=dialect)
+    engine = WeightSyncEngine(settings, student)
+    engine.follow(student)
+    return engine
