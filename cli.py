@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dmforge import __version__
 from dmforge.commands.command_group import CommandGroup
 from dmforge.commands.console import err, failed_if_in_vain, out, print_deferred, show, show_answer, unfinished_if
+from dmforge.commands.options import MANY, JsonOption, WorkspaceOption, print_version
 from dmforge.curation.io.process_startup import few_heaps
 from dmforge.schemas.dialects.dialect import DialectName
 from dmforge.schemas.errors import DmforgeError, InputError, LakeError
@@ -26,23 +25,13 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="The workspace folder.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-MANY = 1 << 31
-"""The upper limit of counts on the command line: larger ones are typing errors."""
 DemoSize = Literal["chain", "small", "full"]
-
-
-def _print_version(is_asked_for: bool) -> None:
-    if is_asked_for:
-        out.print(f"dmforge {__version__}", highlight=False)
-        raise typer.Exit
 
 
 @app.callback(no_args_is_help=True)
 def root(
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+        bool, typer.Option("--version", is_eager=True, callback=print_version, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Build and judge the data that teaches a model to think with video, and train on it."""
@@ -284,24 +273,22 @@ def train_student(
     """Train a student on packed corpora. Stop it whenever you like: the same command goes on from the last checkpoint."""
     from dmforge.api import learning
 
-    with contextlib.redirect_stdout(sys.stderr):  # progress of transformers, which prints it
-        trained = learning.train(way, config)
+    trained = learning.train(way, config)
     show(trained, as_json)
+    unfinished_if(bool(trained.stopped_by))
 
 
 @app.command()
 def merge_adapters(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint of a training with [model.adapters].")],
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to write.")],
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
     weights: Annotated[Literal["float32", "bfloat16"], typer.Option(help="The type of the weights.")] = "float32",
     as_json: JsonOption = False,
 ) -> None:
     """Merge adapters into their base: an ordinary checkpoint, for programs that know no adapters, and for further training."""
     from dmforge.api import learning
 
-    with contextlib.redirect_stdout(sys.stderr):  # progress of transformers, which prints it
-        merged = learning.merge_adapters(checkpoint, folder, weights=weights)
-    show(merged, as_json)
+    show(learning.merge_adapters(checkpoint, folder, weights=weights), as_json)
 
 
 @app.command("evaluate")
@@ -312,9 +299,7 @@ def evaluate_student(
     """Roll a checkpoint out on samples that it has not seen, and score where it looks and what it answers."""
     from dmforge.api import learning
 
-    with contextlib.redirect_stdout(sys.stderr):  # progress of transformers, which prints it
-        evaluation = learning.evaluate(config)
-    show(evaluation, as_json)
+    show(learning.evaluate(config), as_json)
 
 
 @app.command()

@@ -8,22 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import TrainerState
 from transformers.trainer_utils import get_last_checkpoint
+from transformers.utils import logging
 
-from dmforge.curation.io.atomic import disk_errors, write_json
+from dmforge.curation.io.atomic import write_json
+from dmforge.curation.io.terminal import Terminal
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.generators.student.adapters import write_base
 from dmforge.generators.student.load_student import Student
-from dmforge.trainers import checkpoints
+from dmforge.trainers import checkpoints, training_log
+from dmforge.trainers.best_checkpoint import best_step, is_exhausted
 from dmforge.trainers.dataloading import RankBatchSampler
 from dmforge.trainers.disk_errors import refusals
+from dmforge.trainers.orderly_stop import OrderlyStop
 from dmforge.trainers.required_packages import require_packages
+from dmforge.trainers.training_progress import TrainingProgress
 from dmforge.trainers.training_settings import TrainingSettings
-
-LOG = "log.jsonl"
 
 
 class LogLastStep(TrainerCallback):
@@ -49,11 +52,17 @@ class ResumableTrainer(Trainer):
     ) -> None:
         self.student, self.corpora, self.rounds = student, tuple(corpora), rounds
         self._settings = settings
+        self.stopped_by = ""
         super().__init__(student.model, args, processing_class=student.vocabulary.tokenizer)
+        self.remove_callback(PrinterCallback)  # which prints dictionaries
 
     @property
     def out(self) -> Path:
         return Path(self._settings.out)
+
+    def may_stop(self, step: int) -> bool:
+        """Whether a checkpoint may be made after this step."""
+        return True
 
     def batches_done(self) -> int:
         """The number of global batches used so far."""
@@ -61,7 +70,7 @@ class ResumableTrainer(Trainer):
 
     def is_last(self, step: int) -> bool:
         """Whether a training ended with the checkpoint of this step, though it might have had more."""
-        return False
+        return self._settings.evaluation is not None and is_exhausted(self.out, self._settings.evaluation, step)
 
     def _prepare_inputs(self, inputs: Any) -> Any:
         return inputs.to(self.args.device)
@@ -83,8 +92,7 @@ class ResumableTrainer(Trainer):
     def log_note(self, entry: Mapping[str, float | str]) -> None:
         """Append a line to log.jsonl."""
         if self.is_world_process_zero():
-            with disk_errors(self.out / LOG), (self.out / LOG).open("a", encoding="utf-8") as log_file:
-                log_file.write(json.dumps({"step": self.state.global_step, **entry}) + "\n")
+            training_log.append(self.out, self.state.global_step, entry)
 
     # checkpoints: written under .saving, then moved to their place
 
@@ -96,7 +104,8 @@ class ResumableTrainer(Trainer):
             super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            checkpoints.publish(self.out, self._settings.saving.keep)
+            best = best_step(self.out, self._settings.evaluation) if self._settings.evaluation else None
+            checkpoints.publish(self.out, self._settings.saving.keep, best)
         self.accelerator.wait_for_everyone()
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
@@ -111,14 +120,15 @@ class ResumableTrainer(Trainer):
 
     def to_the_end(self, callbacks: Sequence[TrainerCallback]) -> Path:
         """Train from the last complete checkpoint to the last step, and return the last checkpoint."""
-        for trainer_callback in (LogLastStep(), *callbacks):
+        progress = TrainingProgress(self.method, Terminal(stderr=True, soft_wrap=True))
+        for trainer_callback in (LogLastStep(), OrderlyStop(self), *callbacks, progress):
             self.add_callback(trainer_callback)
         last_checkpoint = get_last_checkpoint(str(self.out))
         if last_checkpoint:
             self.rounds.resume(json.loads((Path(last_checkpoint) / checkpoints.READER).read_bytes()))
         last_step = int(last_checkpoint.rpartition("-")[2]) if last_checkpoint else 0
         if self.args.process_index == 0:
-            _truncate_log(self.out / LOG, last_step)
+            training_log.truncate(self.out, last_step)
         self.accelerator.wait_for_everyone()
         if last_checkpoint and self.is_last(last_step):
             self.state = TrainerState.load_from_json(str(Path(last_checkpoint) / TRAINER_STATE_NAME))
@@ -130,6 +140,7 @@ class ResumableTrainer(Trainer):
 def training_arguments(settings: TrainingSettings, **overrides: Any) -> TrainingArguments:
     """Our settings as Hugging Face's arguments, after checking that all packages they name are installed."""
     require_packages(settings)
+    logging.disable_progress_bar()  # of loading and saving weights: a training shows its own
     training, saving = settings.training, settings.saving
     args = TrainingArguments(
         output_dir=settings.out, max_steps=training.steps, learning_rate=training.learning_rate,
@@ -145,10 +156,3 @@ def training_arguments(settings: TrainingSettings, **overrides: Any) -> Training
     # `accelerate launch` sets a precision of its own, which would change the weights without any trace in the card
     args.mixed_precision = "bf16" if training.bf16 else "no"
     return args
-
-
-def _truncate_log(log_path: Path, last_step: int) -> None:
-    """Remove lines logged after the checkpoint: those steps are done and logged again."""
-    if log_path.exists():
-        log_lines = log_path.read_text("utf-8").splitlines(keepends=True)
-        log_path.write_text("".join(log_line for log_line in log_lines if json.loads(log_line)["step"] <= last_step), "utf-8")

@@ -43,8 +43,9 @@ def sweep(out: Path) -> None:
         make_folder(out)
 
 
-def publish(out: Path, max_kept: int) -> None:
-    """Make the complete checkpoint under `.saving` durable, move it to its place, and remove all but the newest `max_kept`."""
+def publish(out: Path, max_kept: int, best_step: int | None = None) -> None:
+    """Make the complete checkpoint under `.saving` durable, move it to its place, and remove all but the newest `max_kept` and
+    the best."""
     with disk_errors(out):
         for saved_folder in sorted((out / SAVING).iterdir()):
             sync_files(saved_folder)
@@ -54,8 +55,9 @@ def publish(out: Path, max_kept: int) -> None:
             os.replace(saved_folder, published_folder)
             sync_folder(out)
         (out / SAVING).rmdir()
-        for old_checkpoint in [*steps_of(out).values()][:-max_kept]:
-            shutil.rmtree(old_checkpoint)
+        for step, old_checkpoint in [*steps_of(out).items()][:-max_kept]:
+            if step != best_step:
+                shutil.rmtree(old_checkpoint)
 
 
 def write_card(folder: Path, settings: TrainingSettings, corpora: Sequence[Corpus], step: int, method: str) -> None:

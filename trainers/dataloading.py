@@ -66,6 +66,18 @@ class RankBatchSampler:
         )
 
 
+class RepeatedBatchSampler(RankBatchSampler):
+    """The batch sampler of a training with several updates from each round."""
+
+    def __init__(self, sampler: BatchSampler, batch_count: int, updates_per_batch: int) -> None:
+        super().__init__(sampler, batch_count)
+        self._updates = updates_per_batch
+
+    def __len__(self) -> int:
+        """The number of updates, which is what Hugging Face counts."""
+        return super().__len__() * self._updates
+
+
 @dataclass(frozen=True)
 class TrainingCollator:
     """Makes a batch of examples: decodes frames as the corpus says and lays out the transcripts around them."""

@@ -3,44 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from dmforge.curation.output_paths import output_folder
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas import formats
-from dmforge.schemas.config import Config, Formerly, Later, Operational
+from dmforge.schemas.config import Config, Formerly, Operational
 from dmforge.schemas.errors import InputError
+from dmforge.trainers.roll_settings import RollSettings
 from dmforge.trainers.training_settings import SettingsSource, path_of, read_training_file, resolve_location
-
-
-class RollSettings(Config):
-    """What a trajectory may cost."""
-
-    max_looks: Annotated[PositiveInt, Formerly("most_looks")] = 1
-    """The most looks that are answered with frames."""
-    max_tokens: Annotated[PositiveInt, Formerly("most_tokens")] = 512
-    """The most tokens that the policy may write."""
-    max_visual_tokens: Annotated[PositiveInt, Formerly("most_visual_tokens")] = 1 << 20
-    """The most visual tokens of all clips that it is shown, the coarse one included."""
-    held_to: Later[tuple[NonNegativeInt, ...]] = ()
-    """Numbers of looks, as [0, 1, 2]: the same policy is also rolled out held to at most so many, for its accuracy against the
-    visual tokens that it was shown. Held to 0 it answers straight away; one that would look once more has to answer."""
-
-    @model_validator(mode="after")
-    def _refuse_impossible_holds(self) -> Self:
-        if len(set(self.held_to)) < len(self.held_to):
-            raise InputError(f"{list(self.held_to)} has a number twice", where="held_to", hint="say each number once")
-        if max(self.held_to, default=0) > self.max_looks:
-            message = f"a policy that makes at most {self.max_looks} looks can't be held to {max(self.held_to)}"
-            raise InputError(message, where="held_to", hint="raise max_looks, or hold it to fewer")
-        return self
-
-    @property
-    def measures_several_looks(self) -> bool:
-        """Whether figures tell looks made from looks needed: with one look there are only those of before."""
-        return self.max_looks > 1 or bool(self.held_to)
 
 
 class BootstrapSettings(Config):

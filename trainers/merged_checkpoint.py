@@ -27,9 +27,11 @@ class MergedCheckpoint(CommandResult):
 
     checkpoint: Path
     base: str
+    parameters: int
+    """The number of weights, adapters not counted: they are no more."""
 
     def as_json(self) -> dict[str, Any]:
-        return {"checkpoint": str(self.checkpoint), "base": self.base}
+        return {"metrics": {"parameters": self.parameters}, "checkpoint": str(self.checkpoint), "base": self.base}
 
     def blocks(self) -> Iterator[Block]:
         yield f"{self.checkpoint}: a whole checkpoint, {self.base} with the adapters in its weights"
@@ -40,7 +42,7 @@ def merge_adapters(checkpoint: Path, folder: Path, weights: Literal["float32", "
     if not is_adapted(checkpoint):
         hint = "give a checkpoint of a training with [model.adapters]"
         raise InputError("it holds no adapters", where=str(checkpoint), hint=hint)
-    output_folder(folder, "FOLDER")
+    output_folder(folder, "OUT")
     if folder.exists():
         raise InputError("the folder is there already", where=str(folder), hint="name another one, or remove it")
     student = load(str(checkpoint), getattr(torch, weights))
@@ -49,4 +51,4 @@ def merge_adapters(checkpoint: Path, folder: Path, weights: Literal["float32", "
         card = (checkpoint / CARD).read_text("utf-8") if (checkpoint / CARD).is_file() else ""
         (unfinished_folder / CARD).write_text(card.replace("library_name: peft", "library_name: transformers", 1), "utf-8")
         sync_files(unfinished_folder)
-    return MergedCheckpoint(folder, base_of(checkpoint))
+    return MergedCheckpoint(folder, base_of(checkpoint), student.model.num_parameters())

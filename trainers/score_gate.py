@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,11 @@ from transformers import TrainerCallback
 
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.generators.student.token_layout import LaidOutTranscript
-from dmforge.trainers.base_trainer import LOG, ResumableTrainer
+from dmforge.trainers.base_trainer import ResumableTrainer
 from dmforge.trainers.batches import logits_of, pack
 from dmforge.trainers.dataloading import TrainingCollator
 from dmforge.trainers.training_checks import require_trajectory
+from dmforge.trainers.training_log import logged_values
 from dmforge.trainers.training_settings import UntilSettings
 
 EXACT = "exact"
@@ -56,19 +56,13 @@ class ScoreGate(TrainerCallback):
 
 def is_reached(out: Path, settings: UntilSettings, step: int) -> bool:
     """Whether the checkpoint of a step was the end: a finished training is not trained further."""
-    return _scores(out).get(step, 0.0) >= settings.exact
+    return logged_values(out, EXACT).get(step, 0.0) >= settings.exact
 
 
 def last_score(out: Path) -> dict[str, float]:
     """The last score, by its name; nothing where none was measured."""
-    scores = [*_scores(out).values()]
+    scores = [*logged_values(out, EXACT).values()]
     return {EXACT: scores[-1]} if scores else {}
-
-
-def _scores(out: Path) -> dict[int, float]:
-    """Every score, by step."""
-    log_lines = (out / LOG).read_text("utf-8").splitlines() if (out / LOG).exists() else []
-    return {entry["step"]: entry[EXACT] for entry in map(json.loads, log_lines) if EXACT in entry}
 
 
 def _batches(sequences: Sequence[LaidOutTranscript], max_tokens: int) -> Iterator[list[LaidOutTranscript]]:

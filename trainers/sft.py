@@ -27,7 +27,9 @@ from dmforge.generators.student.load_student import Student
 from dmforge.trainers import checkpoints
 from dmforge.trainers.base_trainer import ResumableTrainer, training_arguments
 from dmforge.trainers.batches import ForwardBatch, logits_of, summed_loss, unused_weights
+from dmforge.trainers.best_checkpoint import best_of
 from dmforge.trainers.dataloading import RankBatchSampler, TrainingCollator, data_loader
+from dmforge.trainers.held_out import HeldOutEvaluation
 from dmforge.trainers.model_setup import make_student, prepare_student
 from dmforge.trainers.score_gate import ScoreGate, is_reached, last_score
 from dmforge.trainers.training_checks import open_cot_corpora, require_room, require_sayable, require_sound
@@ -67,7 +69,7 @@ class SftTrainer(ResumableTrainer):
 
     def is_last(self, step: int) -> bool:
         until = self.settings.until
-        return until is not None and is_reached(self.out, until, step)
+        return super().is_last(step) or (until is not None and is_reached(self.out, until, step))
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         pins_memory = self.args.device.type == "cuda"
@@ -124,7 +126,12 @@ def train(settings: SftSettings, callbacks: Sequence[TrainerCallback] = ()) -> T
     start_s = time.perf_counter()
     if settings.until:
         callbacks = [ScoreGate(trainer, settings.until, trainer.collate), *callbacks]
+    if settings.evaluation:
+        callbacks = [HeldOutEvaluation(trainer, settings.evaluation), *callbacks]
     checkpoint = trainer.to_the_end(callbacks)
     last_loss = next(log_entry["loss"] for log_entry in reversed(trainer.state.log_history) if "loss" in log_entry)
     log_end = {"loss": last_loss, **(last_score(trainer.out) if settings.until else {})}
-    return TrainingResult(checkpoint, trainer.state.global_step, time.perf_counter() - start_s, log_end)
+    best = best_of(settings)
+    return TrainingResult(
+        checkpoint, trainer.state.global_step, time.perf_counter() - start_s, log_end, best, trainer.stopped_by
+    )

@@ -19,6 +19,10 @@ class TrainingResult(CommandResult):
     seconds: float
     log: Mapping[str, float]
     """The last line of the log."""
+    best: tuple[Path, float] | None = None
+    """The best checkpoint, and what was measured of it on held-out samples."""
+    stopped_by: str = ""
+    """The signal that stopped it before its last step; empty where none did."""
 
     @property
     def loss(self) -> float:
@@ -26,8 +30,14 @@ class TrainingResult(CommandResult):
 
     def as_json(self) -> dict[str, Any]:
         metrics = {**self.log, "steps": self.steps, "seconds": self.seconds}
-        return {"metrics": metrics, "checkpoint": str(self.checkpoint)}
+        best = {"best_checkpoint": str(self.best[0])} if self.best else {}
+        stopped = {"stopped_by": self.stopped_by} if self.stopped_by else {}
+        return {"metrics": metrics, "checkpoint": str(self.checkpoint), **best, **stopped}
 
     def blocks(self) -> Iterator[Block]:
         exact = f", {self.log['exact']:.1%} of the held-out samples known" if "exact" in self.log else ""
         yield f"{self.checkpoint}: {self.steps} steps in {self.seconds:.0f} s, loss {self.loss:.4f}{exact}"
+        if self.stopped_by:
+            yield f"stopped by {self.stopped_by}, with a checkpoint"
+        if self.best:
+            yield f"{self.best[0]}: the best on held-out samples, {self.best[1]:.3f}"

@@ -16,6 +16,7 @@ from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Config, Formerly, Later, Operational, parse_config
 from dmforge.schemas.dialects.dialect import DialectName
 from dmforge.schemas.errors import InputError
+from dmforge.trainers.roll_settings import RollLimits
 
 
 class Adapters(Config):
@@ -172,6 +173,23 @@ class UntilSettings(Config):
     """How many of its samples are measured, from the first on."""
 
 
+class HeldOutSettings(Config):
+    """How the student is measured while it learns: by greedy rollouts on samples that it doesn't learn from."""
+
+    corpora: tuple[str, ...] = Field(min_length=1)
+    """Packed selections of other videos than those of `[data]`."""
+    every: PositiveInt = 100
+    """Updates between measurements, each of which is followed by a checkpoint. The last update is measured, too."""
+    max_samples: PositiveInt = 64
+    """The most samples of each corpus, spread evenly over it."""
+    best_by: Literal["miou", "miou_set", "accuracy", "answer_miou", "acc_gqa"] = "miou"
+    """The figure by which the best checkpoint is known; it is kept whatever `[saving] keep` says."""
+    patience: NonNegativeInt = 0
+    """The training ends after so many measurements in a row that were no better than the best; 0 goes on to the last step."""
+    roll: RollLimits = Field(default_factory=RollLimits)
+    """`[evaluation.roll]`"""
+
+
 class OutSettings(Config):
     """Checkpoints and logs, and how often they are written."""
 
@@ -204,6 +222,8 @@ class TrainingSettings(Config):
     """`[training]`"""
     saving: OutSettings = Field(default_factory=OutSettings)
     """`[saving]`"""
+    evaluation: Operational[HeldOutSettings | None] = None
+    """`[evaluation]`: measures the student while it learns; without, only its loss is seen."""
 
 
 class SftSettings(TrainingSettings):
@@ -249,9 +269,13 @@ def read_settings(settings_class: type[SettingsT], source: SettingsSource) -> Se
         else settings.model.checkpoint
     )
     vocabulary = tuple(resolve_location(settings_path, place) for place in settings.model.vocabulary)
+    held_out = settings.evaluation and settings.evaluation.model_copy(
+        update={"corpora": tuple(resolve_location(settings_path, place) for place in settings.evaluation.corpora)}
+    )
     return settings.model_copy(
         update={
             "out": resolve_location(settings_path, settings.out),
+            "evaluation": held_out,
             "data": settings.data.model_copy(update={"corpora": corpora}),
             "model": settings.model.model_copy(update={"checkpoint": checkpoint_location, "vocabulary": vocabulary}),
         }

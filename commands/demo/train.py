@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from sys import stderr
 
 import torch
 from rich.console import Console
@@ -199,19 +197,16 @@ def train_student(folder: Path, places: Places, captions: int, imitations: int, 
     torch.set_num_threads(1)  # the other core decodes; and the same figures on any machine
     desk = Desk(folder)
     console.print("learning to say what single patches show: a student from scratch", highlight=False)
-    with redirect_stdout(stderr):  # progress of transformers, which prints it
-        captioning_checkpoint = desk.learn_captions(places, captions)
+    captioning_checkpoint = desk.learn_captions(places, captions)
     console.print(f"imitating the teacher: {imitations} steps", highlight=False)
-    with redirect_stdout(stderr):
-        imitated_checkpoint = desk.imitate(captioning_checkpoint, places.cot, imitations)
+    imitated_checkpoint = desk.imitate(captioning_checkpoint, places.cot, imitations)
     practice_folder = places.practice(imitated_checkpoint)
     console.print(f"practising: {updates} updates from exact rewards", highlight=False)
-    with redirect_stdout(stderr):
-        practised_checkpoint = desk.practise(imitated_checkpoint, practice_folder, updates)
-        evaluation_before, evaluation_after = (
-            desk.examine(*name_and_checkpoint, places.exam, places.cot)
-            for name_and_checkpoint in (("before", imitated_checkpoint), ("after", practised_checkpoint))
-        )
+    practised_checkpoint = desk.practise(imitated_checkpoint, practice_folder, updates)
+    evaluation_before, evaluation_after = (
+        desk.examine(*name_and_checkpoint, places.exam, places.cot)
+        for name_and_checkpoint in (("before", imitated_checkpoint), ("after", practised_checkpoint))
+    )
     return DemoTraining(evaluation_before, evaluation_after, gains(evaluation_before, evaluation_after))
 
 

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from dmforge.curation.contract.budget import print_amount
 from dmforge.curation.contract.request_totals import RequestTotals
 from dmforge.curation.contract.run_events import BatchChanged, RequestEvent, RequestFailed, RequestsChanged, RunEvent
+from dmforge.curation.io.terminal import duration_text
 from dmforge.schemas.visible import escaped_in_line, shortened
 
 LINE_EVERY_S = 30.0
@@ -107,9 +108,7 @@ class StageProgress:
         return self._done / max(now_s - self._started_s, 1e-9)
 
     def _time_left(self, now_s: float) -> str:
-        seconds_left = int((self._total - self._done) / max(self._rate(now_s), 1e-9))
-        hours, minutes = divmod(seconds_left // 60, 60)
-        return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds_left % 60:02} s"
+        return duration_text(int((self._total - self._done) / max(self._rate(now_s), 1e-9)))
 
 
 def _batch_text(event: BatchChanged) -> str:

@@ -10,6 +10,12 @@ from rich.text import Text
 from dmforge.schemas.visible import escaped, escaped_in_line
 
 
+def duration_text(seconds: int) -> str:
+    """A duration as people say it."""
+    hours, minutes = divmod(seconds // 60, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds % 60:02} s"
+
+
 class Terminal(Console):
     """A console that makes all characters of texts and table cells visible. Only dmforge's own styles apply."""
 

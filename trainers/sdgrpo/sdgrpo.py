@@ -43,7 +43,9 @@ from dmforge.generators.inference.rollout import Ending
 from dmforge.generators.student.load_student import Student
 from dmforge.trainers import checkpoints
 from dmforge.trainers.base_trainer import ResumableTrainer, training_arguments
-from dmforge.trainers.dataloading import RankBatchSampler, use_one_thread
+from dmforge.trainers.best_checkpoint import best_of
+from dmforge.trainers.dataloading import RepeatedBatchSampler, use_one_thread
+from dmforge.trainers.held_out import HeldOutEvaluation
 from dmforge.trainers.metric_accumulator import MetricAccumulator
 from dmforge.trainers.model_setup import make_student, prepare_student
 from dmforge.trainers.sdgrpo.advantages import WITHOUT_DENSITY
@@ -128,6 +130,9 @@ class SdgrpoTrainer(ResumableTrainer):
             num_workers=workers,
             **worker_options,
         )  # pyright: ignore[reportArgumentType]
+
+    def may_stop(self, step: int) -> bool:
+        return step % self.policy.iterations == 0  # rollouts are no part of a checkpoint
 
     def batches_done(self) -> int:
         return self.state.global_step // self.policy.iterations
@@ -299,18 +304,6 @@ class SdgrpoTrainer(ResumableTrainer):
         super().log(logs, start_time)
 
 
-class RepeatedBatchSampler(RankBatchSampler):
-    """The batch sampler of a training with several updates from each round."""
-
-    def __init__(self, sampler: BatchSampler, batch_count: int, updates_per_batch: int) -> None:
-        super().__init__(sampler, batch_count)
-        self._updates = updates_per_batch
-
-    def __len__(self) -> int:
-        """The number of updates, which is what Hugging Face counts."""
-        return super().__len__() * self._updates
-
-
 def _with_divided_weights(group: PromptGroup, weight_total: int) -> PromptGroup:
     """The group with weights that add up to 1 over an update."""
     return replace(group, branches=tuple(replace(branch, weights=branch.weights / weight_total) for branch in group.branches))
@@ -339,9 +332,14 @@ def train(
     student = prepare_student(make_student(settings.model, corpora, settings.training.seed), settings.model)
     trainer = SdgrpoTrainer(student, settings, corpora, args, make_writer)
     start_s = time.perf_counter()
+    if settings.evaluation:
+        callbacks = [HeldOutEvaluation(trainer, settings.evaluation), *callbacks]
     try:
         checkpoint = trainer.to_the_end(callbacks)
     finally:
         trainer.writer.close()
     last_loss_entry = next(entry for entry in reversed(trainer.state.log_history) if "loss" in entry)
-    return TrainingResult(checkpoint, trainer.state.global_step, time.perf_counter() - start_s, last_loss_entry)
+    seconds = time.perf_counter() - start_s
+    return TrainingResult(
+        checkpoint, trainer.state.global_step, seconds, last_loss_entry, best_of(settings), trainer.stopped_by
+    )
