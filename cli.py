@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from dmforge.commands.command_group import CommandGroup
+from dmforge.commands.common_options import MANY, DemoSize, JsonOption, VersionOption, WorkspaceOption
 from dmforge.commands.console import err, failed_if_in_vain, out, print_deferred, show, show_answer, unfinished_if
-from dmforge.commands.options import MANY, JsonOption, WorkspaceOption, print_version
 from dmforge.curation.io.process_startup import few_heaps
 from dmforge.schemas.dialects.dialect import DialectName
 from dmforge.schemas.errors import DmforgeError, InputError, LakeError
@@ -25,15 +25,10 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-DemoSize = Literal["chain", "small", "full"]
 
 
 @app.callback(no_args_is_help=True)
-def root(
-    version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=print_version, help="Print the version and exit.")
-    ] = False,
-) -> None:
+def root(version: VersionOption = False) -> None:
     """Build and judge the data that teaches a model to think with video, and train on it."""
 
 
@@ -243,9 +238,7 @@ def demo(
     videos: Annotated[
         int | None, typer.Option(min=1, max=MANY, help="How many worlds are rendered, instead of what the size says.")
     ] = None,
-    size: Annotated[
-        DemoSize, typer.Option(help="chain trains nothing; small learns for a few minutes, full for longer.")
-    ] = "small",
+    size: Annotated[DemoSize, typer.Option(help="chain trains nothing; small learns for minutes, full for longer.")] = "small",
     as_json: JsonOption = False,
 ) -> None:
     """Run the whole chain on synthetic worlds, with an oracle as the teacher: no data, no key, no GPU."""
@@ -268,11 +261,15 @@ def demo(
 def train_student(
     way: Annotated[str, typer.Argument(metavar="sft|sdgrpo", help="How: sft, or sdgrpo.")],
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file; docs/training.md shows one of each.")],
+    plan: Annotated[bool, typer.Option("--plan", help="Train nothing: say what memory each rank needs.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train a student on packed corpora. Stop it whenever you like: the same command goes on from the last checkpoint."""
     from dmforge.api import learning
 
+    if plan:
+        show(learning.plan_training(way, config), as_json)
+        return
     trained = learning.train(way, config)
     show(trained, as_json)
     unfinished_if(bool(trained.stopped_by))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +21,7 @@ from dmforge.trainers.training_settings import SettingsSource, read_sft
 
 if TYPE_CHECKING:
     from dmforge.trainers.evaluate import Evaluation
+    from dmforge.trainers.memory.memory_plan import MemoryPlan
     from dmforge.trainers.merged_checkpoint import MergedCheckpoint
 
 Settings = str | Path | Mapping[str, Any]
@@ -43,7 +45,19 @@ def train(way: Literal["sft", "sdgrpo"] | str, settings: Settings) -> TrainingRe
         from dmforge.trainers.sdgrpo.sdgrpo import train as train_by_sdgrpo
 
         return train_by_sdgrpo(sdgrpo_settings)
-    raise InputError(f"there is no training called {way!r}", where="train", hint=f"known here: {', '.join(WAYS)}")
+    raise _unknown_way(way)
+
+
+def plan_training(way: Literal["sft", "sdgrpo"] | str, settings: Settings) -> MemoryPlan:
+    """What each rank of a training needs of its device's memory: as many ranks as `torchrun` says, else one."""
+    source = _source(settings)
+    require_train_extra()
+    from dmforge.trainers.memory.memory_plan import plan_memory
+    from dmforge.trainers.sdgrpo.sdgrpo_settings import read_sdgrpo
+
+    if way not in WAYS:
+        raise _unknown_way(way)
+    return plan_memory(read_sft(source) if way == "sft" else read_sdgrpo(source), int(os.environ.get("WORLD_SIZE", "1")))
 
 
 def evaluate(settings: Settings) -> Evaluation:
@@ -104,6 +118,10 @@ def require_train_extra() -> None:
     ]
     if missing_packages:
         raise InputError(f"not installed: {', '.join(missing_packages)}", where="train", hint="pip install 'dmforge[train]'")
+
+
+def _unknown_way(way: str) -> InputError:
+    return InputError(f"there is no training called {way!r}", where="train", hint=f"known here: {', '.join(WAYS)}")
 
 
 def _source(settings: Settings) -> SettingsSource:

@@ -43,7 +43,8 @@ def make_student(settings: ModelSettings, corpora: Sequence[Corpus], seed: int) 
 
 def prepare_student(student: Student, settings: ModelSettings) -> Student:
     """Freeze what doesn't learn, and put in adapters and kernels."""
-    model = student.model.to(getattr(torch, settings.weights))
+    dtype = getattr(torch, settings.weights)
+    model = student.model if student.model.dtype == dtype else student.model.to(dtype)
     if settings.attention == "flash_attention_2":
         model.set_attn_implementation("flash_attention_2")
     for name_pattern in settings.freeze:

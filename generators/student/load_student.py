@@ -115,11 +115,19 @@ def load(
 
 def load_vocabulary(checkpoint: str, dialect: DialectName = "span") -> Vocabulary:
     """The vocabulary of a student, without its weights; a checkpoint that `load` would refuse is refused here, too."""
-    base = adapters.base_of(Path(checkpoint)) if is_adapted(checkpoint) else checkpoint
-    _, vocabulary = _read(checkpoint, base, dialect)
+    _, vocabulary = describe(checkpoint, dialect)
     _read_processing(checkpoint)
-    _refuse_without_tags(vocabulary)
     return vocabulary
+
+
+def describe(checkpoint: str, dialect: DialectName = "span", *, add_missing_tags: bool = False) -> tuple[Any, Vocabulary]:
+    """The configuration of a student and its vocabulary, with the tags; its weights aren't touched."""
+    base = adapters.base_of(Path(checkpoint)) if is_adapted(checkpoint) else checkpoint
+    config, vocabulary = _read(checkpoint, base, dialect)
+    if add_missing_tags:
+        vocabulary.tokenizer.add_tokens(vocabulary.without_tags(), special_tokens=False)
+    _refuse_without_tags(vocabulary)
+    return config, vocabulary
 
 
 def _read(checkpoint: str, base: str, dialect: DialectName) -> tuple[Any, Vocabulary]:

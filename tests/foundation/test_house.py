@@ -70,7 +70,7 @@ ROOMS = {
         "stages": 3,
     },
     "filters": {"rules": 0, "rollouts": 1, "near_duplicates": 1, "selection": 2},
-    "trainers": {"sdgrpo": 1},
+    "trainers": {"sdgrpo": 1, "memory": 2},
     "commands": {"demo": 1},
 }
 """Floors inside each room."""

@@ -32,7 +32,7 @@ def open_rl_corpora(settings: SdgrpoSettings) -> list[Corpus]:
     for corpus in corpora:
         costliest_index = int(np.argmax(corpus.costs))
         rollout_tokens = int(corpus.costs[costliest_index]) + settings.rollout.max_tokens
-        rollout_tokens += settings.rollout.max_looks * _max_look_tokens(corpus.clips)
+        rollout_tokens += settings.rollout.max_looks * max_look_tokens(corpus.clips)
         if rollout_tokens > settings.training.max_tokens:
             budget_message = f"a rollout may have {rollout_tokens} tokens, and a forward {settings.training.max_tokens}"
             hint = "raise [training] max_tokens, lower [rollout] max_tokens, or pack with clips that cost less"
@@ -68,5 +68,5 @@ def require_targets(settings: SdgrpoSettings, corpora: Sequence[Corpus]) -> None
         raise InputError("no sample has a target: nothing says where to look", where=corpora[0].place, hint=hint)
 
 
-def _max_look_tokens(clips: Clips) -> int:
+def max_look_tokens(clips: Clips) -> int:
     return clips.look_tokens + MAX_STAMP_TOKENS * (clips.look_frames // 2)

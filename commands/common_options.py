@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,6 +12,7 @@ from dmforge.commands.console import out
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="The workspace folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+DemoSize = Literal["chain", "small", "full"]
 MANY = 1 << 31
 """The upper limit of counts on the command line: larger ones are typing errors."""
 
@@ -21,3 +22,8 @@ def print_version(is_asked_for: bool) -> None:
     if is_asked_for:
         out.print(f"dmforge {__version__}", highlight=False)
         raise typer.Exit
+
+
+VersionOption = Annotated[
+    bool, typer.Option("--version", is_eager=True, callback=print_version, help="Print the version and exit.")
+]

@@ -1,0 +1,206 @@
+"""What each rank of a training needs of its device's memory, and what would need less, before any weight is loaded.
+
+    weights     all of them, in the type of [model] weights; adapters beside them in float32
+    gradients   of what learns, in the type of its weights; with several ranks once more, in buckets that they share
+    optimizer   two means of each gradient (AdamW)
+    reference   a second student, where SD-GRPO measures a divergence from it; with adapters there is none
+    kept        what a forward keeps for its backward pass (fake_student.py), for the fullest row that the settings allow
+    rollouts    keys and values of the rows that are rolled out at once
+
+Gradients come as what was kept goes; so of both the larger one counts, unless gradients stay from batch to batch (accumulation)
+or for other ranks. Rollouts are over when an update begins.
+
+    peak = weights + reference + optimizer + max(update, rollouts)
+
+What the device's driver, its libraries and the gaps between blocks of memory take comes on top.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import torch
+from transformers import AutoModelForImageTextToText
+
+from dmforge.curation.io.command_result import Block, CommandResult, TextTable
+from dmforge.curation.shards.corpus import Corpus
+from dmforge.generators.student.load_student import Student, describe
+from dmforge.generators.student.tiny import SHAPES, make_config
+from dmforge.generators.student.token_layout import TokenLayout
+from dmforge.generators.student.vocabulary import Vocabulary
+from dmforge.trainers.memory.fake_student import KeptBytes, RowSize, kept_bytes
+from dmforge.trainers.memory.row_sizes import RolloutSize, rollout_rows, sdgrpo_row, sft_row
+from dmforge.trainers.model_setup import make_student, prepare_student
+from dmforge.trainers.sdgrpo.sdgrpo_checks import open_rl_corpora
+from dmforge.trainers.sdgrpo.sdgrpo_settings import ColocatedSettings, SdgrpoSettings
+from dmforge.trainers.training_checks import open_cot_corpora
+from dmforge.trainers.training_settings import Adapters, SftSettings
+
+GB = 1 << 30
+AS_THEY_ARE = "as they are"
+ADAPTERS = "[model.adapters]"
+CHANGES: Mapping[str, Mapping[str, Any]] = {
+    "gradient_checkpointing = true": {"training": {"gradient_checkpointing": True}},
+    'weights = "bfloat16"': {"model": {"weights": "bfloat16"}},
+    ADAPTERS: {"model": {"adapters": Adapters()}},
+}
+"""Settings that need less, tried one by one and all together."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryNeed:
+    """Bytes of one rank, by what they are for."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    reference: int
+    kept: int
+    rollouts: int
+    peak: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan(CommandResult):
+    """The needs of a training as it is set up, and with settings that need less."""
+
+    ranks: int
+    row: RowSize
+    needs: Mapping[str, MemoryNeed]
+    device_bytes: int = 0
+    """The memory of this machine's GPU; 0 where there is none."""
+
+    def as_json(self) -> dict[str, Any]:
+        needs = {name: asdict(need) for name, need in self.needs.items()}
+        row = {"tokens": self.row.tokens, "patches": self.row.patches, "learnt": self.row.learnt}
+        return {"metrics": {"ranks": self.ranks, "row": row, "bytes": needs}}
+
+    def blocks(self) -> Iterator[Block]:
+        ranks = "one process" if self.ranks == 1 else f"each of {self.ranks} processes"
+        row = self.row
+        yield f"{ranks}, a forward of {row.tokens:,} tokens, {row.patches:,} patches, {row.learnt:,} tokens to be learnt; GB:"
+        columns = ["settings", "weights", "gradients", "optimizer", "reference", "kept", "rollouts", "peak"]
+        yield TextTable(columns, [[name, *self._cells(need)] for name, need in self.needs.items()])
+        if self.device_bytes:
+            yield f"this machine's GPU has {self.device_bytes / GB:.1f} GB"
+
+    def _cells(self, need: MemoryNeed) -> list[str]:
+        return [f"{size / GB:.1f}" for size in asdict(need).values()]
+
+
+def plan_memory(settings: SftSettings | SdgrpoSettings, ranks: int) -> MemoryPlan:
+    """The plan of a training by so many ranks."""
+    rollouts = RolloutSize(0, 0)
+    if isinstance(settings, SftSettings):
+        corpora = open_cot_corpora(settings.data, ranks)
+        config, vocabulary = _described(settings, corpora)
+        row = sft_row(settings, corpora, TokenLayout(vocabulary), ranks)
+    else:
+        corpora = open_rl_corpora(settings)
+        config, vocabulary = _described(settings, corpora)
+        row = sdgrpo_row(settings, corpora, TokenLayout(vocabulary), ranks)
+        if not isinstance(settings.engine, ColocatedSettings):
+            rollouts = rollout_rows(settings, corpora, TokenLayout(vocabulary), ranks)
+    estimate = _Estimate(config, vocabulary, row, rollouts, ranks)
+    needs = {name: estimate.need(variant) for name, variant in _variants(settings).items()}
+    device_bytes = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else 0
+    return MemoryPlan(ranks, row, needs, device_bytes)
+
+
+def planned_need(
+    config: Any, vocabulary: Vocabulary, settings: SftSettings | SdgrpoSettings, row: RowSize, rollouts: RolloutSize, ranks: int
+) -> MemoryNeed:
+    """The need of a training by these settings, of a student of this configuration, with forwards and rollouts of this size."""
+    return _Estimate(config, vocabulary, row, rollouts, ranks).need(settings)
+
+
+def _described(settings: SftSettings | SdgrpoSettings, corpora: Sequence[Corpus]) -> tuple[Any, Vocabulary]:
+    """Configuration and vocabulary of the student; one from scratch is small enough to be made."""
+    if settings.model.from_config:
+        vocabulary = make_student(settings.model, corpora, settings.training.seed).vocabulary
+        return make_config(SHAPES[settings.model.from_config], vocabulary), vocabulary
+    return describe(settings.model.checkpoint, settings.model.dialect, add_missing_tags=settings.model.add_tags)
+
+
+def _variants(settings: SftSettings | SdgrpoSettings) -> dict[str, SftSettings | SdgrpoSettings]:
+    """The settings, and such with less need that they don't have yet."""
+    variants = {AS_THEY_ARE: settings}
+    together = settings
+    for name, change in CHANGES.items():
+        changed = _changed(settings, change)
+        has_adapters = settings.model.adapters or settings.model.from_config  # which have no base to lie beside
+        if changed.semantic() == settings.semantic() or (name == ADAPTERS and has_adapters):
+            continue
+        variants[name] = changed
+        together = _changed(together, change)
+    return variants | ({"all of these": together} if len(variants) > 2 else {})
+
+
+def _changed(settings: Any, change: Mapping[str, Any]) -> Any:
+    tables = {name: getattr(settings, name).model_copy(update=dict(values)) for name, values in change.items()}
+    return settings.model_copy(update=tables)
+
+
+@dataclass(frozen=True, slots=True)
+class _Estimate:
+    """What stays the same however the student is trained."""
+
+    config: Any
+    vocabulary: Vocabulary
+    row: RowSize
+    rollouts: RolloutSize
+    ranks: int
+    known: dict[str, KeptBytes] = field(default_factory=dict[str, KeptBytes])
+
+    def need(self, settings: SftSettings | SdgrpoSettings) -> MemoryNeed:
+        """The need of a training by these settings."""
+        with torch.device("meta"):
+            student = prepare_student(Student(self._empty_model(settings), self.vocabulary, "planned"), settings.model)
+        sizes = {weight: weight.nbytes for weight in student.model.parameters()}
+        weights = sum(sizes.values())
+        trained = sum(size for weight, size in sizes.items() if weight.requires_grad)
+        stay = self.ranks > 1 or getattr(settings.training, "accumulation", 1) > 1
+        gradients = trained * (2 if self.ranks > 1 else 1)
+        has_reference = isinstance(settings, SdgrpoSettings) and settings.training.beta > 0 and not settings.model.adapters
+        need = MemoryNeed(
+            weights,
+            gradients,
+            2 * trained,
+            weights if has_reference else 0,
+            self._kept(settings),
+            self._keys_and_values(settings),
+            0,
+        )
+        head = self.config.text_config.vocab_size * self.config.text_config.hidden_size * student.model.dtype.itemsize
+        first_gradient = 0 if settings.model.adapters else head
+        update = gradients + need.kept if stay else max(need.kept + first_gradient, gradients)
+        peak = need.weights + need.reference + need.optimizer + max(update, need.rollouts)
+        return replace(need, peak=peak)
+
+    def _empty_model(self, settings: SftSettings | SdgrpoSettings) -> Any:
+        dtype = getattr(torch, settings.model.weights)
+        return AutoModelForImageTextToText.from_config(copy.deepcopy(self.config), dtype=dtype)
+
+    def _kept(self, settings: SftSettings | SdgrpoSettings) -> int:
+        kept = kept_bytes(self.config, self.vocabulary, settings, self.row)
+        layers, blocks = self.config.text_config.num_hidden_layers, self.config.vision_config.depth
+        own = self._kept_by_adapters(settings)
+        if settings.training.gradient_checkpointing:  # of one layer at a time what it keeps is there
+            text = layers * kept.layer_input + max(kept.layer + own, kept.block)
+            return text + blocks * kept.block_input + kept.around + kept.head
+        return layers * (kept.layer + own) + blocks * kept.block + kept.around + kept.head
+
+    def _kept_by_adapters(self, settings: SftSettings | SdgrpoSettings) -> int:
+        """Of each layer: what lies between the two matrices of each adapter."""
+        adapters = settings.model.adapters
+        return 7 * self.row.tokens * adapters.rank * 4 if adapters else 0
+
+    def _keys_and_values(self, settings: SftSettings | SdgrpoSettings) -> int:
+        text = self.config.text_config
+        numbers = self.rollouts.rows * self.rollouts.tokens * text.num_hidden_layers * text.num_key_value_heads * text.head_dim
+        of_keys = 2 if settings.model.weights == "bfloat16" else 4  # rotated in the type of the weights of norms
+        of_values = 2 if settings.training.bf16 or settings.model.weights == "bfloat16" else 4
+        return numbers * (of_keys + of_values)
