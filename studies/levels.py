@@ -5,7 +5,7 @@ Worlds, student, frames and the number of steps are the same in all arms, which 
 
     plain       the thought says only where the object is
     log         it says first which shape is where, patch by patch
-    captions    a lesson before that: what single patches show
+    captions    a lesson before that: what single patches of the overview show; a flicker is not learnt so
     lessons     another one between them: reading, which is text alone
 
     python -m studies.levels --folder levels --levels 3 --arms lessons --seeds 3
@@ -70,7 +70,8 @@ def done(folder: Path, levels: list[int], arms: list[str], seeds: int, **size: i
 def measured(folder: Path, level: int, arm: str, seed: int, size: dict[str, int]) -> dict[str, Any]:
     """One student, from its first lesson to its exam."""
     imitated = WorldSettings(videos=size["worlds"], study=True, knobs=knobs_of(level), seed=IMITATED + seed)
-    course = Course(imitated, CLIPS, size["steps"], lesson_steps=size["lesson_steps"], **ARMS[arm])
+    size_of_course = {"steps": size["steps"], "lesson_steps": size["lesson_steps"]}
+    course = Course(imitated, CLIPS, **size_of_course, captions_of_looks=False, **ARMS[arm])
     corpora = folder / f"corpora-{level}-{seed}{'-plain' if arm == 'plain' else ''}"
     schooling = Schooling(folder / f"{level}-{arm}-{seed}", corpora, course, seed)
     evaluation = schooling.exam(size["exam"], schooling.run())
@@ -109,9 +110,9 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--worlds", type=int, default=2000, help="that are imitated")
-    parser.add_argument("--steps", type=int, default=500, help="of imitation")
+    parser.add_argument("--steps", type=int, default=1000, help="of imitation")
     parser.add_argument("--lesson-steps", type=int, default=600, help="at most, of each lesson")
-    parser.add_argument("--exam", type=int, default=96, help="worlds to be examined in")
+    parser.add_argument("--exam", type=int, default=192, help="worlds to be examined in")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     rows = [row_of(result) for result in done(**vars(arguments))]

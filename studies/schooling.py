@@ -35,6 +35,8 @@ from dmforge.trainers.training_settings import read_sft
 
 REHEARSED_CAPTIONS, REHEARSED_READINGS = 0.15, 0.1
 """The weights of captions while reading is learnt, and of readings in imitation: else they are forgotten."""
+CAPTION_SAMPLES, READING_SAMPLES, IMITATED_SAMPLES = 32, 32, 10
+"""Samples of an update. Twice as many updates from half as many samples teach more in the same time (decisions/0033)."""
 READINGS_A_WORLD = 6
 """So many worlds are read about for each that is imitated."""
 HELD_OUT, READ, EXAMINED = 900, 500, 990
@@ -61,6 +63,8 @@ class Course:
     lesson_steps: int = 600
     """The most steps of each lesson."""
     max_looks: int = 1
+    captions_of_looks: bool = True
+    """Whether captions are also those of looks: flashes, flickers."""
 
 
 @dataclass(slots=True)
@@ -80,19 +84,22 @@ class Schooling:
         """All lessons, then imitation; the checkpoint."""
         course, worlds = self.course, self.course.worlds
         cot = pack_trajectories(self._corpus("cot"), worlds, course.clips, course.teacher)
-        captions = pack_captions(self._corpus("captions"), worlds, course.clips)
+        captions = self._pack_captions("captions", worlds)
         read_worlds = self._worlds(READINGS_A_WORLD * worlds.videos, worlds.seed + READ)
         readings = pack_readings(self._corpus("readings"), read_worlds, course.clips)
         vocabulary, imitated = [cot, captions, readings], {cot: 1.0}
         if course.captions:
-            held_out = pack_captions(self._corpus("captions-exam"), self._worlds(CAPTION_EXAMS, HELD_OUT), course.clips)
-            self._learn("captions", {captions: 1.0}, 32, vocabulary, (held_out, course.captions))
+            held_out = self._pack_captions("captions-exam", self._worlds(CAPTION_EXAMS, HELD_OUT))
+            self._learn("captions", {captions: 1.0}, CAPTION_SAMPLES, vocabulary, (held_out, course.captions))
         if course.reading:
             held_out = pack_readings(self._corpus("readings-exam"), self._worlds(READING_EXAMS, HELD_OUT), course.clips)
             read = {readings: 1.0, **({captions: REHEARSED_CAPTIONS} if course.captions else {})}
-            self._learn("reading", read, 64, vocabulary, (held_out, course.reading))
+            self._learn("reading", read, READING_SAMPLES, vocabulary, (held_out, course.reading))
             imitated[readings] = REHEARSED_READINGS
-        return self._learn("looks", imitated, 20 if course.reading else 16, vocabulary)
+        return self._learn("looks", imitated, IMITATED_SAMPLES, vocabulary)
+
+    def _pack_captions(self, name: str, worlds: WorldSettings) -> Path:
+        return pack_captions(self._corpus(name), worlds, self.course.clips, of_looks=self.course.captions_of_looks)
 
     def exam(self, worlds: int, checkpoint: Path) -> Evaluation:
         """How it does in worlds that no lesson was about."""

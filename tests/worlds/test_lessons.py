@@ -15,7 +15,7 @@ from dmforge.generators.rendition_footage import footage_of
 from dmforge.generators.student.tiny import make_tiny
 from dmforge.generators.synthetic.lessons.best_look import best_look, single_look_thoughts
 from dmforge.generators.synthetic.lessons.biased_teacher import biased_thoughts
-from dmforge.generators.synthetic.lessons.captions import UNCHANGED, captions
+from dmforge.generators.synthetic.lessons.captions import UNCHANGED, captions, namings
 from dmforge.generators.synthetic.lessons.lesson_corpora import (
     faultless_thoughts,
     pack_captions,
@@ -27,7 +27,7 @@ from dmforge.generators.synthetic.lessons.thoughts import reading
 from dmforge.generators.synthetic.worlds.exact_question import WorldQuestion
 from dmforge.generators.synthetic.worlds.imagine import knobs_of
 from dmforge.generators.synthetic.worlds.rasterize import draw, draw_all
-from dmforge.generators.synthetic.worlds.script import COLOURS, FPS, Script
+from dmforge.generators.synthetic.worlds.script import COLOURS, FPS, SHAPES, Script
 from dmforge.generators.synthetic.worlds.two_places import has_long_gap
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings
 from dmforge.generators.synthetic.worlds.world_questions import questions
@@ -45,7 +45,7 @@ from dmforge.trainers.training_checks import require_sound, require_task
 CLIPS = Clips(coarse_fps=Fraction(1), coarse_frames=64, coarse_tokens=10, look_frames=12, look_tokens=12, look_size="floor")
 WIDE = CLIPS.model_copy(update={"look_frames": 24, "look_tokens": 24})
 TWO_PLACES = WorldSettings(videos=48, study=True, looks=2, seed=41)
-FLASH = re.compile(r"It flashes (\w+), t=([0-9]+\.[0-9])\.")
+FLASH = re.compile(r" [AB] (\w+), [AB]=([0-9]+\.[0-9])\.")
 
 
 def worlds(settings: WorldSettings) -> list[tuple[Script, WorldQuestion]]:
@@ -123,13 +123,13 @@ def test_a_caption_says_what_its_two_frames_show(settings: WorldSettings) -> Non
     for index in range(settings.videos):
         script, rng = settings.script(index), Random(index)
         overview_s = plan_coarse(script.duration_s, CLIPS.coarse_fps, CLIPS.coarse_frames).times_s
-        pieces = captions(script, CLIPS, rng)[0].pieces
+        pieces = captions(script, CLIPS, rng).transcript.pieces
         for shown, caption in zip(pieces[2::2], pieces[3::2], strict=True):
             assert shown.look is not None
             plan, text = plan_look(shown.look, script.duration_s), (caption.text or "").partition("</think>")[0]
             assert len(plan.times_s) == 2
             sprites = [sprite for frame in plan.indices for sprite in script.scene(frame)]
-            changed = re.search(r"It (?:flashes|turns) (\w+)(?: at|, t=)", text)
+            changed = re.search(r"(?:A|It turns) (\w+)(?: at|, A=)", text)
             if shown.look.fps == CLIPS.coarse_fps:  # a patch of the overview has the frames of the overview
                 assert set(plan.times_s) <= set(overview_s)
                 is_there = [bool(script.scene(frame)) for frame in plan.indices]
@@ -147,6 +147,30 @@ def test_a_caption_says_what_its_two_frames_show(settings: WorldSettings) -> Non
             seen.add("change" if changed else text.split()[-1])
     assert "change" in seen
     assert len(seen) > 2
+
+
+def test_a_naming_says_what_each_patch_shows_is_called() -> None:
+    names: set[str] = set()
+    for index in range(TWO_PLACES.videos):
+        script = TWO_PLACES.script(index)
+        lesson = namings(script, CLIPS, Random(index))
+        pieces = lesson.transcript.pieces
+        for shown, caption in zip(pieces[2::2], pieces[3::2], strict=True):
+            assert shown.look is not None
+            frames = plan_look(shown.look, script.duration_s).indices
+            sprites = {f" {sprite.colour} {sprite.shape}." for frame in frames for sprite in script.scene(frame)}
+            assert {(caption.text or "").partition("</think>")[0]} <= sprites
+        assert f"<answer>{lesson.answer}</answer>" in (pieces[-1].text or "")
+        names.add(lesson.answer)
+    assert len(names) > 4
+
+
+def test_captions_of_overviews_alone_show_no_look_and_tell_no_colour() -> None:
+    settings = WorldSettings(videos=16, study=True, knobs=knobs_of(3))
+    for index in range(settings.videos):
+        lesson = captions(settings.script(index), CLIPS, Random(index), of_looks=False)
+        assert {piece.look.fps for piece in lesson.transcript.pieces if piece.look} == {CLIPS.coarse_fps}
+        assert lesson.answer in ("nothing", *SHAPES)
 
 
 def test_a_reading_shows_nothing_and_teaches_what_follows() -> None:

@@ -39,7 +39,7 @@ from dmforge.trainers.sdgrpo.sdgrpo_settings import ColocatedSettings, SdgrpoSet
 from dmforge.trainers.training_checks import open_cot_corpora
 from dmforge.trainers.training_settings import Adapters, SftSettings
 
-GB = 1 << 30
+GB, MB = 1 << 30, 1 << 20
 AS_THEY_ARE = "as they are"
 ADAPTERS = "[model.adapters]"
 CHANGES: Mapping[str, Mapping[str, Any]] = {
@@ -80,15 +80,17 @@ class MemoryPlan(CommandResult):
 
     def blocks(self) -> Iterator[Block]:
         ranks = "one process" if self.ranks == 1 else f"each of {self.ranks} processes"
-        row = self.row
-        yield f"{ranks}, a forward of {row.tokens:,} tokens, {row.patches:,} patches, {row.learnt:,} tokens to be learnt; GB:"
+        row, (unit, unit_bytes) = self.row, self._unit
+        yield f"{ranks}, a forward of {row.tokens:,} tokens, {row.patches:,} patches, {row.learnt:,} tokens to be learnt; {unit}:"
         columns = ["settings", "weights", "gradients", "optimizer", "reference", "kept", "rollouts", "peak"]
-        yield TextTable(columns, [[name, *self._cells(need)] for name, need in self.needs.items()])
+        sizes = {name: [f"{size / unit_bytes:,.1f}" for size in asdict(need).values()] for name, need in self.needs.items()}
+        yield TextTable(columns, [[name, *cells] for name, cells in sizes.items()])
         if self.device_bytes:
             yield f"this machine's GPU has {self.device_bytes / GB:.1f} GB"
 
-    def _cells(self, need: MemoryNeed) -> list[str]:
-        return [f"{size / GB:.1f}" for size in asdict(need).values()]
+    @property
+    def _unit(self) -> tuple[str, int]:
+        return ("GB", GB) if self.needs[AS_THEY_ARE].peak >= GB else ("MB", MB)
 
 
 def plan_memory(settings: SftSettings | SdgrpoSettings, ranks: int) -> MemoryPlan:

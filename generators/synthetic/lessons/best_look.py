@@ -12,6 +12,7 @@ from fractions import Fraction
 
 from dmforge.generators.synthetic.lessons.thoughts import WorldThoughts, plan_of
 from dmforge.generators.synthetic.lessons.two_place_thoughts import (
+    LETTERS,
     conclusion_of,
     flash_seen,
     overview_of,
@@ -31,10 +32,11 @@ def single_look_thoughts(script: Script, question: WorldQuestion, clips: Clips) 
         return two_place_thoughts(script, question, clips)
     look = best_look(script, clips)
     plan = plan_of(look, script.duration_s, clips)
-    flashes_seen = [text for stay in script.visits[:2] if (text := flash_seen(stay, plan))]
+    letters = iter(LETTERS)
+    flashes_seen = [flash_seen(stay, plan, next(letters)) for stay in script.visits[:2] if flash_seen(stay, plan)]
     conclusion = conclusion_of(script, question, [plan, plan]) if len(flashes_seen) == 2 else ""
     return WorldThoughts(
-        overview_of(script, clips), where_of(script), (look,), (" ".join(flashes_seen),), conclusion, question.answer
+        overview_of(script, clips), where_of(script), (look,), ("".join(flashes_seen),), conclusion, question.answer
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from dmforge.generators.synthetic.lessons import level_thoughts, two_place_thoughts
@@ -14,7 +14,7 @@ from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.tags import CLOSE, OPEN
 from dmforge.schemas.transcript import Piece, Transcript
 
-QUESTION = "What is seen?"
+SEEN, CALLED = "What is seen?", "What is it called?"
 UNCHANGED = "No change."
 """The caption of a patch of a look in which the object that is asked for neither flashes nor flickers."""
 PATCHES = 3
@@ -31,21 +31,41 @@ class CaptionedPatch:
     """The names of all objects in it."""
 
 
-def captions(script: Script, clips: Clips, rng: Random) -> tuple[Transcript, str]:
-    """Some patches of one world, each with its caption; and the answer, what the last object to be seen is called."""
-    draw_patches = rng.choices((_any_overview_patch, _bound_patch, _look_patch, _look_patch), k=PATCHES)
-    patches = [draw_patch(script, clips, rng) for draw_patch in draw_patches]
-    answer = next((name for patch in reversed(patches) for name in sorted(patch.names)), NOTHING)
-    return caption_transcript(patches, answer), answer
+@dataclass(frozen=True, slots=True)
+class CaptionSample:
+    """Patches with their captions, as an answer to a question."""
+
+    question: str
+    answer: str
+    """What the last object to be seen is called."""
+    transcript: Transcript
 
 
-def caption_transcript(patches: Sequence[CaptionedPatch], answer: str) -> Transcript:
+def captions(script: Script, clips: Clips, rng: Random, *, of_looks: bool = True) -> CaptionSample:
+    """Some patches of one world, each with what it shows. Without those of looks the answer is a shape: an overview may show an
+    object just when it flickers in another colour."""
+    kinds = (_any_overview_patch, _bound_patch, *((_look_patch, _look_patch) if of_looks else ()))
+    patches = [draw_patch(script, clips, rng) for draw_patch in rng.choices(kinds, k=PATCHES)]
+    name = next((name for patch in reversed(patches) for name in sorted(patch.names)), NOTHING)
+    return _sample(SEEN, patches, name if of_looks else name.split()[-1])
+
+
+def namings(script: Script, clips: Clips, rng: Random) -> CaptionSample:
+    """Some patches of an overview in which something is, each with its name: what else is seen is learnt without names, and
+    these only from answers, too seldom."""
+    patch_count = len(patches_of(overview_plan(script.duration_s, clips)))
+    patches = [patch for index in range(patch_count) if (patch := _overview_patch_at(script, clips, index)).names]
+    named = [replace(patch, text=f" {min(patch.names)}.") for patch in rng.choices(patches, k=PATCHES)]
+    return _sample(CALLED, named, min(named[-1].names))
+
+
+def _sample(question: str, patches: Sequence[CaptionedPatch], answer: str) -> CaptionSample:
     """Each patch, which nobody asked for, and its caption, which is learnt; then the answer."""
-    pieces = [Piece("prompt", QUESTION), Piece("runtime", OPEN["think"])]
+    pieces = [Piece("prompt", question), Piece("runtime", OPEN["think"])]
     for patch in patches:
         pieces += [Piece("runtime", look=patch.look), Piece("policy", patch.text)]
     ending = f"{CLOSE['think']}{OPEN['answer']}{answer}{CLOSE['answer']}"
-    return Transcript((*pieces[:-1], Piece("policy", patches[-1].text + ending)))
+    return CaptionSample(question, answer, Transcript((*pieces[:-1], Piece("policy", patches[-1].text + ending))))
 
 
 def _any_overview_patch(script: Script, clips: Clips, rng: Random) -> CaptionedPatch:

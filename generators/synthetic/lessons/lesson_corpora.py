@@ -8,7 +8,7 @@ from random import Random
 
 from dmforge.curation.packing.drawn_videos import task_sample, trajectory_sample
 from dmforge.curation.shards.document import ShardSample
-from dmforge.generators.synthetic.lessons.captions import QUESTION, captions
+from dmforge.generators.synthetic.lessons.captions import captions, namings
 from dmforge.generators.synthetic.lessons.level_thoughts import level_thoughts
 from dmforge.generators.synthetic.lessons.thoughts import WorldThoughts, reading
 from dmforge.generators.synthetic.lessons.two_place_thoughts import two_place_thoughts
@@ -36,20 +36,20 @@ def faultless_thoughts(script: Script, question: WorldQuestion, clips: Clips) ->
     return (two_place_thoughts if script.looks == 2 else level_thoughts)(script, question, clips)
 
 
-def pack_captions(folder: Path, worlds: WorldSettings, clips: Clips) -> Path:
-    """Captions of single patches."""
+def pack_captions(folder: Path, worlds: WorldSettings, clips: Clips, *, of_looks: bool = True) -> Path:
+    """Captions of single patches, of overviews and of looks, or of overviews alone; with two places half of them are names."""
 
     def samples_of(script: Script, video_id: Id) -> Sequence[ShardSample]:
         rng = Random(f"captions {script.seed}")
         samples: list[ShardSample] = []
         for attempt in range(CAPTIONS_A_WORLD):
-            transcript, answer = captions(script, clips, rng)
-            samples.append(
-                trajectory_sample(Task(video_id, "open", QUESTION, (), answer, (), "any"), transcript, SOURCE, attempt)
-            )
+            is_naming = script.looks == 2 and attempt % 2 == 1
+            lesson = namings(script, clips, rng) if is_naming else captions(script, clips, rng, of_looks=of_looks)
+            task = Task(video_id, "open", lesson.question, (), lesson.answer, (), "any")
+            samples.append(trajectory_sample(task, lesson.transcript, SOURCE, attempt))
         return samples
 
-    return pack_worlds(folder, "cot", worlds, clips, samples_of)
+    return pack_worlds(folder, "cot", worlds, clips, samples_of, "" if of_looks else "overviews")
 
 
 def pack_readings(folder: Path, worlds: WorldSettings, clips: Clips) -> Path:

@@ -4,10 +4,11 @@ The first thought goes through the overview, patch by patch: the object is there
 second, in none. A student that has to write bounds straight away must find them in one step; one that says first what it sees
 only has to read its own words.
 
-    0.5 no. 2.5 no. 4.5 second. 6.5 both. 8.5 no. ... So 5 until 8, 16 until 18. ... It flashes blue, t=5.6. ... It flashes red,
-    t=16.4. blue red no.
+    0.5 no. 2.5 no. 4.5 second. 6.5 both. 8.5 no. ... So 5 until 8, 16 until 18. ... A blue, A=5.6. ... B red, B=16.4. A blue
+    B red no.
 
-What is compared stands side by side, and the verdict right behind it: so three layers learn to compare in a few minutes.
+What is compared stands side by side, and the verdict right behind it: so three layers learn to compare in a few minutes. What a
+look has shown has a letter, behind which it is said again: so they learn to find it again however many frames lie between.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import FramePlan
 from dmforge.schemas.looks import Look
 
+LETTERS = ("A", "B")
+"""What looks have shown, in order."""
 WHERE = {(True, True): "both", (True, False): "first", (False, True): "second", (False, False): "no"}
 """In which of a patch's two frames the object is there."""
 
@@ -49,7 +52,7 @@ def thoughts_at(stays: Sequence[Visit], script: Script, question: WorldQuestion,
         return WorldThoughts(f" {script.visits[0].name}.", "", (), (), "", question.answer)
     looks = tuple(Look(stay.window, LOOK_FPS) for stay in stays)
     plans = [plan_of(look, script.duration_s, clips) for look in looks]
-    seen = tuple(flash_seen(stay, plan) for stay, plan in zip(stays, plans, strict=True))
+    seen = tuple(flash_seen(stay, plan, letter) for stay, plan, letter in zip(stays, plans, LETTERS, strict=False))
     conclusion = conclusion_of(script, question, plans) if question.places == len(stays) == 2 else ""
     return WorldThoughts(overview_of(script, clips), where_of(script), looks, seen, conclusion, question.answer)
 
@@ -71,10 +74,11 @@ def patch_seen(script: Script, stamp_s: Fraction, times_s: Sequence[Fraction]) -
     return f" {written_time(stamp_s)} {WHERE[in_frames[0], in_frames[-1]]}."
 
 
-def flash_seen(stay: Visit, plan: FramePlan) -> str:
+def flash_seen(stay: Visit, plan: FramePlan, letter: str = LETTERS[0]) -> str:
     """The flash of a stay, as a look shows it; empty where it doesn't."""
     stamp_s = flash_stamp(stay, plan)
-    return f"It flashes {stay.deed.flashes[0].colour}, t={written_time(stamp_s)}." if stamp_s is not None else ""
+    colour = stay.deed.flashes[0].colour
+    return f" {letter} {colour}, {letter}={written_time(stamp_s)}." if stamp_s is not None else ""
 
 
 def flash_stamp(stay: Visit, plan: FramePlan) -> Fraction | None:
@@ -85,19 +89,23 @@ def flash_stamp(stay: Visit, plan: FramePlan) -> Fraction | None:
 def conclusion_of(script: Script, question: WorldQuestion, plans: Sequence[FramePlan]) -> str:
     """What follows from both flashes; `plans` are those of the looks that show them."""
     stays = script.visits[:2]
-    first_colour, second_colour = (stay.deed.flashes[0].colour for stay in stays)
+    colours = first_colour, second_colour = tuple(stay.deed.flashes[0].colour for stay in stays)
     match place_kind(script):
         case "order":
-            return f" {first_colour}, {second_colour}."
+            return f" A {first_colour}, B {second_colour}."
         case "same":
-            return _compared(first_colour, second_colour)
+            return f" A {first_colour} B {second_colour} {_verdict(first_colour, second_colour)}."
         case "seconds":
             first_second, second_second = (int(flash_stamp(*pair) or 0) for pair in zip(stays, plans, strict=True))
-            return f" t={first_second}, t={second_second}: {question.answer}."
+            return f" A={first_second}, B={second_second}: {question.answer}."
         case "which":
             asked_colour = asked_colour_of(question.text)
-            return _compared(asked_colour, first_colour) + _compared(asked_colour, second_colour)
+            verdicts = [
+                f" {letter} {colour} {asked_colour} {_verdict(colour, asked_colour)}."
+                for letter, colour in zip(LETTERS, colours, strict=True)
+            ]
+            return "".join(verdicts)
 
 
-def _compared(colour: str, other_colour: str) -> str:
-    return f" {colour} {other_colour} {'yes' if colour == other_colour else 'no'}."
+def _verdict(colour: str, other_colour: str) -> str:
+    return "yes" if colour == other_colour else "no"

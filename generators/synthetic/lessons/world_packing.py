@@ -30,15 +30,17 @@ SamplesOf = Callable[[Script, Id], Sequence[ShardSample]]
 """Makes the samples about one world, whose video has this id."""
 
 
-def pack_worlds(folder: Path, corpus: str, worlds: WorldSettings, clips: Clips, samples_of: SamplesOf) -> Path:
-    """Pack samples about worlds; a folder that holds them already is left alone."""
+def pack_worlds(
+    folder: Path, corpus: str, worlds: WorldSettings, clips: Clips, samples_of: SamplesOf, variant: str = ""
+) -> Path:
+    """Pack samples about worlds; a folder that holds them already is left alone. `variant` tells lessons of one name apart."""
 
     def videos() -> Iterator[DrawnVideo]:
         for world_index in range(worlds.videos):
             script, video_id = worlds.script(world_index), world_video_id(worlds, world_index)
             yield DrawnVideo(video_id, SOURCE, f"world {script.seed}", frames_of(script), samples_of(script, video_id))
 
-    return _packed(folder, corpus, worlds, clips, videos())
+    return _packed(folder, corpus, worlds, clips, videos(), variant)
 
 
 def pack_texts(folder: Path, worlds: WorldSettings, clips: Clips, samples_of: SamplesOf) -> Path:
@@ -55,8 +57,11 @@ def pack_texts(folder: Path, worlds: WorldSettings, clips: Clips, samples_of: Sa
     return _packed(folder, "cot", worlds, clips, videos())
 
 
-def _packed(folder: Path, corpus: str, worlds: WorldSettings, clips: Clips, videos: Iterator[DrawnVideo]) -> Path:
-    selection = base32(digest("lesson", [folder.name, corpus, worlds.semantic(), clips.semantic()]))
+def _packed(
+    folder: Path, corpus: str, worlds: WorldSettings, clips: Clips, videos: Iterator[DrawnVideo], variant: str = ""
+) -> Path:
+    lesson = [folder.name, corpus, worlds.semantic(), clips.semantic(), *([variant] if variant else [])]
+    selection = base32(digest("lesson", lesson))
     if not folder.exists():
         return pack_drawn(folder, corpus, selection, clips, videos)
     if Corpus(folder).manifest.selection != selection:
