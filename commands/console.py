@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,9 @@ out, err = Terminal(soft_wrap=True), Terminal(stderr=True, soft_wrap=True)
 
 
 def show(result: CommandResult, as_json: bool = False) -> None:
-    """Print a result: its one document, or its lines and tables."""
+    """Print a result: its one document, or its lines and tables. Of the processes of `torchrun` only the first one does."""
+    if os.environ.get("WORLD_SIZE", "1") != "1" and os.environ.get("RANK", "0") != "0":
+        return
     if as_json:
         print_json(result.as_json())
         return

@@ -1,6 +1,7 @@
 """How good is a checkpoint? Greedy rollouts on samples that it has not seen, by the same rollout as replay and RL.
 
-    dmforge evaluate evaluate.toml
+    dmforge evaluate evaluate.toml                                                # one process
+    torchrun --nproc-per-node 8 -m dmforge.cli evaluate evaluate.toml              # eight GPUs: they share the samples
 
 Each sample is rolled out twice: freely, and with a forced look at the whole video, at the density that it chose. The second
 is the baseline of uniform frames: it shows what choosing a window is worth. With `[roll] held_to` it is also rolled out held to
@@ -19,26 +20,22 @@ import torch
 
 from dmforge.curation.io.atomic import disk_errors, make_folder, write_json, write_json_lines
 from dmforge.curation.io.command_result import Block, CommandResult, TextTable
-from dmforge.curation.lake.evaluations import keep_evaluation
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.examples import Example
-from dmforge.curation.workspace_folder import WorkspaceFolder
-from dmforge.generators.inference.engines.engine import Sampling
+from dmforge.generators.inference.engines.engine import Engine, Sampling
+from dmforge.generators.inference.engines.open_engine import open_engine
 from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
-from dmforge.generators.inference.named_student import StudentConfig
 from dmforge.generators.inference.rollout import RolloutLimits, RolloutRequest, RolloutResult, roll
 from dmforge.generators.inference.sample_request import sample_request
 from dmforge.generators.student.load_student import load
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.evaluated_sample import EvaluatedSample, HeldSample
-from dmforge.schemas.ids import Id, digest, read, show
-from dmforge.schemas.looks import Look, Window, print_span, read_box, read_density
+from dmforge.schemas.looks import Look, Window, print_span
 from dmforge.trainers.baselines import Baselines, baselines
+from dmforge.trainers.evaluated_samples import add_to_lake
+from dmforge.trainers.evaluation_ranks import ALONE, Ranks, ranks
 from dmforge.trainers.evaluation_rows import (
     EvaluationRow,
-    HeldRow,
-    RowLook,
     row_of,
     with_several_looks,
 )
@@ -166,12 +163,18 @@ def _constant_window(baselines: Baselines) -> dict[str, object]:
 
 def evaluate(settings: EvaluationSettings) -> Evaluation:
     """Roll out, score, and write rows.jsonl and metrics.json."""
+    with ranks() as own_ranks:
+        return _evaluate(settings, own_ranks)
+
+
+def _evaluate(settings: EvaluationSettings, own_ranks: Ranks) -> Evaluation:
     corpora = [_open_corpus(corpus_location) for corpus_location in settings.corpora]
     baseline_corpora = [_open_corpus(corpus_location) for corpus_location in settings.baseline_corpora] or corpora
-    device = "cuda" if settings.device == "auto" and torch.cuda.is_available() else "cpu"
-    student = load(settings.checkpoint, getattr(torch, settings.weights), device)
-    engine = TransformersEngine(student)
-    evaluation_rows = [evaluation_row for corpus in corpora for evaluation_row in roll_out_corpus(engine, corpus, settings)]
+    engine = _open_engine(settings, own_ranks)
+    try:
+        evaluation_rows = [row for corpus in corpora for row in roll_out_corpus(engine, corpus, settings, own_ranks)]
+    finally:
+        engine.close()
     resamples, seed = settings.bootstrap.resamples, settings.bootstrap.seed
     window_sets = target_sets(baseline_corpora) if settings.roll.measures_several_looks else ()
     evaluation = Evaluation(
@@ -184,25 +187,34 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
         figures_by_need(evaluation_rows, resamples, seed),
         held_figures(evaluation_rows, resamples, seed),
     )
-    _write_files(evaluation)
-    if settings.workspace:
-        _add_to_lake(evaluation, settings, corpora)
+    if own_ranks.is_first:
+        _write_files(evaluation)
+        if settings.workspace:
+            add_to_lake(evaluation.name, evaluation.rows, settings, corpora)
     return evaluation
 
 
-def roll_out_corpus(engine: TransformersEngine, corpus: Corpus, settings: EvaluationSettings) -> Iterator[EvaluationRow]:
-    """The rows of a corpus, in its order."""
+def _open_engine(settings: EvaluationSettings, own_ranks: Ranks) -> Engine:
+    """The engine that the settings name; without any the student in this process."""
+    if settings.engine is not None:
+        return open_engine(settings.engine, settings.checkpoint)
+    return TransformersEngine(load(settings.checkpoint, getattr(torch, settings.weights), own_ranks.device(settings.device)))
+
+
+def roll_out_corpus(
+    engine: Engine, corpus: Corpus, settings: EvaluationSettings, own_ranks: Ranks = ALONE
+) -> list[EvaluationRow]:
+    """The rows of a corpus, in its order; ranks share its samples."""
     sample_count = min(settings.max_samples or len(corpus), len(corpus))
     sample_indices = np.linspace(0, len(corpus) - 1, sample_count).round().astype(int).tolist()
-    for batch_start in range(0, sample_count, settings.batch_rows):
-        yield from _roll_out(
-            engine, corpus.read(sample_indices[batch_start : batch_start + settings.batch_rows]), corpus.clips, settings.roll
-        )
+    own_indices, own_rows = own_ranks.share(sample_indices), list[EvaluationRow]()
+    for batch_start in range(0, len(own_indices), settings.batch_rows):
+        examples = corpus.read(own_indices[batch_start : batch_start + settings.batch_rows])
+        own_rows += _roll_out(engine, examples, corpus.clips, settings.roll)
+    return own_ranks.joined(own_rows, sample_count)
 
 
-def _roll_out(
-    engine: TransformersEngine, examples: Sequence[Example], clips: Clips, settings: RollSettings
-) -> Iterator[EvaluationRow]:
+def _roll_out(engine: Engine, examples: Sequence[Example], clips: Clips, settings: RollSettings) -> Iterator[EvaluationRow]:
     sampling = Sampling(temperature=0, max_tokens=settings.max_tokens)
     free_requests = [sample_request(example, sampling) for example in examples]
     free_results = roll(engine, free_requests, RolloutLimits(settings.max_looks, settings.max_visual_tokens))
@@ -241,62 +253,3 @@ def _write_files(evaluation: Evaluation) -> None:
         make_folder(evaluation.folder)
         write_json_lines(evaluation.folder / ROWS, (row.line() for row in evaluation.rows))
         write_json(evaluation.folder / METRICS, evaluation.metrics())
-
-
-def _add_to_lake(evaluation: Evaluation, settings: EvaluationSettings, corpora: Sequence[Corpus]) -> None:
-    """Store the rows in the lake of a workspace, beside the videos and tasks that they are about."""
-    checkpoint_path = Path(settings.checkpoint)
-    student_id = (
-        StudentConfig(checkpoint=str(checkpoint_path)).id()
-        if checkpoint_path.is_dir()
-        else digest("student", settings.checkpoint)
-    )
-    evaluation_config = {
-        "student": show("student", student_id), "selections": [corpus.manifest.selection for corpus in corpora],
-        "max_samples": settings.max_samples, "weights": settings.weights, "roll": settings.roll.semantic(),
-    }  # fmt: skip
-    evaluated_rows = [_evaluated(evaluation_row, student_id, evaluation.name) for evaluation_row in evaluation.rows]
-    lake_command = f"dmforge evaluate: {evaluation.name}"
-    keep_evaluation(
-        WorkspaceFolder(Path(settings.workspace)),
-        lake_command,
-        digest("evaluation", evaluation_config),
-        evaluation_config,
-        evaluated_rows,
-    )
-
-
-def _evaluated(row: EvaluationRow, student_id: Id, checkpoint: str) -> EvaluatedSample:
-    return EvaluatedSample(
-        read(row.video)[1], read(row.sample)[1], read(row.task)[1], student_id, checkpoint, row.ending,
-        _look_of([row.window_cs] if row.window_cs else [], row.fps, row.box, row.tokens),
-        _look_of(row.target_cs, row.target_fps, row.target_box, row.target_tokens),
-        row.iou, row.density_error, row.answer, row.answer_score, row.uniform_frames, row.visual_tokens,
-        further_looks=_looks_of(row.further_looks), further_targets=_looks_of(row.further_targets),
-        needed_looks=row.needed_looks, iou_set=row.iou_set, held_rollouts=tuple(map(_held_sample, row.held_rollouts or ())),
-    )  # fmt: skip
-
-
-def _held_sample(held_row: HeldRow) -> HeldSample:
-    return HeldSample(
-        held_row.held_to,
-        held_row.ending,
-        _looks_of(held_row.looks),
-        held_row.iou_set,
-        held_row.answer,
-        held_row.answer_score,
-        held_row.visual_tokens,
-    )
-
-
-def _look_of(
-    windows_cs: Sequence[tuple[int, int]], fps_text: str | None, box_text: str | None, tokens: int | None
-) -> Look | None:
-    fps_or_none = read_density(fps_text) if fps_text else None
-    box = read_box(box_text) if box_text else None
-    return Look(Window(*windows_cs[0]), fps_or_none, box, tokens) if windows_cs and fps_or_none else None
-
-
-def _looks_of(row_looks: Sequence[RowLook] | None) -> tuple[Look, ...]:
-    looks = [_look_of([look.window_cs], look.fps, look.box, look.tokens) for look in row_looks or ()]
-    return tuple(filter(None, looks))

@@ -9,8 +9,9 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from dmforge.curation.output_paths import output_folder
 from dmforge.curation.workspace_folder import WorkspaceFolder
+from dmforge.generators.inference.engines.engine_settings import EngineSettings
 from dmforge.schemas import formats
-from dmforge.schemas.config import Config, Formerly, Operational
+from dmforge.schemas.config import Config, Formerly, Later, Operational
 from dmforge.schemas.errors import InputError
 from dmforge.trainers.roll_settings import RollSettings
 from dmforge.trainers.training_settings import SettingsSource, path_of, read_training_file, resolve_location
@@ -50,6 +51,9 @@ class EvaluationSettings(Config):
     """`cpu` leaves a GPU alone."""
     batch_rows: Operational[PositiveInt] = 32
     """Trajectories that are rolled out in one batch."""
+    engine: Later[EngineSettings | None] = None
+    """`[engine]`: who rolls out, as vLLM does with `kind = "vllm"` (docs/engines.md); it has weights and device of its own.
+    Without, the student in this process."""
     roll: RollSettings = Field(default_factory=RollSettings)
     """`[roll]`"""
     bootstrap: BootstrapSettings = Field(default_factory=BootstrapSettings)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
@@ -32,7 +36,7 @@ from dmforge.schemas.looks import Box, Look, Window
 from dmforge.schemas.scoring import iou, measure_cs, overlap_cs, window_score
 from dmforge.schemas.transcript import COARSE, Piece, Transcript
 from dmforge.trainers.baselines import baselines, best_sets, best_span, constant_iou_set, iou_of
-from dmforge.trainers.evaluate import _evaluated  # pyright: ignore[reportPrivateUsage]
+from dmforge.trainers.evaluated_samples import evaluated
 from dmforge.trainers.evaluation_rows import EvaluationRow, row_of, with_several_looks
 from dmforge.trainers.evaluation_settings import read_evaluation
 from dmforge.trainers.held_rollouts import roll_held
@@ -160,6 +164,51 @@ def test_rows_lie_beside_the_checkpoint_and_the_table_says_what_they_say(random_
 WINDOWS = st.tuples(st.integers(0, 30), st.integers(1, 12)).map(lambda told: Window(100 * told[0], 100 * sum(told)))
 
 
+@pytest.mark.slow
+def test_several_processes_share_the_samples_and_come_to_the_same_rows(
+    random_checkpoint: Path, corpus: Path, tmp_path: Path
+) -> None:
+    outputs: list[list[str]] = []
+    for ranks in (1, 3):
+        path = write_evaluation(
+            tmp_path / "evaluate.toml",
+            random_checkpoint,
+            [str(corpus)],
+            f'max_samples = 5\nout = "by-{ranks}"\n[roll]\nmax_tokens = 24',
+        )
+        outputs.append(by_processes(["evaluate", str(path), "--json"], ranks))
+    assert [bool(output) for output in outputs[1]] == [True, False, False]  # one of them speaks
+    assert (tmp_path / "by-1/rows.jsonl").read_bytes() == (tmp_path / "by-3/rows.jsonl").read_bytes()
+    first, second = (json.loads(output[0])["metrics"] for output in outputs)
+    assert first == second
+    assert first["samples"] == 5
+
+
+def by_processes(words: list[str], ranks: int) -> list[str]:
+    """What each of several processes prints, which find each other as torchrun's do."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    shared = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    if ranks > 1:
+        shared |= {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    own = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} if ranks > 1 else {} for rank in range(ranks)]
+    command = [sys.executable, "-m", "dmforge.cli", *words]
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=shared | more) for more in own
+    ]
+    ends = [(process.communicate(timeout=200), process.returncode) for process in processes]
+    assert all(code == 0 for _, code in ends), ends[0][0][1][-3000:]
+    return [stdout for (stdout, _), _ in ends]
+
+
+def test_the_engine_that_the_settings_name_rolls_out(random_checkpoint: Path, corpus: Path, tmp_path: Path) -> None:
+    few = "max_samples = 2\n[roll]\nmax_tokens = 24"
+    for name, engine in (("own", ""), ("named", '[engine]\nkind = "transformers"\ndevice = "cpu"\nmax_rows = 4096')):
+        invoked(write_evaluation(tmp_path / "e.toml", random_checkpoint, [str(corpus)], f'out = "{name}"\n{few}\n{engine}'))
+    assert (tmp_path / "own/rows.jsonl").read_bytes() == (tmp_path / "named/rows.jsonl").read_bytes()
+
+
 def rolled(look: Look | None, answer: str = "A") -> RolloutResult:
     shown = (look,) if look else ()
     trajectory = Trajectory(("a", "b")[: 1 + len(shown)], shown, answer)
@@ -226,7 +275,7 @@ def test_a_row_matches_looks_with_a_target_that_is_a_set() -> None:
 def test_the_lakes_row_of_an_evaluation_has_every_look() -> None:
     narrow = replace(look(800, 900), box=Box(1, 2, 3, 4), tokens=96)
     row = row_of(SET, show("video", b"v" * 16), rolled_by(*SET.target_looks, narrow), rolled(None))
-    stored = _evaluated(row, b"s" * 16, "checkpoint-1")
+    stored = evaluated(row, b"s" * 16, "checkpoint-1")
     assert (stored.look, *stored.further_looks) == (*SET.target_looks, narrow)
     assert (stored.target, *stored.further_targets) == SET.target_looks
     (read_back,) = from_arrow(EvaluatedSample, to_arrow(EvaluatedSample, [stored]))
@@ -430,7 +479,7 @@ def test_a_row_says_what_the_policy_did_where_it_was_held() -> None:
         1: {"accuracy": 1.0, "miou_set": 200 / 300, "visual_tokens": 4.0},
     }
     videos = replace(row, video=show("video", b"v" * 16))
-    stored = _evaluated(videos, b"s" * 16, "checkpoint-1")
+    stored = evaluated(videos, b"s" * 16, "checkpoint-1")
     assert [(one.held_to, one.looks, one.score) for one in stored.held_rollouts] == [(0, (), 0.0), (1, (look(100, 300),), 1.0)]
     assert (stored.needed_looks, stored.iou_set) == (2, 1.0)
     (read_back,) = from_arrow(EvaluatedSample, to_arrow(EvaluatedSample, [stored]))
@@ -493,7 +542,7 @@ def test_an_evaluation_of_one_look_says_nothing_more_than_it_did(random_checkpoi
     assert AFTER.isdisjoint(metrics)
     assert metrics["baselines"]["uniform_frames"].keys() == {"accuracy"}
     assert {"made_looks", "needed_looks", "iou_set", "uniform_iou_set", "held_rollouts"}.isdisjoint(line)
-    stored = _evaluated(row_of(SET, show("video", b"v" * 16), rolled(None), rolled(None)), b"s" * 16, "checkpoint-1")
+    stored = evaluated(row_of(SET, show("video", b"v" * 16), rolled(None), rolled(None)), b"s" * 16, "checkpoint-1")
     assert (stored.needed_looks, stored.iou_set, stored.held_rollouts) == (None, None, ())
     assert read_evaluation(path).roll.semantic().keys() == {"most_looks", "most_tokens", "most_visual_tokens"}
 

@@ -81,7 +81,7 @@ class MemoryPlan(CommandResult):
     def blocks(self) -> Iterator[Block]:
         ranks = "one process" if self.ranks == 1 else f"each of {self.ranks} processes"
         row, (unit, unit_bytes) = self.row, self._unit
-        yield f"{ranks}, a forward of {row.tokens:,} tokens, {row.patches:,} patches, {row.learnt:,} tokens to be learnt; {unit}:"
+        yield f"{ranks}, a forward of {row.tokens:,} tokens, {row.patches:,} patches, {row.learnt:,} learnt tokens; {unit}:"
         columns = ["settings", "weights", "gradients", "optimizer", "reference", "kept", "rollouts", "peak"]
         sizes = {name: [f"{size / unit_bytes:,.1f}" for size in asdict(need).values()] for name, need in self.needs.items()}
         yield TextTable(columns, [[name, *cells] for name, cells in sizes.items()])
