@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,13 @@ MAX_REASONS = 5
 FILE_COLUMNS = 500
 """The width of a table that goes to a file or a pipe, so that no window cuts it."""
 out, err = Terminal(soft_wrap=True), Terminal(stderr=True, soft_wrap=True)
+
+
+@contextmanager
+def result_alone() -> Generator[None]:
+    """What others print meanwhile, as trackers do, goes to stderr: on stdout there is the result, and nothing else."""
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def show(result: CommandResult, as_json: bool = False) -> None:

@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--worlds", type=int, default=2000, help="that are imitated")
-    parser.add_argument("--steps", type=int, default=1000, help="of imitation")
+    parser.add_argument("--steps", type=int, default=1400, help="of imitation")
     parser.add_argument("--lesson-steps", type=int, default=600, help="at most, of each lesson")
     parser.add_argument("--exam", type=int, default=192, help="worlds to be examined in")
     arguments = parser.parse_args()

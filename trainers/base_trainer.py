@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,15 @@ class ResumableTrainer(Trainer):
             self.state = TrainerState.load_from_json(str(Path(last_checkpoint) / TRAINER_STATE_NAME))
             return Path(last_checkpoint)
         self.train(resume_from_checkpoint=last_checkpoint)
+        _end_wandb()
         return [*checkpoints.steps_of(self.out).values()][-1]
+
+
+def _end_wandb() -> None:
+    """Weights & Biases says where its run lies when a process ends, on stdout; what is printed there then is a result."""
+    wandb = sys.modules.get("wandb")
+    if wandb is not None and wandb.run is not None:
+        wandb.finish()
 
 
 def training_arguments(settings: TrainingSettings, **overrides: Any) -> TrainingArguments:

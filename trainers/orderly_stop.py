@@ -47,8 +47,9 @@ class OrderlyStop(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if not self._trainer.may_stop(state.global_step):
             return
-        received = torch.tensor([self._received or 0], device=args.device)
-        number = int(self._trainer.accelerator.gather(received).max())
+        number = self._received or 0
+        if args.world_size > 1:
+            number = int(self._trainer.accelerator.gather(torch.tensor([number], device=args.device)).max())
         if number and state.global_step < state.max_steps:
             self._trainer.stopped_by = signal.Signals(number).name
             control.should_training_stop = control.should_save = control.should_log = True

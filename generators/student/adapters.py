@@ -22,7 +22,7 @@ from dmforge.curation.io.atomic import write_json
 from dmforge.generators.student.checkpoint_files import BASE, CONFIG, file_digests
 from dmforge.generators.student.named_weights import weights_of
 from dmforge.generators.student.vocabulary import TAGS, Vocabulary
-from dmforge.schemas.errors import InputError
+from dmforge.schemas.errors import InputError, first_line
 from dmforge.schemas.ids import digest
 from dmforge.schemas.ids import show as show_id
 
@@ -89,7 +89,7 @@ def merge(model: Any, folder: Path) -> Any:
         adapted = PeftModel.from_pretrained(model, str(folder))
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         hint = "they belong to another base, or were changed: train again"
-        raise InputError(f"the adapters don't fit: {error}", where=str(folder), hint=hint) from None
+        raise InputError(f"the adapters don't fit: {first_line(error)}", where=str(folder), hint=hint) from None
     with torch.no_grad():
         for live_weight in weights_of(adapted).values():
             if live_weight.layer is not None:

@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
+from dmforge.commands.console import result_alone
 from dmforge.curation.io.terminal import Terminal
 from dmforge.trainers.sft import train
 from dmforge.trainers.training_progress import TrainingProgress
@@ -122,3 +123,10 @@ def test_other_ranks_show_nothing() -> None:
     state: Any = SimpleNamespace(global_step=1, max_steps=10, is_world_process_zero=False)
     progress.on_log(None, state, None, {"loss": 1.0})
     assert not stream.getvalue()
+
+
+def test_what_trackers_print_is_no_part_of_the_result(capsys: pytest.CaptureFixture[str]) -> None:
+    with result_alone():
+        sys.stdout.write("* Run finished\n")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "* Run finished\n")
