@@ -26,9 +26,9 @@ class Ranks:
     def is_first(self) -> bool:
         return self.rank == 0
 
-    def device(self, wanted: str) -> str:
+    def device(self, setting: str) -> str:
         """The device of this process: each has a GPU of its own."""
-        return f"cuda:{self.local_rank}" if wanted == "auto" and torch.cuda.is_available() else "cpu"
+        return f"cuda:{self.local_rank}" if setting == "auto" and torch.cuda.is_available() else "cpu"
 
     def share(self, numbers: Sequence[int]) -> list[int]:
         """The part of a list that falls to this process."""

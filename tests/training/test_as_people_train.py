@@ -43,7 +43,7 @@ class Told(TrainerCallback):
             os.kill(os.getpid(), self.number)
 
 
-@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGUSR1, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_training_that_is_told_to_stop_ends_with_a_checkpoint_and_goes_on_to_the_same_bits(
     small: Path, tmp_path: Path, number: signal.Signals
 ) -> None:

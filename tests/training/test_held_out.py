@@ -102,6 +102,7 @@ def test_a_training_that_gets_no_better_ends_and_is_not_taken_up_again(corpora: 
     assert (again.checkpoint, again.steps, again.best) == (result.checkpoint, result.steps, result.best)
 
 
+@pytest.mark.slow
 def test_practice_is_measured_too(corpora: tuple[Path, Path], tmp_path: Path) -> None:
     imitated = train(read_sft(settings(tmp_path, corpora, "imitated", every=0)))
     told: dict[str, Any] = {
