@@ -11,7 +11,7 @@ import typer
 
 from dmforge.commands.command_group import CommandGroup
 from dmforge.commands.common_options import MANY, DemoSize, JsonOption, VersionOption, WorkspaceOption
-from dmforge.commands.console import err, failed_if_in_vain, out, print_deferred, result_alone, show, show_answer, unfinished_if
+from dmforge.commands.console import err, failed_if_in_vain, out, print_deferred, show, show_answer, show_once, unfinished_if
 from dmforge.curation.io.process_startup import few_heaps
 from dmforge.schemas.dialects.dialect import DialectName
 from dmforge.schemas.errors import DmforgeError, InputError, LakeError
@@ -270,9 +270,7 @@ def train_student(
     if plan:
         show(learning.plan_training(way, config), as_json)
         return
-    with result_alone():
-        trained = learning.train(way, config)
-    show(trained, as_json)
+    trained = show_once(lambda: learning.train(way, config), as_json)
     unfinished_if(bool(trained.stopped_by))
 
 
@@ -297,9 +295,7 @@ def evaluate_student(
     """Roll a checkpoint out on samples that it has not seen, and score where it looks and what it answers."""
     from dmforge.api import learning
 
-    with result_alone():
-        evaluation = learning.evaluate(config)
-    show(evaluation, as_json)
+    show_once(lambda: learning.evaluate(config), as_json)
 
 
 @app.command()

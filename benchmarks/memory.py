@@ -29,7 +29,7 @@ from dmforge.generators.student.token_layout import LaidOutTranscript
 from dmforge.generators.student.vocabulary import Vocabulary
 from dmforge.trainers.batches import logits_of, pack, summed_loss
 from dmforge.trainers.memory.fake_student import PIXELS_A_PATCH, RowSize
-from dmforge.trainers.memory.memory_plan import planned_need
+from dmforge.trainers.memory.memory_plan import MemoryEstimate
 from dmforge.trainers.memory.row_sizes import RolloutSize
 from dmforge.trainers.model_setup import prepare_student
 from dmforge.trainers.training_settings import SftSettings
@@ -95,7 +95,8 @@ def planned(case: str, depth: int, tokens: int) -> int:
     """The same, as it is planned."""
     vocabulary = make_tiny("speck", ["a"], 0).vocabulary
     row = RowSize(tokens, 0, tokens)
-    return planned_need(config_of(vocabulary, depth), vocabulary, settings_of(case), row, RolloutSize(0, 0), 1).peak
+    estimate = MemoryEstimate(config_of(vocabulary, depth), vocabulary, row, RolloutSize(0, 0), 1)
+    return estimate.need(settings_of(case)).peak
 
 
 def in_a_process(case: str, depth: int, tokens: int) -> int:

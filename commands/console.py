@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 from rich.table import Table
@@ -21,6 +21,7 @@ from dmforge.schemas.visible import escaped_in_line, escaped_json
 if TYPE_CHECKING:
     from dmforge.curation.audit.query import QueryResult
 
+R = TypeVar("R", bound=CommandResult)
 MAX_REASONS = 5
 """How many reasons for pending inputs are printed; all of them stand in the run's record."""
 FILE_COLUMNS = 500
@@ -28,17 +29,8 @@ FILE_COLUMNS = 500
 out, err = Terminal(soft_wrap=True), Terminal(stderr=True, soft_wrap=True)
 
 
-@contextmanager
-def result_alone() -> Generator[None]:
-    """What others print meanwhile, as trackers do, goes to stderr: on stdout there is the result, and nothing else."""
-    with redirect_stdout(sys.stderr):
-        yield
-
-
 def show(result: CommandResult, as_json: bool = False) -> None:
-    """Print a result: its one document, or its lines and tables. Of the processes of `torchrun` only the first one does."""
-    if os.environ.get("WORLD_SIZE", "1") != "1" and os.environ.get("RANK", "0") != "0":
-        return
+    """Print a result: its one document, or its lines and tables."""
     if as_json:
         print_json(result.as_json())
         return
@@ -47,6 +39,16 @@ def show(result: CommandResult, as_json: bool = False) -> None:
             out.print_line(block)
         else:
             print_table(block)
+
+
+def show_once(call: Callable[[], R], as_json: bool) -> R:
+    """Call, and print the result alone: what trackers and others print meanwhile goes to stderr, and of the processes of
+    `torchrun`, which come to one result together, only the first one prints it."""
+    with redirect_stdout(sys.stderr):
+        result = call()
+    if os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0":
+        show(result, as_json)
+    return result
 
 
 def show_answer(answer: QueryResult, form: str) -> None:

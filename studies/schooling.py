@@ -10,10 +10,8 @@ import json
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
-from sys import stderr
 from typing import Any
 
 from dmforge.curation.io.atomic import write_json
@@ -142,8 +140,7 @@ class Schooling:
             "saving": {"device": "cpu", "save_every": 10_000, "log_every": 50}, **({"until": gate} if gate else {}),
         }  # fmt: skip
         began_s, began_decoding_s = time.process_time(), _seconds_of_children()
-        with redirect_stdout(stderr):
-            result = sft.train(read_sft(settings))
+        result = sft.train(read_sft(settings))
         spent_s = round(time.process_time() - began_s, 1), round(_seconds_of_children() - began_decoding_s, 1)
         self.checkpoint, self.cpu_s[lesson] = result.checkpoint, self._first_time(lesson, spent_s)
         exact = f", {result.log['exact']:.0%} exact" if "exact" in result.log else ""

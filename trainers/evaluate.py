@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from dmforge.curation.io.atomic import disk_errors, make_folder, write_json, write_json_lines
@@ -33,7 +32,7 @@ from dmforge.schemas.errors import InputError
 from dmforge.schemas.looks import Look, Window, print_span
 from dmforge.trainers.baselines import Baselines, baselines
 from dmforge.trainers.evaluated_samples import add_to_lake
-from dmforge.trainers.evaluation_ranks import ALONE, Ranks, ranks
+from dmforge.trainers.evaluation_ranks import ALONE, Ranks, process_count, ranks
 from dmforge.trainers.evaluation_rows import (
     EvaluationRow,
     row_of,
@@ -163,13 +162,16 @@ def _constant_window(baselines: Baselines) -> dict[str, object]:
 
 def evaluate(settings: EvaluationSettings) -> Evaluation:
     """Roll out, score, and write rows.jsonl and metrics.json."""
+    if settings.engine is not None and process_count() > 1:
+        hint = f"start one process, and say processes = {process_count()} in [engine]"
+        raise InputError("vLLM has processes of its own, one for each GPU", where="[engine]", hint=hint)
     with ranks() as own_ranks:
         return _evaluate(settings, own_ranks)
 
 
 def _evaluate(settings: EvaluationSettings, own_ranks: Ranks) -> Evaluation:
-    corpora = [_open_corpus(corpus_location) for corpus_location in settings.corpora]
-    baseline_corpora = [_open_corpus(corpus_location) for corpus_location in settings.baseline_corpora] or corpora
+    corpora = [open_measured_corpus(corpus_location) for corpus_location in settings.corpora]
+    baseline_corpora = [open_measured_corpus(corpus_location) for corpus_location in settings.baseline_corpora] or corpora
     engine = _open_engine(settings, own_ranks)
     try:
         evaluation_rows = [row for corpus in corpora for row in roll_out_corpus(engine, corpus, settings, own_ranks)]
@@ -205,13 +207,12 @@ def roll_out_corpus(
     engine: Engine, corpus: Corpus, settings: EvaluationSettings, own_ranks: Ranks = ALONE
 ) -> list[EvaluationRow]:
     """The rows of a corpus, in its order; ranks share its samples."""
-    sample_count = min(settings.max_samples or len(corpus), len(corpus))
-    sample_indices = np.linspace(0, len(corpus) - 1, sample_count).round().astype(int).tolist()
+    sample_indices = corpus.spread(settings.max_samples or len(corpus))
     own_indices, own_rows = own_ranks.share(sample_indices), list[EvaluationRow]()
     for batch_start in range(0, len(own_indices), settings.batch_rows):
         examples = corpus.read(own_indices[batch_start : batch_start + settings.batch_rows])
         own_rows += _roll_out(engine, examples, corpus.clips, settings.roll)
-    return own_ranks.joined(own_rows, sample_count)
+    return own_ranks.joined(own_rows, len(sample_indices))
 
 
 def _roll_out(engine: Engine, examples: Sequence[Example], clips: Clips, settings: RollSettings) -> Iterator[EvaluationRow]:
@@ -241,7 +242,8 @@ def _uniform_request(request: RolloutRequest, result: RolloutResult, example: Ex
     return replace(request, forced=Look(Window(0, example.video.duration_cs), uniform_fps))
 
 
-def _open_corpus(corpus_location: str) -> Corpus:
+def open_measured_corpus(corpus_location: str) -> Corpus:
+    """A corpus to measure on; an empty one is refused."""
     corpus = Corpus(corpus_location)
     if not len(corpus):
         raise InputError("this corpus is empty", where=corpus_location, hint="select with a lower threshold, and pack again")

@@ -46,14 +46,19 @@ class Ranks:
 ALONE = Ranks()
 
 
+def process_count() -> int:
+    """How many processes `torchrun` has started for this work."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 @contextmanager
 def ranks() -> Generator[Ranks]:
     """Join the other processes, where there are any."""
-    rank, count, local_rank = (int(os.environ.get(name, default)) for name, default in
-                               (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0")))  # fmt: skip
+    count = process_count()
     if count == 1:
         yield ALONE
         return
+    rank, local_rank = (int(os.environ.get(name, "0")) for name in ("RANK", "LOCAL_RANK"))
     dist.init_process_group("gloo")  # only small rows go from one to the other, and none of them lie on a GPU
     try:
         yield Ranks(rank, count, local_rank)

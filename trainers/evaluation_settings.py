@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from dmforge.curation.output_paths import output_folder
 from dmforge.curation.workspace_folder import WorkspaceFolder
-from dmforge.generators.inference.engines.engine_settings import EngineSettings
+from dmforge.generators.inference.engines.engine_settings import VllmSettings
 from dmforge.schemas import formats
 from dmforge.schemas.config import Config, Formerly, Later, Operational
 from dmforge.schemas.errors import InputError
@@ -51,9 +51,8 @@ class EvaluationSettings(Config):
     """`cpu` leaves a GPU alone."""
     batch_rows: Operational[PositiveInt] = 32
     """Trajectories that are rolled out in one batch."""
-    engine: Later[EngineSettings | None] = None
-    """`[engine]`: who rolls out, as vLLM does with `kind = "vllm"` (docs/engines.md); it has weights and device of its own.
-    Without, the student in this process."""
+    engine: Later[VllmSettings | None] = None
+    """`[engine]` with `kind = "vllm"`: vLLM rolls out (docs/engines.md). Without, the student in this process does."""
     roll: RollSettings = Field(default_factory=RollSettings)
     """`[roll]`"""
     bootstrap: BootstrapSettings = Field(default_factory=BootstrapSettings)

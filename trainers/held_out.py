@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from transformers import TrainerCallback
 
-from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.examples import Example
 from dmforge.generators.inference.engines.engine import Sampling
 from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
 from dmforge.generators.inference.rollout import RolloutLimits, roll
 from dmforge.generators.inference.sample_request import sample_request
-from dmforge.schemas.errors import InputError
 from dmforge.trainers.base_trainer import ResumableTrainer
 from dmforge.trainers.best_checkpoint import PREFIX, is_exhausted
+from dmforge.trainers.evaluate import open_measured_corpus
 from dmforge.trainers.evaluation_rows import EvaluationRow, row_of, with_several_looks
 from dmforge.trainers.metric_accumulator import MetricAccumulator
 from dmforge.trainers.metrics import MEASURES
@@ -34,7 +32,7 @@ class HeldOutEvaluation(TrainerCallback):
 
     def __init__(self, trainer: ResumableTrainer, settings: HeldOutSettings) -> None:
         self._trainer, self._settings = trainer, settings
-        self._corpora = [_open(place) for place in settings.corpora]
+        self._corpora = [open_measured_corpus(place) for place in settings.corpora]
         self._engine = TransformersEngine(trainer.student)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -52,7 +50,7 @@ class HeldOutEvaluation(TrainerCallback):
         rank, ranks = trainer.args.process_index, trainer.args.world_size
         with trainer.accelerator.autocast():  # in the precision of updates
             for corpus in self._corpora:
-                own_indices = _spread(len(corpus), self._settings.max_samples)[rank::ranks]
+                own_indices = corpus.spread(self._settings.max_samples)[rank::ranks]
                 for first in range(0, len(own_indices), ROWS):
                     for row in self._rows(corpus.read(own_indices[first : first + ROWS])):
                         for name, measure in MEASURES.items():
@@ -74,17 +72,3 @@ class HeldOutEvaluation(TrainerCallback):
             )
             for example, result in zip(examples, results, strict=True)
         ]
-
-
-def _open(place: str) -> Corpus:
-    corpus = Corpus(place)
-    if not len(corpus):
-        raise InputError(
-            "this corpus is empty", where=f"[evaluation] corpora {place}", hint="name another one, or leave it out"
-        )
-    return corpus
-
-
-def _spread(samples: int, max_samples: int) -> list[int]:
-    """Indices of samples, evenly over a corpus."""
-    return np.linspace(0, samples - 1, min(samples, max_samples)).round().astype(int).tolist()

@@ -76,6 +76,10 @@ class Corpus:
             for sample_place, packed_video in zip(sample_places, packed_videos, strict=True)
         ]
 
+    def spread(self, max_samples: int) -> list[int]:
+        """The numbers of at most so many samples, evenly over the corpus."""
+        return np.linspace(0, len(self) - 1, min(max_samples, len(self))).round().astype(int).tolist()
+
     def videos(self) -> Iterator[PackedVideo]:
         """Every video, in the order of the shards."""
         for video_number in range(len(self._places.videos)):

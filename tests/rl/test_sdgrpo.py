@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import socket
 import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,6 +29,7 @@ from tests.rl.conftest import write_settings
 from tests.sources.test_corpora import TIMES, dmforge, prompts, workspace
 from tests.support import flicker
 from tests.support.barcodes import Case, write
+from tests.support.rank_processes import begin_ranks
 
 ROOT = Path(__file__).parents[2]
 Process = subprocess.Popen[bytes]
@@ -39,15 +37,7 @@ Process = subprocess.Popen[bytes]
 
 def begun(path: Path, dies_at: int = 0, ranks: int = 1) -> list[Process]:
     """The processes of a training."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    told = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    if ranks > 1:
-        told |= {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    command = [sys.executable, "-m", "tests.rl.child", str(path), str(dies_at)]
-    own = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} if ranks > 1 else {} for rank in range(ranks)]
-    return [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, env=told | more) for more in own]
+    return begin_ranks("tests.rl.child", [str(path), str(dies_at)], ranks)
 
 
 def ended(processes: list[Process], code: int = 0) -> None:

@@ -17,14 +17,16 @@ import torch
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
-from dmforge.commands.console import result_alone
+from dmforge.commands.console import show_once
+from dmforge.curation.io.command_result import CommandResult
 from dmforge.curation.io.terminal import Terminal
 from dmforge.trainers.sft import train
 from dmforge.trainers.training_progress import TrainingProgress
 from dmforge.trainers.training_settings import read_sft
 from tests.support import flicker
+from tests.support.rank_processes import ROOT
 from tests.training.conftest import write_settings
-from tests.training.test_sft import ROOT, log_of
+from tests.training.test_sft import log_of
 
 
 @pytest.fixture(scope="module")
@@ -125,8 +127,24 @@ def test_other_ranks_show_nothing() -> None:
     assert not stream.getvalue()
 
 
+class Said(CommandResult):
+    """A result that is one line."""
+
+    def as_json(self) -> str:
+        return "done"
+
+    def blocks(self) -> list[str]:
+        return ["done"]
+
+
+def tracked() -> Said:
+    """What a training gives back beside which a tracker prints."""
+    sys.stdout.write("* Run finished\n")
+    return Said()
+
+
 def test_what_trackers_print_is_no_part_of_the_result(capsys: pytest.CaptureFixture[str]) -> None:
-    with result_alone():
-        sys.stdout.write("* Run finished\n")
+    show_once(tracked, as_json=True)
     captured = capsys.readouterr()
-    assert (captured.out, captured.err) == ("", "* Run finished\n")
+    assert captured.out == '"done"\n'
+    assert captured.err == "* Run finished\n"

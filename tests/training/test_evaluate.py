@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
@@ -44,6 +40,7 @@ from dmforge.trainers.metrics import MEASURES, figure, figures, figures_by_need,
 from tests.student.students import QUESTION, Barcodes
 from tests.student.test_rollout import ENGINE, dictated
 from tests.support.corpora import sample
+from tests.support.rank_processes import begin_ranks
 
 
 def write_evaluation(path: Path, checkpoint: Path | str, corpora: list[str], more: str = "") -> Path:
@@ -185,28 +182,19 @@ def test_several_processes_share_the_samples_and_come_to_the_same_rows(
 
 
 def by_processes(words: list[str], ranks: int) -> list[str]:
-    """What each of several processes prints, which find each other as torchrun's do."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    shared = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    if ranks > 1:
-        shared |= {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    own = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} if ranks > 1 else {} for rank in range(ranks)]
-    command = [sys.executable, "-m", "dmforge.cli", *words]
-    processes = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=shared | more) for more in own
-    ]
+    """What each of several processes prints."""
+    processes = begin_ranks("dmforge.cli", words, ranks)
     ends = [(process.communicate(timeout=200), process.returncode) for process in processes]
-    assert all(code == 0 for _, code in ends), ends[0][0][1][-3000:]
-    return [stdout for (stdout, _), _ in ends]
+    assert all(code == 0 for _, code in ends), ends[0][0][1].decode()[-3000:]
+    return [stdout.decode() for (stdout, _), _ in ends]
 
 
-def test_the_engine_that_the_settings_name_rolls_out(random_checkpoint: Path, corpus: Path, tmp_path: Path) -> None:
-    few = "max_samples = 2\n[roll]\nmax_tokens = 24"
-    for name, engine in (("own", ""), ("named", '[engine]\nkind = "transformers"\ndevice = "cpu"\nmax_rows = 4096')):
-        invoked(write_evaluation(tmp_path / "e.toml", random_checkpoint, [str(corpus)], f'out = "{name}"\n{few}\n{engine}'))
-    assert (tmp_path / "own/rows.jsonl").read_bytes() == (tmp_path / "named/rows.jsonl").read_bytes()
+def test_vllm_takes_several_gpus_by_itself(
+    random_checkpoint: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_evaluation(tmp_path / "evaluate.toml", random_checkpoint, [str(corpus)], '[engine]\nkind = "vllm"')
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert "processes = 2" in invoked(path, code=2)
 
 
 def rolled(look: Look | None, answer: str = "A") -> RolloutResult:

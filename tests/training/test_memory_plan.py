@@ -13,11 +13,14 @@ from typer.testing import CliRunner
 
 from dmforge import cli
 from dmforge.api.learning import plan_training
-from dmforge.generators.student.load_student import Student
+from dmforge.generators.student.load_student import Student, load
 from dmforge.generators.student.tiny import make_tiny
 from dmforge.trainers.batches import ForwardBatch, logits_of, pack, summed_loss
-from dmforge.trainers.memory.fake_student import RowSize, kept_bytes
-from dmforge.trainers.training_settings import SftSettings, read_sft
+from dmforge.trainers.memory.fake_student import RowSize
+from dmforge.trainers.memory.memory_plan import MemoryEstimate
+from dmforge.trainers.memory.row_sizes import RolloutSize
+from dmforge.trainers.model_setup import prepare_student
+from dmforge.trainers.training_settings import Adapters, ModelSettings, SftSettings, read_sft
 from tests.student.students import TEXTS, shown, transcript
 from tests.student.students import look as look_at
 from tests.support import flicker
@@ -53,18 +56,19 @@ def really_kept(student: Student, batch: ForwardBatch, *, bf16: bool) -> int:
 
 
 @pytest.mark.parametrize("bf16", [False, True])
-def test_what_a_forward_keeps_is_known_without_a_weight(tmp_path: Path, bf16: bool) -> None:
+@pytest.mark.parametrize("adapters", [None, Adapters(rank=8)])
+def test_what_a_forward_keeps_is_known_without_a_weight(tmp_path: Path, bf16: bool, adapters: Adapters | None) -> None:
     student = make_tiny("tiny", TEXTS, 0)
+    student.save(tmp_path / "base")
+    told = settings(tmp_path, bf16=bf16)
+    told = told.model_copy(update={"model": ModelSettings(checkpoint=str(tmp_path / "base"), adapters=adapters)})
     sequences = [student.layout.join(student.layout.transcript(shown(transcript(look_at(0, 500), thought="It flashes. " * n))))
                  for n in (20, 60, 90)]  # fmt: skip
-    batch = pack(sequences)
+    batch, config = pack(sequences), student.model.config
     row = RowSize(batch.input_ids.numel(), len(batch.patches), batch.items)
-    kept = kept_bytes(student.model.config, student.vocabulary, settings(tmp_path, bf16=bf16), row)
-    config = student.model.config
-    planned = (
-        config.text_config.num_hidden_layers * kept.layer + config.vision_config.depth * kept.block + kept.around + kept.head
-    )
+    planned = MemoryEstimate(config, student.vocabulary, row, RolloutSize(0, 0), 1).kept(told)
     gradients_of_logits = 2 * 4 * batch.items * config.text_config.vocab_size
+    student = prepare_student(load(str(tmp_path / "base")), told.model)
     assert planned - gradients_of_logits == pytest.approx(really_kept(student, batch, bf16=bf16), rel=0.1)
 
 
@@ -90,6 +94,18 @@ def test_what_needs_less_is_said_to_need_less(tmp_path: Path, corpora: tuple[Pat
     assert practice.needs["as they are"].reference == as_it_is.weights
     assert practice.needs["as they are"].rollouts > 0
     assert practice.needs["[model.adapters]"].reference == 0
+
+
+def test_gradients_stay_from_one_forward_of_an_update_to_the_next(tmp_path: Path, corpora: tuple[Path, Path]) -> None:
+    told: dict[str, Any] = {
+        "out": str(tmp_path / "out"), "model": {"from_config": "tiny"}, "rollout": {"max_tokens": 64},
+        "data": {"corpora": [{"place": str(corpora[1])}], "prompts": 4}, "training": {"steps": 1, "beta": 0.0},
+    }  # fmt: skip
+    together = plan_training("sdgrpo", told)
+    one_by_one = plan_training("sdgrpo", told | {"training": told["training"] | {"max_tokens": together.row.tokens // 4 + 1}})
+    assert (together.row.forwards, one_by_one.row.forwards) == (1, 4)
+    need = one_by_one.needs["as they are"]
+    assert need.peak == need.weights + need.optimizer + need.kept + need.gradients
 
 
 def test_each_of_several_ranks_has_its_share_of_the_row_and_gradients_twice(

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,9 +26,9 @@ from dmforge.trainers.sft import train
 from dmforge.trainers.training_settings import read_sft
 from tests.student.students import frame_numbers, look, shown, speck, transcript
 from tests.support import flicker
+from tests.support.rank_processes import begin_ranks
 from tests.training.conftest import write_settings
 
-ROOT = Path(__file__).parents[2]
 STUDENT = speck()
 
 
@@ -52,15 +48,7 @@ def loss_and_gradients(batch: ForwardBatch, dtype: torch.dtype = torch.float64) 
 
 def run(path: Path, way: str = "never", step: int = 0, ranks: int = 1) -> None:
     """All ranks of a training, to the end or to the kill."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    told = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    if ranks > 1:
-        told |= {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    command = [sys.executable, "-m", "tests.training.child", str(path), way, str(step)]
-    own = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} if ranks > 1 else {} for rank in range(ranks)]
-    children = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, env=told | more) for more in own]
+    children = begin_ranks("tests.training.child", [str(path), way, str(step)], ranks)
     ends = [(child.communicate(timeout=200)[1], child.returncode) for child in children]
     assert all(code == (0 if way == "never" else 9) for _, code in ends), ends[0][0].decode()[-3000:]
 

@@ -3,15 +3,16 @@
 One layer of each kind is enough, since all layers keep as much. torch itself says what is kept: what a block saves for its
 backward pass is counted, each storage once and weights not, under the same autocast as in a training. So norms, rotations and
 copies in bfloat16 are in it without a formula for any of them. Attention stands in for the fast kernels: they keep queries,
-keys, values, their output and a sum a token, and no scores. Adapters keep the inputs of the weights beside them, as these would
-if they learnt, so they are measured as if; what they keep themselves is a rank's width a token.
+keys, values, their output and a sum a token, and no scores. An adapter keeps the input of the weight that it lies beside, as
+this one would if it learnt, so it is measured as if; besides it keeps a rank's width a token.
 """
 
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -59,6 +60,8 @@ class RowSize:
     patches: int
     learnt: int
     """Tokens for which logits are computed."""
+    forwards: int = 1
+    """Of an update: gradients stay from one to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +87,29 @@ def kept_bytes(config: Any, vocabulary: Vocabulary, settings: TrainingSettings, 
     shallow.text_config.num_hidden_layers = shallow.vision_config.depth = 1
     shallow.text_config._attn_implementation = shallow.vision_config._attn_implementation = "eager"  # nothing is asked for
     mergers, shallow.vision_config.deepstack_visual_indexes = len(config.vision_config.deepstack_visual_indexes), [0]
+    adapters, dtype = settings.model.adapters, getattr(torch, settings.model.weights)
     with FakeTensorMode():
-        model = prepare_student(
-            Student(_of_type(shallow, getattr(torch, settings.model.weights)), vocabulary, "without numbers"),
-            settings.model.model_copy(update={"adapters": None}),
-        ).model
+        student = Student(AutoModelForImageTextToText.from_config(shallow, dtype=dtype), vocabulary, "without numbers")
+        model = prepare_student(student, settings.model.model_copy(update={"adapters": None})).model
         model.model.language_model.config._attn_implementation = FAST
         model.model.visual.config._attn_implementation = FAST
-        return _Measured(model, settings.training.bf16, row, mergers).kept()
+        if adapters is None:
+            return _Measured(model, settings.training.bf16, row, mergers).kept()
+        adapted = _leave_adapted(model, adapters.targets)
+        kept = _Measured(model, settings.training.bf16, row, mergers).kept()
+        head = model.get_output_embeddings().weight.nbytes  # copied, with the rows of the tags in it
+    of_adapters = sum(".layers." in name for name in adapted) * row.tokens * adapters.rank * torch.float32.itemsize
+    return replace(kept, layer=kept.layer + of_adapters, head=kept.head + head)
 
 
-def _of_type(config: Any, dtype: torch.dtype) -> Any:
-    """A model whose weights are of a type from the beginning: those of fakes can't be cast."""
-    return AutoModelForImageTextToText.from_config(config, dtype=dtype)
+def _leave_adapted(model: Any, targets: str) -> list[str]:
+    """Let only those weights learn that have an adapter; the names of their modules."""
+    adapted: list[str] = []
+    for name, weight in model.named_parameters():
+        module_name = name.rpartition(".")[0]
+        weight.requires_grad_(re.fullmatch(targets, module_name) is not None)
+        adapted += [module_name] if weight.requires_grad else []
+    return adapted
 
 
 class _Measured:

@@ -7,8 +7,8 @@
     kept        what a forward keeps for its backward pass (fake_student.py), for the fullest row that the settings allow
     rollouts    keys and values of the rows that are rolled out at once
 
-Gradients come as what was kept goes; so of both the larger one counts, unless gradients stay from batch to batch (accumulation)
-or for other ranks. Rollouts are over when an update begins.
+Gradients come as what was kept goes; so of both the larger one counts, unless gradients stay from one forward of an update to
+the next, or for other ranks. Rollouts are over when an update begins.
 
     peak = weights + reference + optimizer + max(update, rollouts)
 
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -27,12 +27,13 @@ from transformers import AutoModelForImageTextToText
 
 from dmforge.curation.io.command_result import Block, CommandResult, TextTable
 from dmforge.curation.shards.corpus import Corpus
+from dmforge.generators.student.checkpoint_files import is_adapted
 from dmforge.generators.student.load_student import Student, describe
 from dmforge.generators.student.tiny import SHAPES, make_config
 from dmforge.generators.student.token_layout import TokenLayout
 from dmforge.generators.student.vocabulary import Vocabulary
-from dmforge.trainers.memory.fake_student import KeptBytes, RowSize, kept_bytes
-from dmforge.trainers.memory.row_sizes import RolloutSize, rollout_rows, sdgrpo_row, sft_row
+from dmforge.trainers.memory.fake_student import RowSize, kept_bytes
+from dmforge.trainers.memory.row_sizes import RolloutSize, sdgrpo_sizes, sft_row
 from dmforge.trainers.model_setup import make_student, prepare_student
 from dmforge.trainers.sdgrpo.sdgrpo_checks import open_rl_corpora
 from dmforge.trainers.sdgrpo.sdgrpo_settings import ColocatedSettings, SdgrpoSettings
@@ -75,8 +76,7 @@ class MemoryPlan(CommandResult):
 
     def as_json(self) -> dict[str, Any]:
         needs = {name: asdict(need) for name, need in self.needs.items()}
-        row = {"tokens": self.row.tokens, "patches": self.row.patches, "learnt": self.row.learnt}
-        return {"metrics": {"ranks": self.ranks, "row": row, "bytes": needs}}
+        return {"metrics": {"ranks": self.ranks, "row": asdict(self.row), "bytes": needs}}
 
     def blocks(self) -> Iterator[Block]:
         ranks = "one process" if self.ranks == 1 else f"each of {self.ranks} processes"
@@ -103,20 +103,13 @@ def plan_memory(settings: SftSettings | SdgrpoSettings, ranks: int) -> MemoryPla
     else:
         corpora = open_rl_corpora(settings)
         config, vocabulary = _described(settings, corpora)
-        row = sdgrpo_row(settings, corpora, TokenLayout(vocabulary), ranks)
-        if not isinstance(settings.engine, ColocatedSettings):
-            rollouts = rollout_rows(settings, corpora, TokenLayout(vocabulary), ranks)
-    estimate = _Estimate(config, vocabulary, row, rollouts, ranks)
+        row, rollouts = sdgrpo_sizes(settings, corpora, TokenLayout(vocabulary), ranks)
+        if isinstance(settings.engine, ColocatedSettings):  # vLLM has memory of its own
+            rollouts = RolloutSize(0, 0)
+    estimate = MemoryEstimate(config, vocabulary, row, rollouts, ranks)
     needs = {name: estimate.need(variant) for name, variant in _variants(settings).items()}
     device_bytes = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else 0
     return MemoryPlan(ranks, row, needs, device_bytes)
-
-
-def planned_need(
-    config: Any, vocabulary: Vocabulary, settings: SftSettings | SdgrpoSettings, row: RowSize, rollouts: RolloutSize, ranks: int
-) -> MemoryNeed:
-    """The need of a training by these settings, of a student of this configuration, with forwards and rollouts of this size."""
-    return _Estimate(config, vocabulary, row, rollouts, ranks).need(settings)
 
 
 def _described(settings: SftSettings | SdgrpoSettings, corpora: Sequence[Corpus]) -> tuple[Any, Vocabulary]:
@@ -133,12 +126,17 @@ def _variants(settings: SftSettings | SdgrpoSettings) -> dict[str, SftSettings |
     together = settings
     for name, change in CHANGES.items():
         changed = _changed(settings, change)
-        has_adapters = settings.model.adapters or settings.model.from_config  # which have no base to lie beside
-        if changed.semantic() == settings.semantic() or (name == ADAPTERS and has_adapters):
+        if changed.semantic() == settings.semantic() or (name == ADAPTERS and not _may_have_adapters(settings)):
             continue
         variants[name] = changed
         together = _changed(together, change)
     return variants | ({"all of these": together} if len(variants) > 2 else {})
+
+
+def _may_have_adapters(settings: SftSettings | SdgrpoSettings) -> bool:
+    """Whether there is a base for them to lie beside, and none there yet."""
+    model = settings.model
+    return bool(model.checkpoint) and not model.adapters and not is_adapted(model.checkpoint)
 
 
 def _changed(settings: Any, change: Mapping[str, Any]) -> Any:
@@ -147,58 +145,47 @@ def _changed(settings: Any, change: Mapping[str, Any]) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class _Estimate:
-    """What stays the same however the student is trained."""
+class MemoryEstimate:
+    """What a student of some configuration needs, with forwards and rollouts of some size, by so many ranks."""
 
     config: Any
     vocabulary: Vocabulary
     row: RowSize
     rollouts: RolloutSize
     ranks: int
-    known: dict[str, KeptBytes] = field(default_factory=dict[str, KeptBytes])
 
     def need(self, settings: SftSettings | SdgrpoSettings) -> MemoryNeed:
         """The need of a training by these settings."""
+        dtype, adapters = getattr(torch, settings.model.weights), settings.model.adapters
         with torch.device("meta"):
-            student = prepare_student(Student(self._empty_model(settings), self.vocabulary, "planned"), settings.model)
-        sizes = {weight: weight.nbytes for weight in student.model.parameters()}
-        weights = sum(sizes.values())
-        trained = sum(size for weight, size in sizes.items() if weight.requires_grad)
-        stay = self.ranks > 1 or getattr(settings.training, "accumulation", 1) > 1
+            empty_model = AutoModelForImageTextToText.from_config(copy.deepcopy(self.config), dtype=dtype)
+            where = settings.model.checkpoint or settings.model.from_config
+            model = prepare_student(Student(empty_model, self.vocabulary, where), settings.model).model
+        weights = sum(weight.nbytes for weight in model.parameters())
+        trained = sum(weight.nbytes for weight in model.parameters() if weight.requires_grad)
         gradients = trained * (2 if self.ranks > 1 else 1)
-        has_reference = isinstance(settings, SdgrpoSettings) and settings.training.beta > 0 and not settings.model.adapters
-        need = MemoryNeed(
-            weights,
-            gradients,
-            2 * trained,
-            weights if has_reference else 0,
-            self._kept(settings),
-            self._keys_and_values(settings),
-            0,
-        )
-        head = self.config.text_config.vocab_size * self.config.text_config.hidden_size * student.model.dtype.itemsize
-        first_gradient = 0 if settings.model.adapters else head
-        update = gradients + need.kept if stay else max(need.kept + first_gradient, gradients)
-        peak = need.weights + need.reference + need.optimizer + max(update, need.rollouts)
-        return replace(need, peak=peak)
+        has_reference = isinstance(settings, SdgrpoSettings) and settings.training.beta > 0 and not adapters
+        reference, kept = weights if has_reference else 0, self.kept(settings)
+        rollouts = self._keys_and_values(settings)
+        update = max(kept + self._word_rows(settings), gradients)
+        if self.ranks > 1 or self.row.forwards > 1:  # they stay
+            update = kept + gradients
+        peak = weights + reference + 2 * trained + max(update, rollouts)
+        return MemoryNeed(weights, gradients, 2 * trained, reference, kept, rollouts, peak)
 
-    def _empty_model(self, settings: SftSettings | SdgrpoSettings) -> Any:
-        dtype = getattr(torch, settings.model.weights)
-        return AutoModelForImageTextToText.from_config(copy.deepcopy(self.config), dtype=dtype)
-
-    def _kept(self, settings: SftSettings | SdgrpoSettings) -> int:
+    def kept(self, settings: SftSettings | SdgrpoSettings) -> int:
+        """What a forward keeps for its backward pass."""
         kept = kept_bytes(self.config, self.vocabulary, settings, self.row)
+        rest = kept.around + kept.head
         layers, blocks = self.config.text_config.num_hidden_layers, self.config.vision_config.depth
-        own = self._kept_by_adapters(settings)
         if settings.training.gradient_checkpointing:  # of one layer at a time what it keeps is there
-            text = layers * kept.layer_input + max(kept.layer + own, kept.block)
-            return text + blocks * kept.block_input + kept.around + kept.head
-        return layers * (kept.layer + own) + blocks * kept.block + kept.around + kept.head
+            return layers * kept.layer_input + blocks * kept.block_input + max(kept.layer, kept.block) + rest
+        return layers * kept.layer + blocks * kept.block + rest
 
-    def _kept_by_adapters(self, settings: SftSettings | SdgrpoSettings) -> int:
-        """Of each layer: what lies between the two matrices of each adapter."""
-        adapters = settings.model.adapters
-        return 7 * self.row.tokens * adapters.rank * 4 if adapters else 0
+    def _word_rows(self, settings: SftSettings | SdgrpoSettings) -> int:
+        """The matrix with a row for each token, or its gradient, which is the first that a backward pass makes."""
+        text = self.config.text_config
+        return text.vocab_size * text.hidden_size * getattr(torch, settings.model.weights).itemsize
 
     def _keys_and_values(self, settings: SftSettings | SdgrpoSettings) -> int:
         text = self.config.text_config

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.generators.student.patchify import MERGE
 from dmforge.generators.student.token_layout import TokenLayout
@@ -40,26 +38,28 @@ def sft_row(settings: SftSettings, corpora: Sequence[Corpus], layout: TokenLayou
     longest = max(sample.tokens for sample in samples)
     row_tokens = min(settings.data.max_tokens // ranks, -(-settings.data.max_samples // ranks) * longest)
     patches, learnt = (sum(getattr(sample, part) for sample in samples) for part in ("patches", "learnt"))
-    return RowSize(row_tokens, row_tokens * patches // tokens, row_tokens * learnt // tokens)
+    forwards = settings.training.accumulation
+    return RowSize(row_tokens, row_tokens * patches // tokens, row_tokens * learnt // tokens, forwards)
 
 
-def sdgrpo_row(settings: SdgrpoSettings, corpora: Sequence[Corpus], layout: TokenLayout, ranks: int) -> RowSize:
-    """A rank's fullest forward: whole groups, each a prompt with a branch for each rollout."""
+def sdgrpo_sizes(
+    settings: SdgrpoSettings, corpora: Sequence[Corpus], layout: TokenLayout, ranks: int
+) -> tuple[RowSize, RolloutSize]:
+    """A rank's fullest forward, of whole groups, each a prompt with a branch for each rollout; and the rows that it rolls out
+    in one batch, each as long as it may become."""
+    rollout, prompts = settings.rollout, -(-settings.data.prompts // ranks)
     prompt = max(_laid_out(corpora, layout, settings), key=lambda sample: sample.tokens)
-    look_tokens = settings.rollout.max_looks * max(max_look_tokens(corpus.clips) for corpus in corpora)
-    group_tokens = prompt.tokens + settings.rollout.group * (settings.rollout.max_tokens + look_tokens)
-    groups = min(-(-settings.data.prompts // ranks), max(1, settings.training.max_tokens // group_tokens))
-    look_patches = settings.rollout.group * settings.rollout.max_looks * MERGE**2 * corpora[0].clips.look_tokens
-    learnt = settings.rollout.group * settings.rollout.max_tokens
-    return RowSize(groups * group_tokens, groups * (prompt.patches + look_patches), groups * learnt)
-
-
-def rollout_rows(settings: SdgrpoSettings, corpora: Sequence[Corpus], layout: TokenLayout, ranks: int) -> RolloutSize:
-    """The rows that a rank rolls out in one batch, each as long as it may become."""
-    prompt_tokens = max(sample.tokens for sample in _laid_out(corpora, layout, settings))
-    look_tokens = settings.rollout.max_looks * max(max_look_tokens(corpus.clips) for corpus in corpora)
-    groups = min(-(-settings.data.prompts // ranks), settings.rollout.max_rows)
-    return RolloutSize(groups * settings.rollout.group, prompt_tokens + settings.rollout.max_tokens + look_tokens)
+    branch_tokens = rollout.max_tokens + rollout.max_looks * max(max_look_tokens(corpus.clips) for corpus in corpora)
+    group_tokens = prompt.tokens + rollout.group * branch_tokens
+    groups = min(prompts, max(1, settings.training.max_tokens // group_tokens))
+    look_patches = rollout.max_looks * MERGE**2 * max(corpus.clips.look_tokens for corpus in corpora)
+    row = RowSize(
+        groups * group_tokens,
+        groups * (prompt.patches + rollout.group * look_patches),
+        groups * rollout.group * rollout.max_tokens,
+        -(-prompts // groups),
+    )
+    return row, RolloutSize(min(prompts, rollout.max_rows) * rollout.group, prompt.tokens + branch_tokens)
 
 
 def _laid_out(corpora: Sequence[Corpus], layout: TokenLayout, settings: SftSettings | SdgrpoSettings) -> list[RowSize]:
@@ -67,7 +67,6 @@ def _laid_out(corpora: Sequence[Corpus], layout: TokenLayout, settings: SftSetti
     sizes: list[RowSize] = []
     for corpus in corpora:
         collate = TrainingCollator(layout, corpus.clips, "packed", 1 << 62, settings.model.dialect)
-        indices = np.linspace(0, len(corpus) - 1, min(SAMPLES, len(corpus))).round().astype(int).tolist()
-        for sequence in map(collate.lay_out, corpus.read(indices)):
+        for sequence in map(collate.lay_out, corpus.read(corpus.spread(SAMPLES))):
             sizes.append(RowSize(len(sequence), len(sequence.patches), int(sequence.trained[1:].sum())))
     return sizes
