@@ -32,10 +32,12 @@ from dmforge.trainers.memory.fake_student import PIXELS_A_PATCH, RowSize
 from dmforge.trainers.memory.memory_plan import MemoryEstimate
 from dmforge.trainers.memory.row_sizes import RolloutSize
 from dmforge.trainers.model_setup import prepare_student
+from dmforge.trainers.sdgrpo.sdgrpo_settings import SdgrpoSettings
 from dmforge.trainers.training_settings import SftSettings
 from tests.support.tables import show
 
 COMMAND = "python -m benchmarks.memory"
+METHODS = {SftSettings: "SFT", SdgrpoSettings: "SD-GRPO"}
 CASES: Mapping[str, dict[str, Any]] = {
     "float32": {},
     "bf16": {"training": {"bf16": True}},
@@ -45,13 +47,34 @@ CASES: Mapping[str, dict[str, Any]] = {
 }
 DEPTHS = (1, 3)
 VOCABULARY_ROWS = 512
-MB = 1 << 20
+MB, GB = 1 << 20, 1 << 30
+CARD_BYTES = 72 * GB
+"""Of a card of 80 GB; the rest is for its driver, libraries and gaps."""
+LEAST_FIRST: Mapping[str, dict[str, Any]] = {
+    "as it is": {"training": {"bf16": True}},
+    "gradient_checkpointing": {"training": {"bf16": True, "gradient_checkpointing": True}},
+    "fsdp2": {"training": {"bf16": True, "shard": "fsdp2"}},
+    "fsdp2, gradient_checkpointing": {"training": {"bf16": True, "shard": "fsdp2", "gradient_checkpointing": True}},
+    "fsdp2, gradient_checkpointing, weights in bfloat16": {
+        "model": {"weights": "bfloat16"},
+        "training": {"bf16": True, "shard": "fsdp2", "gradient_checkpointing": True},
+    },
+    "adapters, gradient_checkpointing": {
+        "model": {"adapters": {}}, "training": {"bf16": True, "gradient_checkpointing": True},
+    },
+    "adapters, gradient_checkpointing, weights in bfloat16": {
+        "model": {"adapters": {}, "weights": "bfloat16"}, "training": {"bf16": True, "gradient_checkpointing": True},
+    },
+}  # fmt: skip
+"""Settings, those that cost nothing first."""
+CARDS = (1, 2, 4, 8)
+CARD_ROW, CARD_ROLLOUTS = RowSize(16_384, 4 * 12_288, 2_048), RolloutSize(32, 6_144)
+"""What goes through each card: a row of which three quarters are frames, and rollouts of four prompts, eight each."""
 
 
-def settings_of(case: str) -> SftSettings:
+def settings_of(changes: Mapping[str, Any], method: Any = SftSettings) -> Any:
     """The settings of a training; what they name isn't opened."""
-    changes = CASES[case]
-    return SftSettings.model_validate(
+    return method.model_validate(
         {
             "out": "out", "model": {"checkpoint": "planned", **changes.get("model", {})},
             "data": {"corpora": [{"place": "planned"}]}, "training": {"steps": 2, **changes.get("training", {})},
@@ -69,7 +92,7 @@ def config_of(vocabulary: Vocabulary, depth: int) -> Any:
 
 def trained(case: str, depth: int, tokens: int) -> int:
     """The most bytes that this process ever had, after two updates."""
-    settings, vocabulary = settings_of(case), make_tiny("speck", ["a"], 0).vocabulary
+    settings, vocabulary = settings_of(CASES[case]), make_tiny("speck", ["a"], 0).vocabulary
     dtype = getattr(torch, settings.model.weights)
     model: Any = AutoModelForImageTextToText.from_config(config_of(vocabulary, depth), dtype=dtype)
     use_attention(model)
@@ -96,7 +119,34 @@ def planned(case: str, depth: int, tokens: int) -> int:
     vocabulary = make_tiny("speck", ["a"], 0).vocabulary
     row = RowSize(tokens, 0, tokens)
     estimate = MemoryEstimate(config_of(vocabulary, depth), vocabulary, row, RolloutSize(0, 0), 1)
-    return estimate.need(settings_of(case)).peak
+    return estimate.need(settings_of(CASES[case])).peak
+
+
+def config_8b(vocabulary: Vocabulary) -> Any:
+    """Qwen3-VL-8B by its numbers."""
+    config = config_4b(vocabulary)
+    text, eye = config.text_config, config.vision_config
+    text.hidden_size, text.intermediate_size, eye.out_hidden_size = 4096, 12_288, 4096
+    eye.depth, eye.hidden_size, eye.intermediate_size, eye.deepstack_visual_indexes = 27, 1152, 4304, [8, 16, 24]
+    config.tie_word_embeddings = text.tie_word_embeddings = False
+    return config
+
+
+def what_fits() -> None:
+    """For each student, method and number of cards the first settings that fit."""
+    vocabulary = make_tiny("speck", ["a"], 0).vocabulary
+    rows: list[list[object]] = []
+    for student, config in (("4B", config_4b(vocabulary)), ("8B", config_8b(vocabulary))):
+        for method, rollouts in ((SftSettings, RolloutSize(0, 0)), (SdgrpoSettings, CARD_ROLLOUTS)):
+            for cards in CARDS:
+                estimate = MemoryEstimate(config, vocabulary, CARD_ROW, rollouts, cards)
+                peaks = {name: estimate.need(settings_of(changes, method)).peak
+                         for name, changes in LEAST_FIRST.items() if cards > 1 or "fsdp2" not in name}  # fmt: skip
+                fitting = next((name for name, peak in peaks.items() if peak <= CARD_BYTES), "none")
+                peak_gb = f"{peaks[fitting] / GB:.0f}" if fitting in peaks else ""
+                rows.append([student, METHODS[method], cards, fitting, peak_gb, f"{peaks['as it is'] / GB:.0f}"])
+    columns = ["student", "training", "cards", "first settings that fit", "GB each", "GB each as it is"]
+    show("What fits cards of 80 GB, by the plan", f"{COMMAND} --cards", columns, rows)
 
 
 def in_a_process(case: str, depth: int, tokens: int) -> int:
@@ -109,7 +159,11 @@ def main() -> None:
     parser.add_argument("--case", choices=list(CASES), help="train one, and print its bytes")
     parser.add_argument("--depth", type=int, default=1)
     parser.add_argument("--tokens", type=int, default=1024, help="of the row")
+    parser.add_argument("--cards", action="store_true", help="say what fits cards of 80 GB, and train nothing")
     arguments = parser.parse_args()
+    if arguments.cards:
+        what_fits()
+        return
     if arguments.case:
         torch.set_num_threads(1)
         print(trained(arguments.case, arguments.depth, arguments.tokens))

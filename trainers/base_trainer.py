@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer import SCHEDULER_NAME, TRAINER_STATE_NAME
 from transformers.trainer_callback import TrainerState
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging
 
-from dmforge.curation.io.atomic import write_json
+from dmforge.curation.io.atomic import make_folder, write_json
 from dmforge.curation.io.terminal import Terminal
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.generators.student.adapters import write_base
-from dmforge.generators.student.load_student import Student
-from dmforge.trainers import checkpoints, training_log
+from dmforge.generators.student.load_student import Student, load
+from dmforge.generators.student.named_weights import whole_tensor
+from dmforge.trainers import checkpoints, sharded_optimizer, training_log
 from dmforge.trainers.best_checkpoint import best_step, is_exhausted
 from dmforge.trainers.dataloading import RankBatchSampler
 from dmforge.trainers.disk_errors import refusals
 from dmforge.trainers.orderly_stop import OrderlyStop
 from dmforge.trainers.required_packages import require_packages
+from dmforge.trainers.sharding import load_state, shard, whole, whole_state
 from dmforge.trainers.training_progress import TrainingProgress
 from dmforge.trainers.training_settings import TrainingSettings
+
+OPTIMIZERS = {"adamw": "adamw_torch_fused", "adafactor": "adafactor"}
+"""What Hugging Face calls them; its Adafactor takes the learning rate as it is."""
 
 
 class LogLastStep(TrainerCallback):
@@ -53,6 +59,9 @@ class ResumableTrainer(Trainer):
     ) -> None:
         self.student, self.corpora, self.rounds = student, tuple(corpora), rounds
         self._settings = settings
+        self._is_sharded = settings.training.shard == "fsdp2" and args.world_size > 1
+        if self._is_sharded:
+            shard(student.model, args.device, args.world_size, bf16=args.bf16)
         self.stopped_by = ""
         super().__init__(student.model, args, processing_class=student.vocabulary.tokenizer)
         self.remove_callback(PrinterCallback)  # which prints dictionaries
@@ -95,6 +104,23 @@ class ResumableTrainer(Trainer):
         if self.is_world_process_zero():
             training_log.append(self.out, self.state.global_step, entry)
 
+    def spread(self, model: Any) -> Any:
+        """A model beside the student, which goes where the student's weights are."""
+        if not self._is_sharded:
+            return model.to(self.args.device)
+        shard(model, self.args.device, self.args.world_size, bf16=self.args.bf16)
+        return model
+
+    @contextmanager
+    def rolling(self) -> Generator[None]:
+        """Rollouts by the student itself: in the precision of updates, and ranks needn't wait for each other."""
+        with self.accelerator.autocast(), whole(self.student.model):
+            yield
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        norm: Any = super()._clip_grad_norm(model)
+        return whole_tensor(norm)
+
     # checkpoints: written under .saving, then moved to their place
 
     def _get_output_dir(self, trial: Any) -> str:
@@ -108,6 +134,45 @@ class ResumableTrainer(Trainer):
             best = best_step(self.out, self._settings.evaluation) if self._settings.evaluation else None
             checkpoints.publish(self.out, self._settings.saving.keep, best)
         self.accelerator.wait_for_everyone()
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        if not self._is_sharded:
+            super().save_model(output_dir, _internal_call)
+            return
+        weights = whole_state(self.student.model)
+        if self.args.should_save:
+            self._save(output_dir, weights)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not self._is_sharded:
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        make_folder(Path(output_dir))
+        sharded_optimizer.save(
+            self.optimizer, self._weight_names, Path(output_dir), self.args.process_index, self.args.world_size
+        )
+        if self.args.should_save:
+            scheduler: Any = self.lr_scheduler
+            torch.save(scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if not self._is_sharded:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        stored = load(resume_from_checkpoint, self.student.model.dtype, dialect=self._settings.model.dialect)
+        load_state(self.student.model, stored.model.state_dict())
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None or not (self._is_sharded or sharded_optimizer.has_rows(Path(checkpoint))):
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        sharded_optimizer.load(self.optimizer, self._weight_names, Path(checkpoint))
+        scheduler: Any = self.lr_scheduler
+        scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True))
+
+    @property
+    def _weight_names(self) -> dict[torch.Tensor, str]:
+        return {weight: name for name, weight in self.student.model.named_parameters()}
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
@@ -153,7 +218,8 @@ def training_arguments(settings: TrainingSettings, **overrides: Any) -> Training
     training, saving = settings.training, settings.saving
     args = TrainingArguments(
         output_dir=settings.out, max_steps=training.steps, learning_rate=training.learning_rate,
-        lr_scheduler_type=training.schedule, warmup_steps=training.warmup_steps, weight_decay=training.weight_decay,
+        optim=OPTIMIZERS[training.optimizer], lr_scheduler_type=training.schedule, warmup_steps=training.warmup_steps,
+        weight_decay=training.weight_decay,
         adam_beta1=training.betas[0], adam_beta2=training.betas[1], max_grad_norm=training.max_grad_norm, seed=training.seed,
         bf16=training.bf16, gradient_checkpointing=training.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False}, save_strategy="steps", save_steps=saving.save_every,

@@ -5,7 +5,8 @@ Packed is the way to train. Padded is the reference to compare with, and for ker
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dmforge.generators.student.patchify import normalised
+from dmforge.generators.student.patchify import MERGE, PATCH_VALUES, normalised
 from dmforge.generators.student.token_layout import LaidOutTranscript
 
 
@@ -123,15 +124,42 @@ def _batch(
 
 def logits_of(model: torch.nn.Module, batch: ForwardBatch) -> torch.Tensor:
     """rows x learnt_columns x vocabulary: the logits of the next tokens."""
-    return model(
-        input_ids=batch.input_ids,
-        position_ids=batch.position_ids,
-        attention_mask=batch.attention_mask,
-        pixel_values_videos=normalised(batch.patches) if len(batch.patches) else None,
-        video_grid_thw=batch.grids if len(batch.grids) else None,
-        logits_to_keep=batch.learnt_columns,
-        use_cache=False,
-    ).logits
+    with nullcontext() if len(batch.patches) or not torch.is_grad_enabled() else _eye_at_work(model, batch):
+        return model(
+            input_ids=batch.input_ids,
+            position_ids=batch.position_ids,
+            attention_mask=batch.attention_mask,
+            pixel_values_videos=normalised(batch.patches) if len(batch.patches) else None,
+            video_grid_thw=batch.grids if len(batch.grids) else None,
+            logits_to_keep=batch.learnt_columns,
+            use_cache=False,
+        ).logits
+
+
+@contextmanager
+def _eye_at_work(model: torch.nn.Module, batch: ForwardBatch) -> Generator[None]:
+    """The eye sees a blank frame, of which 0 times reaches the text: for a batch without any clip.
+
+    So its weights have a gradient, of 0, and are gathered when those of other ranks are: ranks wait for each other in both.
+    """
+    modules = dict(model.named_modules())
+    eye, text = (
+        next(module for name, module in modules.items() if name.endswith(part)) for part in ("visual", "language_model")
+    )
+
+    def see_nothing(text: Any, words: Any, more: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        blank = normalised(batch.patches.new_zeros((MERGE * MERGE, PATCH_VALUES)))
+        seen = eye(blank, grid_thw=batch.grids.new_tensor([[1, MERGE, MERGE]]))
+        embeddings = more["inputs_embeds"]
+        for part in (seen.pooler_output, *seen.deepstack_features):
+            embeddings = embeddings + 0.0 * part.sum().to(embeddings.dtype)
+        return words, {**more, "inputs_embeds": embeddings}
+
+    hook = text.register_forward_pre_hook(see_nothing, with_kwargs=True)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def summed_loss(logits: torch.Tensor, batch: ForwardBatch) -> torch.Tensor:
@@ -139,14 +167,3 @@ def summed_loss(logits: torch.Tensor, batch: ForwardBatch) -> torch.Tensor:
     flat_logits = logits.flatten(0, 1)
     flat_logits = flat_logits if flat_logits.dtype == torch.float64 else flat_logits.float()
     return torch.nn.functional.cross_entropy(flat_logits, batch.targets.flatten(), ignore_index=NOTHING, reduction="sum")
-
-
-def unused_weights(model: torch.nn.Module, batch: ForwardBatch) -> torch.Tensor | float:
-    """0, as a sum over the weights that a batch without any clip leaves out, to be added to its loss.
-
-    So those have a gradient, of 0: ranks average gradients, and each waits for those of all weights.
-    """
-    if len(batch.patches):
-        return 0.0
-    visual_weights = (weights for name, weights in model.named_parameters() if "visual." in name and weights.requires_grad)
-    return sum((0.0 * weights.sum() for weights in visual_weights), 0.0)

@@ -48,7 +48,7 @@ class HeldOutEvaluation(TrainerCallback):
         """The means over all ranks."""
         trainer, tally = self._trainer, MetricAccumulator(MEASURES)
         rank, ranks = trainer.args.process_index, trainer.args.world_size
-        with trainer.accelerator.autocast():  # in the precision of updates
+        with trainer.rolling():
             for corpus in self._corpora:
                 own_indices = corpus.spread(self._settings.max_samples)[rank::ranks]
                 for first in range(0, len(own_indices), ROWS):

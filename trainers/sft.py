@@ -26,7 +26,7 @@ from dmforge.curation.shards.sampler import BatchSampler
 from dmforge.generators.student.load_student import Student
 from dmforge.trainers import checkpoints
 from dmforge.trainers.base_trainer import ResumableTrainer, training_arguments
-from dmforge.trainers.batches import ForwardBatch, logits_of, summed_loss, unused_weights
+from dmforge.trainers.batches import ForwardBatch, logits_of, summed_loss
 from dmforge.trainers.best_checkpoint import best_of
 from dmforge.trainers.dataloading import RankBatchSampler, TrainingCollator, data_loader
 from dmforge.trainers.held_out import HeldOutEvaluation
@@ -90,7 +90,7 @@ class SftTrainer(ResumableTrainer):
         return batches, learnt_tokens
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-        batch_loss = summed_loss(logits_of(model, inputs), inputs) + unused_weights(model, inputs)
+        batch_loss = summed_loss(logits_of(model, inputs), inputs)
         return batch_loss * self.args.world_size / max(1, num_items_in_batch)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:

@@ -101,17 +101,14 @@ class DataSettings(ReadingSettings):
     """Transcripts one behind the other in a row, each attending only to itself; or a row each."""
 
 
-WHOLE_STUDENT_ON_EACH_GPU = (
-    "not supported: each GPU holds the whole student, by torchrun; for less memory take [model.adapters], [model] freeze, "
-    "gradient_checkpointing or bf16"
-)
+FSDP2 = 'shard = "fsdp2" says it'
 HUGGING_FACE_KEYS: Mapping[str, str] = MappingProxyType(
     {
-        "deepspeed": WHOLE_STUDENT_ON_EACH_GPU,
-        "fsdp": WHOLE_STUDENT_ON_EACH_GPU,
-        "fsdp_config": WHOLE_STUDENT_ON_EACH_GPU,
+        "deepspeed": 'not supported: shard = "fsdp2" spreads the student over all ranks',
+        "fsdp": FSDP2,
+        "fsdp_config": FSDP2,
         "fp16": "not supported: bf16 = true",
-        "optim": "not supported: AdamW, with betas and weight_decay",
+        "optim": "optimizer says it",
         "max_steps": "steps says it",
         "num_train_epochs": "not supported: steps counts updates",
         "per_device_train_batch_size": "[data] max_tokens says it, in tokens and over all ranks",
@@ -138,8 +135,10 @@ class LearningSettings(Config):
     """Updates until the learning rate is at its highest."""
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
     """What the learning rate does after that."""
+    optimizer: Later[Literal["adamw", "adafactor"]] = "adamw"
+    """AdamW, with both means of each gradient; or Adafactor, which keeps a row and a column of squares for each matrix."""
     weight_decay: NonNegativeFloat = 0.0
-    """Weight decay of AdamW."""
+    """Weight decay of either."""
     betas: tuple[float, float] = (0.9, 0.98)
     """Betas of AdamW."""
     max_grad_norm: Annotated[PositiveFloat, Formerly("clip")] = 1.0
@@ -150,6 +149,8 @@ class LearningSettings(Config):
     """Compute in bfloat16."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass instead of keeping them."""
+    shard: Operational[Literal["ddp", "fsdp2"]] = "ddp"
+    """What each of several processes holds: the whole student, or with `fsdp2` its part of all weights, gradients and means."""
 
 
 class StepSettings(LearningSettings):
@@ -224,6 +225,14 @@ class TrainingSettings(Config):
     """`[saving]`"""
     evaluation: Operational[HeldOutSettings | None] = None
     """`[evaluation]`: measures the student while it learns; without, only its loss is seen."""
+
+    @model_validator(mode="after")
+    def _spread_as_it_can_be(self) -> Self:
+        if self.training.shard == "fsdp2" and self.model.adapters:
+            raise ValueError('[model.adapters] leave little to spread: take shard = "ddp", or train without them')
+        if self.training.shard == "fsdp2" and self.training.optimizer == "adafactor":
+            raise ValueError("Adafactor's rows and columns can't be spread: take shard = \"ddp\", or AdamW")
+        return self
 
 
 class SftSettings(TrainingSettings):

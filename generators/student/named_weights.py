@@ -6,6 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.distributed.tensor import DTensor
+
+
+def whole_tensor(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor with the parts that other ranks hold; one that isn't spread over ranks as it is."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +22,8 @@ class LiveWeight:
     layer: Any = None
 
     def value(self) -> torch.Tensor:
-        """The weight with its adapters merged in; nothing is changed in place."""
-        merged_weight = self.parameter.detach()
+        """The weight with its adapters merged in; nothing is changed in place. Where ranks hold parts, all have to ask."""
+        merged_weight = whole_tensor(self.parameter.detach())
         if hasattr(self.layer, "get_merged_weights"):  # rows that learn on their own
             return self.layer.get_merged_weights(self.layer.active_adapters).detach()
         if self.layer is not None:

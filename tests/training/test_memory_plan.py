@@ -122,6 +122,26 @@ def test_each_of_several_ranks_has_its_share_of_the_row_and_gradients_twice(
     assert "[model.adapters]" not in both.needs  # a student from scratch has no base for them to lie beside
 
 
+def test_fsdp2_spreads_all_but_what_a_forward_keeps_and_adafactor_keeps_little(
+    tmp_path: Path, corpora: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"out": str(tmp_path / "out"), "model": {"from_config": "tiny"},
+            "data": {"corpora": [{"place": str(corpora[0])}], "max_tokens": 4_000}, "training": {"steps": 1}}  # fmt: skip
+    assert 'shard = "fsdp2"' not in plan_training("sft", told).needs
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    needs = plan_training("sft", told).needs
+    whole, spread, frugal = (needs[name] for name in ("as they are", 'shard = "fsdp2"', 'optimizer = "adafactor"'))
+    assert (spread.weights, spread.optimizer) == (whole.weights // 4, whole.optimizer // 4)
+    assert spread.gradients == whole.gradients // 8
+    assert spread.kept == whole.kept
+    assert 0 < spread.gathered < 2 * whole.weights
+    assert spread.peak < whole.peak
+    assert frugal.optimizer < whole.optimizer / 20
+    practice = {**told, "data": {"corpora": [{"place": str(corpora[1])}]}, "rollout": {"max_tokens": 64}}
+    rolling = plan_training("sdgrpo", practice).needs['shard = "fsdp2"']
+    assert rolling.peak >= rolling.weights + rolling.reference + rolling.optimizer + rolling.rollouts + whole.weights
+
+
 def invoked(*words: object, code: int = 0) -> str:
     result = CliRunner().invoke(cli.app, [str(word) for word in words])
     assert result.exit_code == code, result.output

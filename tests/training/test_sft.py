@@ -245,6 +245,19 @@ def test_an_update_is_the_same_however_it_is_cut(settings: Path, corpus: Path) -
     assert all(torch.allclose(first[name], second[name], atol=1e-5) for name in first)
 
 
+def test_adafactor_learns_and_goes_on_to_the_same_bits(settings: Path, corpus: Path) -> None:
+    whole, resumed = settings.parent / "out", settings.parent / "resumed"
+    told = {"training_optimizer": '"adafactor"', "training_learning_rate": "1e-2"}
+    train(read_sft(write_settings(settings, corpus, **told)))
+    shutil.copytree(whole, resumed, ignore=shutil.ignore_patterns("checkpoint-6"))
+    train(read_sft(write_settings(settings, corpus, "resumed", **told)))
+    first, second = ((out / "checkpoint-6/model.safetensors").read_bytes() for out in (whole, resumed))
+    assert first == second
+    losses = [entry["loss"] for entry in log_of(whole) if "loss" in entry]
+    assert losses[-1] < losses[0] - 1
+    assert (whole / "checkpoint-6/optimizer.pt").stat().st_size < (whole / "checkpoint-6/model.safetensors").stat().st_size / 4
+
+
 def test_a_training_shorter_than_a_line_of_its_log_has_one(settings: Path, corpus: Path) -> None:
     done = train(read_sft(write_settings(settings, corpus, training_steps="1", saving_log_every="5")))
     assert [entry["loss"] for entry in log_of(settings.parent / "out") if "loss" in entry] == [done.loss]

@@ -2,15 +2,16 @@
 
     weights     all of them, in the type of [model] weights; adapters beside them in float32
     gradients   of what learns, in the type of its weights; with several ranks once more, in buckets that they share
-    optimizer   two means of each gradient (AdamW)
+    optimizer   two means of each gradient (AdamW), or a row and a column of squares for each matrix (Adafactor)
     reference   a second student, where SD-GRPO measures a divergence from it; with adapters there is none
+    gathered    with FSDP2: what is whole at a time of what else is spread over ranks, in the type of computing
     kept        what a forward keeps for its backward pass (fake_student.py), for the fullest row that the settings allow
     rollouts    keys and values of the rows that are rolled out at once
 
 Gradients come as what was kept goes; so of both the larger one counts, unless gradients stay from one forward of an update to
-the next, or for other ranks. Rollouts are over when an update begins.
+the next, or for other ranks. Rollouts are over when an update begins; with FSDP2 all weights are gathered for them.
 
-    peak = weights + reference + optimizer + max(update, rollouts)
+    peak = weights + reference + optimizer + max(update + gathered, rollouts + all gathered)
 
 What the device's driver, its libraries and the gaps between blocks of memory take comes on top.
 """
@@ -37,18 +38,24 @@ from dmforge.trainers.memory.row_sizes import RolloutSize, sdgrpo_sizes, sft_row
 from dmforge.trainers.model_setup import make_student, prepare_student
 from dmforge.trainers.sdgrpo.sdgrpo_checks import open_rl_corpora
 from dmforge.trainers.sdgrpo.sdgrpo_settings import ColocatedSettings, SdgrpoSettings
+from dmforge.trainers.sharding import units_of
 from dmforge.trainers.training_checks import open_cot_corpora
 from dmforge.trainers.training_settings import Adapters, SftSettings
 
 GB, MB = 1 << 30, 1 << 20
 AS_THEY_ARE = "as they are"
-ADAPTERS = "[model.adapters]"
+ADAPTERS, SHARDED = "[model.adapters]", 'shard = "fsdp2"'
 CHANGES: Mapping[str, Mapping[str, Any]] = {
     "gradient_checkpointing = true": {"training": {"gradient_checkpointing": True}},
     'weights = "bfloat16"': {"model": {"weights": "bfloat16"}},
     ADAPTERS: {"model": {"adapters": Adapters()}},
 }
 """Settings that need less, tried one by one and all together."""
+ALONE: Mapping[str, Mapping[str, Any]] = {
+    'optimizer = "adafactor"': {"training": {"optimizer": "adafactor"}},
+    SHARDED: {"training": {"shard": "fsdp2"}},
+}
+"""Such as don't go with adapters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,7 @@ class MemoryNeed:
     gradients: int
     optimizer: int
     reference: int
+    gathered: int
     kept: int
     rollouts: int
     peak: int
@@ -82,7 +90,7 @@ class MemoryPlan(CommandResult):
         ranks = "one process" if self.ranks == 1 else f"each of {self.ranks} processes"
         row, (unit, unit_bytes) = self.row, self._unit
         yield f"{ranks}, a forward of {row.tokens:,} tokens, {row.patches:,} patches, {row.learnt:,} learnt tokens; {unit}:"
-        columns = ["settings", "weights", "gradients", "optimizer", "reference", "kept", "rollouts", "peak"]
+        columns = ["settings", "weights", "gradients", "optimizer", "reference", "gathered", "kept", "rollouts", "peak"]
         sizes = {name: [f"{size / unit_bytes:,.1f}" for size in asdict(need).values()] for name, need in self.needs.items()}
         yield TextTable(columns, [[name, *cells] for name, cells in sizes.items()])
         if self.device_bytes:
@@ -107,7 +115,7 @@ def plan_memory(settings: SftSettings | SdgrpoSettings, ranks: int) -> MemoryPla
         if isinstance(settings.engine, ColocatedSettings):  # vLLM has memory of its own
             rollouts = RolloutSize(0, 0)
     estimate = MemoryEstimate(config, vocabulary, row, rollouts, ranks)
-    needs = {name: estimate.need(variant) for name, variant in _variants(settings).items()}
+    needs = {name: estimate.need(variant) for name, variant in _variants(settings, ranks).items()}
     device_bytes = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else 0
     return MemoryPlan(ranks, row, needs, device_bytes)
 
@@ -120,7 +128,7 @@ def _described(settings: SftSettings | SdgrpoSettings, corpora: Sequence[Corpus]
     return describe(settings.model.checkpoint, settings.model.dialect, add_missing_tags=settings.model.add_tags)
 
 
-def _variants(settings: SftSettings | SdgrpoSettings) -> dict[str, SftSettings | SdgrpoSettings]:
+def _variants(settings: SftSettings | SdgrpoSettings, ranks: int) -> dict[str, SftSettings | SdgrpoSettings]:
     """The settings, and such with less need that they don't have yet."""
     variants = {AS_THEY_ARE: settings}
     together = settings
@@ -130,7 +138,11 @@ def _variants(settings: SftSettings | SdgrpoSettings) -> dict[str, SftSettings |
             continue
         variants[name] = changed
         together = _changed(together, change)
-    return variants | ({"all of these": together} if len(variants) > 2 else {})
+    variants |= {"all of these": together} if len(variants) > 2 else {}
+    is_spread = settings.training.shard == "fsdp2" or ranks == 1
+    if not (settings.model.adapters or settings.training.optimizer == "adafactor" or settings.training.shard == "fsdp2"):
+        variants |= {name: _changed(settings, change) for name, change in ALONE.items() if name != SHARDED or not is_spread}
+    return variants
 
 
 def _may_have_adapters(settings: SftSettings | SdgrpoSettings) -> bool:
@@ -161,17 +173,21 @@ class MemoryEstimate:
             empty_model = AutoModelForImageTextToText.from_config(copy.deepcopy(self.config), dtype=dtype)
             where = settings.model.checkpoint or settings.model.from_config
             model = prepare_student(Student(empty_model, self.vocabulary, where), settings.model).model
+        spread = self.ranks if settings.training.shard == "fsdp2" else 1
         weights = sum(weight.nbytes for weight in model.parameters())
         trained = sum(weight.nbytes for weight in model.parameters() if weight.requires_grad)
-        gradients = trained * (2 if self.ranks > 1 else 1)
+        in_buckets = self.ranks > 1 and spread == 1
+        gradients = trained * (2 if in_buckets else 1) // spread
         has_reference = isinstance(settings, SdgrpoSettings) and settings.training.beta > 0 and not adapters
-        reference, kept = weights if has_reference else 0, self.kept(settings)
+        reference, kept = weights // spread if has_reference else 0, self.kept(settings)
+        gathered, all_gathered = _gathered(model, settings) if spread > 1 else (0, 0)
         rollouts = self._keys_and_values(settings)
+        optimizer = _optimizer_bytes(model, settings) // spread
         update = max(kept + self._word_rows(settings), gradients)
         if self.ranks > 1 or self.row.forwards > 1:  # they stay
             update = kept + gradients
-        peak = weights + reference + 2 * trained + max(update, rollouts)
-        return MemoryNeed(weights, gradients, 2 * trained, reference, kept, rollouts, peak)
+        peak = weights // spread + reference + optimizer + max(update + gathered, rollouts and rollouts + all_gathered)
+        return MemoryNeed(weights // spread, gradients, optimizer, reference, gathered, kept, rollouts, peak)
 
     def kept(self, settings: SftSettings | SdgrpoSettings) -> int:
         """What a forward keeps for its backward pass."""
@@ -193,3 +209,23 @@ class MemoryEstimate:
         of_keys = 2 if settings.model.weights == "bfloat16" else 4  # rotated in the type of the weights of norms
         of_values = 2 if settings.training.bf16 or settings.model.weights == "bfloat16" else 4
         return numbers * (of_keys + of_values)
+
+
+def _optimizer_bytes(model: Any, settings: SftSettings | SdgrpoSettings) -> int:
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    if settings.training.optimizer == "adamw":
+        return sum(2 * weight.nbytes for weight in trained)
+    factored = sum(
+        weight.numel() // weight.shape[-1] + weight.numel() // weight.shape[-2] for weight in trained if weight.ndim > 1
+    )
+    return 4 * (factored + sum(weight.numel() for weight in trained if weight.ndim < 2))
+
+
+def _gathered(model: Any, settings: SftSettings | SdgrpoSettings) -> tuple[int, int]:
+    """What is whole at a time in an update, and what is in rollouts. Behind the unit that computes the next one is on its way,
+    and of the last its gradient goes to its owners, in float32; what stands outside all blocks stays, with its gradient."""
+    itemsize = 2 if settings.training.bf16 else getattr(torch, settings.model.weights).itemsize
+    *inner, whole = (sum(weight.numel() for weight in unit.parameters()) for unit in units_of(model))
+    layers = [sum(weight.numel() for weight in layer.parameters()) for layer in model.model.language_model.layers]
+    outside = whole - sum(layers) - sum(weight.numel() for weight in model.model.visual.parameters())
+    return 2 * itemsize * (outside + max(inner)) + 4 * max(inner), itemsize * whole

@@ -109,10 +109,9 @@ class SdgrpoTrainer(ResumableTrainer):
         round_sampler = RepeatedBatchSampler(sampler, self.policy.steps // self.policy.iterations, self.policy.iterations)
         # copied before anything is learnt or resumed: the KL is measured from the first checkpoint
         needs_reference_copy = self.policy.beta > 0 and settings.model.adapters is None
-        self._reference_model = (
-            copy.deepcopy(student.model).eval().requires_grad_(False).to(args.device) if needs_reference_copy else None
-        )
+        reference_model = copy.deepcopy(student.model).eval().requires_grad_(False) if needs_reference_copy else None
         super().__init__(student, settings, corpora, round_sampler, args)
+        self._reference_model = self.spread(reference_model) if needs_reference_copy else None
         self.writer = make_writer(student) if make_writer else writer_of(student, settings, args.local_process_index)
         self.tally = MetricAccumulator(MEASURED, PEAKS)
         self._round = UpdateRound([])
@@ -149,7 +148,7 @@ class SdgrpoTrainer(ResumableTrainer):
             self.writer.follow(self.student)
             self.tally.add("seconds/sync", [time.perf_counter() - start_s])
             round_index = self.state.global_step // self.policy.iterations
-            with self.accelerator.autocast():  # rollouts in this process have the precision of updates
+            with self.rolling():
                 rolled_groups = roll_out_round(
                     self.writer, [prompt for prompt in round_prompts if prompt.weight], round_index, self.settings
                 )
