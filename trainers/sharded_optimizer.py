@@ -148,5 +148,5 @@ class _Whole:
         return [*self.state.get(weight, ())]
 
     def rows(self, weight: str, name: str, first: int, stop: int) -> torch.Tensor:
-        whole = self.state[weight][name]
-        return whole[first:stop].clone() if whole.ndim else whole
+        kept = self.state[weight][name]
+        return kept[first:stop].clone() if kept.ndim else kept

@@ -245,6 +245,7 @@ def test_an_update_is_the_same_however_it_is_cut(settings: Path, corpus: Path) -
     assert all(torch.allclose(first[name], second[name], atol=1e-5) for name in first)
 
 
+@pytest.mark.slow
 def test_adafactor_learns_and_goes_on_to_the_same_bits(settings: Path, corpus: Path) -> None:
     whole, resumed = settings.parent / "out", settings.parent / "resumed"
     told = {"training_optimizer": '"adafactor"', "training_learning_rate": "1e-2"}
@@ -367,7 +368,7 @@ def test_the_command_line_trains_and_says_so_in_json(settings: Path) -> None:
             {"model_attention": '"flash_attention_2"', "saving_device": '"auto"'},
             ("[model] attention", "the package flash-attn", "pip install flash-attn"),
         ),
-        ({"training_deepspeed": '"zero3.json"'}, ("unknown key 'training.deepspeed'", "not supported", "torchrun")),
+        ({"training_deepspeed": '"zero3.json"'}, ("unknown key 'training.deepspeed'", "not supported", 'shard = "fsdp2"')),
     ],
 )
 def test_what_is_not_installed_or_not_supported_is_said_before_anything_is_opened(

@@ -225,7 +225,7 @@ def _gathered(model: Any, settings: SftSettings | SdgrpoSettings) -> tuple[int, 
     """What is whole at a time in an update, and what is in rollouts. Behind the unit that computes the next one is on its way,
     and of the last its gradient goes to its owners, in float32; what stands outside all blocks stays, with its gradient."""
     itemsize = 2 if settings.training.bf16 else getattr(torch, settings.model.weights).itemsize
-    *inner, whole = (sum(weight.numel() for weight in unit.parameters()) for unit in units_of(model))
+    *unit_sizes, model_size = (sum(weight.numel() for weight in unit.parameters()) for unit in units_of(model))
     layers = [sum(weight.numel() for weight in layer.parameters()) for layer in model.model.language_model.layers]
-    outside = whole - sum(layers) - sum(weight.numel() for weight in model.model.visual.parameters())
-    return 2 * itemsize * (outside + max(inner)) + 4 * max(inner), itemsize * whole
+    outside = model_size - sum(layers) - sum(weight.numel() for weight in model.model.visual.parameters())
+    return 2 * itemsize * (outside + max(unit_sizes)) + 4 * max(unit_sizes), itemsize * model_size
