@@ -81,8 +81,8 @@ def _part_of(weight: torch.Tensor, stored: StoredState, weight_name: str, name: 
     if not isinstance(weight, DTensor):
         return stored.rows(weight_name, name, 0, len(weight) if weight.ndim else 0)
     local_rows, mesh = len(weight.to_local()), weight.device_mesh
-    most_rows = -(-len(weight) // mesh.size())
-    first = min(len(weight), most_rows * mesh.get_local_rank())
+    max_rows = -(-len(weight) // mesh.size())
+    first = min(len(weight), max_rows * mesh.get_local_rank())
     part = stored.rows(weight_name, name, first, first + local_rows)
     if not part.ndim:
         return part
