@@ -160,6 +160,8 @@ def practised(practice: Practice, scratch: Path, held_out: HeldOut) -> tuple[tup
         "saving": {"device": "cpu", "save_every": practice.at[-1]},
     }  # fmt: skip
     watch, began = Watch(practice.checkpoint, held_out, practice.at), time.process_time()
-    sdgrpo.train(SdgrpoSettings.model_validate(settings), [watch])
+    result = sdgrpo.train(SdgrpoSettings.model_validate(settings), [watch])
+    if result.stopped_by:  # it is no row
+        raise SystemExit(f"stopped by {result.stopped_by}")
     shutil.rmtree(scratch)
     return tuple(watch.points), time.process_time() - began - watch.cpu_s

@@ -141,6 +141,8 @@ class Schooling:
         }  # fmt: skip
         began_s, began_decoding_s = time.process_time(), _seconds_of_children()
         result = sft.train(read_sft(settings))
+        if result.stopped_by:
+            raise SystemExit(f"stopped by {result.stopped_by}")
         spent_s = round(time.process_time() - began_s, 1), round(_seconds_of_children() - began_decoding_s, 1)
         self.checkpoint, self.cpu_s[lesson] = result.checkpoint, self._first_time(lesson, spent_s)
         exact = f", {result.log['exact']:.0%} exact" if "exact" in result.log else ""

@@ -56,7 +56,8 @@ class LiveCheckpoint:
         self._weights_file: BinaryIO | None = None
         unwrapped_model = plain_model(student.model)
         model_config = copy.deepcopy(unwrapped_model.config)
-        model_config.architectures = [type(unwrapped_model).__name__]  # a model from scratch doesn't say so before it is saved
+        # a model from scratch doesn't say so before it is saved; one that is spread over ranks is of a class of its own
+        model_config.architectures = [type(unwrapped_model).__name__.removeprefix("FSDP")]
         model_config.save_pretrained(self.path)
         student.save_all_but_weights(self.path)
 

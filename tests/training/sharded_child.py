@@ -23,6 +23,7 @@ def furthest(student: Student) -> float:
     """How far the weights of a student's checkpoint in memory are from those that it began with."""
     live = LiveCheckpoint(student, torch.float32)
     live.renew(student)
+    assert json.loads((live.path / "config.json").read_text())["architectures"] == ["Qwen3VLForConditionalGeneration"]
     weights, others = load(str(live.path)).model.state_dict(), speck().model.state_dict()
     live.close()
     return max(float((weights[name] - others[name]).abs().max()) for name in others)

@@ -14,6 +14,7 @@ from dmforge.generators.student.load_student import load
 from dmforge.trainers.sdgrpo.sdgrpo_settings import DEFAULT_IMPORTANCE_CAP
 from tests.rl.conftest import imitating, write_settings
 from tests.support import flicker
+from tests.support.rank_processes import begin_ranks
 
 STEPS = 3
 BESIDE = {
@@ -74,3 +75,18 @@ def test_what_coarser_arithmetic_drew_is_corrected(practice: Path, student: Path
     assert line["correction/max"] > 1
     assert line["correction/mean"] == pytest.approx(1, abs=0.1)
     assert line["correction/clipped"] == 0 or line["correction/max"] > DEFAULT_IMPORTANCE_CAP
+
+
+def test_weights_that_are_spread_over_ranks_reach_the_engine_of_each_in_whole(
+    practice: Path, student: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "sharded.toml"
+    told = {"training_steps": str(STEPS), "saving_save_every": "9", "training_shard": '"fsdp2"'}
+    write_settings(path, practice, student, path.stem, **(BESIDE | told))
+    ranks = begin_ranks("dmforge.cli", ["train", "sdgrpo", str(path), "--json"], 2)
+    ends = [rank.communicate(timeout=500) for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0], ends[0][1].decode()[-3000:]
+    lines = [json.loads(line) for line in (tmp_path / "sharded/log.jsonl").read_text().splitlines()]
+    mismatches = [line["mismatch"] for line in lines if "loss" in line]
+    assert len(mismatches) == STEPS
+    assert max(mismatches) < 1e-4
