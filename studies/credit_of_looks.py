@@ -35,7 +35,7 @@ CLIPS = Clips(coarse_fps=Fraction(1), coarse_frames=64, coarse_tokens=10, look_f
 IMITATED, PRACTISED, MEASURED = 200, 700, 991
 """Seeds of worlds; the first two are counted up from."""
 MAX_LOOKS, MAX_TOKENS = 2, 160
-TOKEN_COST = 0.2
+TOKEN_COST = 0.05
 """What a look of as many frames as it may have costs: without a price, one that isn't needed is as good as none."""
 ARMS: dict[str, dict[str, object]] = {
     "plain": {"holistic": 1.0},
@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--lesson-steps", type=int, default=600, help="at most, of each lesson")
     parser.add_argument("--held-out", type=int, default=48, help="worlds to measure on, three tasks each")
     parser.add_argument("--updates", type=int, default=40, help="of each practice")
-    parser.add_argument("--prompts", type=int, default=8, help="of each update, eight rollouts each")
+    parser.add_argument("--prompts", type=int, default=24, help="of each update, eight rollouts each")
     carry_out(parser, "python -m studies.credit_of_looks", STUDY, missing)
 
 
