@@ -181,7 +181,8 @@ class ResumableTrainer(Trainer):
             self.student.save_all_but_weights(output_folder)
             if self._settings.model.adapters:
                 write_base(output_folder, self.student.where)
-            checkpoints.write_card(output_folder, self._settings, self.corpora, self.state.global_step, self.method)
+            family = self.student.model.config.model_type
+            checkpoints.write_card(output_folder, self._settings, self.corpora, self.state.global_step, self.method, family)
             write_json(output_folder / checkpoints.READER, self.rounds.state(self.batches_done()))
 
     def to_the_end(self, callbacks: Sequence[TrainerCallback]) -> Path:

@@ -60,14 +60,16 @@ def publish(out: Path, max_kept: int, best_step: int | None = None) -> None:
                 shutil.rmtree(old_checkpoint)
 
 
-def write_card(folder: Path, settings: TrainingSettings, corpora: Sequence[Corpus], step: int, method: str) -> None:
+def write_card(
+    folder: Path, settings: TrainingSettings, corpora: Sequence[Corpus], step: int, method: str, family: str
+) -> None:
     """Write README.md: what the model was made from, by which recipe and version. No dates, no paths."""
     recipe, manifests = recipe_of(settings, corpora), [corpus.manifest for corpus in corpora]
     base = settings.model.from_config or Path(settings.model.checkpoint).name
     library = "peft" if settings.model.adapters else "transformers"
     of_base = [f"| adapters for | `{base}`, whose bytes base.json names |"] if settings.model.adapters else []
     card_lines = [
-        "---", f"library_name: {library}", "pipeline_tag: video-text-to-text", "tags:", "- dmforge", "- qwen3_vl", "---", "",
+        "---", f"library_name: {library}", "pipeline_tag: video-text-to-text", "tags:", "- dmforge", f"- {family}", "---", "",
         f"# {settings.name}", "",
         f"A Qwen3-VL that looks again at a stretch of a video while it thinks; {step} steps of {method} from `{base}`.", "",
         "| | |", "|---|---|",

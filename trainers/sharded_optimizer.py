@@ -1,9 +1,10 @@
 """The optimizer's state in a checkpoint of several ranks: each writes the rows that it holds, any number of ranks reads them.
 
-optimizer-00000-of-00002.safetensors    rows of both means of each weight, as `mean/weight`; the groups of weights as metadata
-optimizer-00001-of-00002.safetensors    the rows behind them
+optimizer-00000-of-00002.rows    rows of both means of each weight, as `mean/weight`; the groups of weights as metadata
+optimizer-00001-of-00002.rows    the rows behind them
 
-A weight is cut into rows of its first dimension. One behind the other the files hold all of them, however many were cut.
+A weight is cut into rows of its first dimension. One behind the other the files hold all of them, however many were cut. They
+are safetensors by another name: engines load whatever is called so in a checkpoint.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from transformers.trainer import OPTIMIZER_NAME
 
 from dmforge.schemas.errors import InputError
 
-FILES = "optimizer-*-of-*.safetensors"
+FILES = "optimizer-*-of-*.rows"
 GROUPS = "groups"
 
 Groups = list[dict[str, Any]]
@@ -54,7 +55,7 @@ def save(optimizer: Any, names: Names, folder: Path, rank: int, ranks: int) -> N
         for name, value in state.items()
     }
     groups = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
-    save_file(tensors, folder / f"optimizer-{rank:05}-of-{ranks:05}.safetensors", {GROUPS: json.dumps(groups)})
+    save_file(tensors, folder / f"optimizer-{rank:05}-of-{ranks:05}.rows", {GROUPS: json.dumps(groups)})
 
 
 def has_rows(folder: Path) -> bool:

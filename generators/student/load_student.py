@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoTokenizer, Qwen3VLForConditionalGeneration
+from transformers import AutoConfig, AutoTokenizer
 from transformers.utils.hub import cached_file
 
 from dmforge.generators.student import adapters
 from dmforge.generators.student.attention import use_attention
 from dmforge.generators.student.checkpoint_files import is_adapted
+from dmforge.generators.student.families import NO_STUDENT, family_of
 from dmforge.generators.student.patchify import FRAMES, MERGE, PATCH
 from dmforge.generators.student.tag_tokens import add_tags, give_rows
 from dmforge.generators.student.token_layout import TokenLayout
@@ -23,7 +24,6 @@ from dmforge.schemas.dialects.dialect import DialectName
 from dmforge.schemas.dialects.known_dialects import DIALECTS
 from dmforge.schemas.errors import InputError, first_line
 
-KIND = "qwen3_vl"
 PROCESSING = ("preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json")
 """Files in a checkpoint about the processing of pixels. We don't need them; but AutoProcessor does."""
 EXPECTED: dict[str, Any] = {
@@ -41,7 +41,6 @@ OWN: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 """The same files as Qwen3-VL checkpoints have them. A server asks for the one about images even if it is sent none."""
-NO_STUDENT = "give a folder with a Qwen3-VL checkpoint, or the id of one on the Hub"
 TAGS_MISSING = "load it with tags added (add_tags = true in [model]), and train it on a cot corpus first"
 
 
@@ -97,7 +96,7 @@ def load(
     if not add_missing_tags:
         _refuse_without_tags(vocabulary)
     # safetensors only: a checkpoint from elsewhere must not run code here
-    model: Any = Qwen3VLForConditionalGeneration.from_pretrained(base, config=config, dtype=dtype, use_safetensors=True)
+    model: Any = family_of(config, checkpoint).from_pretrained(base, config=config, dtype=dtype, use_safetensors=True)
     use_attention(model)
     if base != checkpoint:
         give_rows(model, vocabulary)
@@ -158,8 +157,7 @@ def _open_config(checkpoint: str) -> Any:
         config = AutoConfig.from_pretrained(checkpoint)
     except (OSError, ValueError) as error:
         raise InputError(f"no checkpoint: {first_line(error)}", where=checkpoint, hint=NO_STUDENT) from None
-    if config.model_type != KIND:
-        raise InputError(f"the checkpoint is a {config.model_type}, not a Qwen3-VL", where=checkpoint, hint=NO_STUDENT)
+    family_of(config, checkpoint)
     return config
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch.distributed.tensor import DTensor
 
+from dmforge.generators.student.families import lies_across
+
 
 def whole_tensor(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor with the parts that other ranks hold; one that isn't spread over ranks as it is."""
@@ -20,6 +22,18 @@ class LiveWeight:
 
     parameter: torch.Tensor
     layer: Any = None
+    lies_across: bool = False
+    """Whether a published checkpoint has its last two dimensions exchanged."""
+
+    @property
+    def shape(self) -> list[int]:
+        """As it is published."""
+        own_shape = list(self.parameter.shape)
+        return [*own_shape[:-2], own_shape[-1], own_shape[-2]] if self.lies_across else own_shape
+
+    def published(self) -> torch.Tensor:
+        """Its value as a published checkpoint has it."""
+        return self.value().transpose(-1, -2) if self.lies_across else self.value()
 
     def value(self) -> torch.Tensor:
         """The weight with its adapters merged in; nothing is changed in place. Where ranks hold parts, all have to ask."""
@@ -48,7 +62,8 @@ def weights_of(model: Any) -> dict[str, LiveWeight]:
                 parameter, adapted_layers[adapted_name] if parameter_name == "weight" else None
             )
         elif ".lora_" not in weight_name and ".trainable_tokens_" not in weight_name:
-            weight_by_name[weight_name] = LiveWeight(parameter)
+            across = lies_across(unwrapped_model.config, weight_name)
+            weight_by_name[weight_name] = LiveWeight(parameter, lies_across=across)
     return weight_by_name
 
 

@@ -35,7 +35,7 @@ def write(file: BinaryIO, weight_by_name: Mapping[str, LiveWeight], dtype: torch
         end_offset = byte_offset + live_weight.parameter.numel() * dtype.itemsize
         tensor_header[weight_name] = {
             "dtype": NAMES[dtype],
-            "shape": list(live_weight.parameter.shape),
+            "shape": live_weight.shape,
             "data_offsets": [byte_offset, end_offset],
         }
         byte_offset = end_offset
@@ -43,7 +43,7 @@ def write(file: BinaryIO, weight_by_name: Mapping[str, LiveWeight], dtype: torch
     header_bytes += b" " * (-len(header_bytes) % 8)
     file.write(len(header_bytes).to_bytes(8, "little") + header_bytes)
     for live_weight in weight_by_name.values():
-        flat_values = live_weight.value().to("cpu", dtype).contiguous().reshape(-1)
+        flat_values = live_weight.published().to("cpu", dtype).contiguous().reshape(-1)
         file.write(flat_values.view(torch.uint8).numpy().data)
 
 

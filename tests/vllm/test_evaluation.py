@@ -10,7 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from dmforge import cli
+from dmforge.curation.shards.corpus import Corpus
 from tests.rl.conftest import imitating
+from tests.student.mixture import mixture
 from tests.support import flicker
 from tests.training.conftest import write_settings
 
@@ -68,3 +70,15 @@ def test_vllm_evaluates_adapters_merged_into_their_base(student: Path, trajector
     own = evaluated(tmp_path, "own", adapted, trajectories)
     assert evaluated(tmp_path, "by-vllm", adapted, trajectories, ENGINE) == own
     assert own != evaluated(tmp_path, "base", student, trajectories)
+
+
+def test_vllm_runs_a_mixture_of_experts(trajectories: Path, tmp_path: Path) -> None:
+    pieces = [piece for example in Corpus(str(trajectories)).read(range(24)) for piece in example.sample.transcript.pieces]
+    mixture([piece.text for piece in pieces if piece.text]).save(tmp_path / "mixture")
+    settings = write_settings(
+        tmp_path / "sft.toml", trajectories, "sft", model_from_config="", model_checkpoint=f'"{tmp_path / "mixture"}"',
+        training_steps="40", training_learning_rate="1e-2", saving_save_every="40",
+    )  # fmt: skip
+    student = Path(invoked("train", "sft", str(settings))["checkpoint"])
+    own = evaluated(tmp_path, "own", student, trajectories)
+    assert evaluated(tmp_path, "by-vllm", student, trajectories, ENGINE) == own

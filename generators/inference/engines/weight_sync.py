@@ -39,7 +39,8 @@ class WeightSyncEngine(VllmEngine):
 
 
 def open_merged(settings: VllmSettings, checkpoint: str, dialect: DialectName) -> WeightSyncEngine:
-    """An engine with a checkpoint of adapters: they are merged here, and vLLM reads the whole from memory."""
+    """An engine with a checkpoint that vLLM can't read as it is: adapters are merged here, experts are turned as published ones
+    lie, and vLLM reads the whole from memory."""
     require_vllm()
     student = load(checkpoint, getattr(torch, settings.weights), dialect=dialect)
     engine = WeightSyncEngine(settings, student)
