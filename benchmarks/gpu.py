@@ -1,10 +1,14 @@
-"""What a student costs on a GPU: rollouts by injection against going through everything again, and a step of SFT.
+"""What a student costs on a GPU: a step of SFT, rollouts by injection against going through everything again, an update of
+SD-GRPO with a prompt that all rollouts share against one for each.
 
 Random weights, random pixels, the shape of Qwen3-VL-4B from its numbers: nothing is downloaded, and of dmforge only what
 needs torch and transformers is imported. From a checkout, without installing:
 
     PYTHONPATH=.typing:. python -m benchmarks.gpu --shape 4b --device cuda
     PYTHONPATH=.typing:. python -m benchmarks.gpu --shape tiny --device cpu
+
+Each row is printed as soon as it is known, and what would not begin within `--minutes` is left out: a machine that is there for
+ten minutes shows something whatever happens. The tables come at the end.
 
 FLOPs of a training step, for the MFU: 6 x (weights that a token passes through) for each token, of the tower for each
 patch; the output layer only where a token is learnt; attention 12 x layers x width x sum of length^2, halved where it is
@@ -15,13 +19,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -34,12 +41,16 @@ from dmforge.generators.inference.engines.transformers_engine import Transformer
 from dmforge.generators.student.attention import use_attention
 from dmforge.generators.student.load_student import Student
 from dmforge.generators.student.patchify import FRAMES, MERGE, PATCH
+from dmforge.generators.student.positions import next_position
 from dmforge.generators.student.tag_tokens import add_tags
 from dmforge.generators.student.tiny import SHAPES, make_config, make_tokenizer
+from dmforge.generators.student.token_layout import LaidOutTranscript
 from dmforge.generators.student.vocabulary import Vocabulary
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.transcript import COARSE, Piece
 from dmforge.trainers.batches import ForwardBatch, logits_of, pack, summed_loss
+from dmforge.trainers.sdgrpo.branches import Continuation, GroupedForward, PromptGroup, forward_of, log_probs
+from dmforge.trainers.sdgrpo.objective import objective
 from tests.support.tables import show as show_table
 
 COMMAND = "python -m benchmarks.gpu"
@@ -137,6 +148,10 @@ def peak_gb(device: torch.device) -> float:
     return torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else float("nan")
 
 
+def written_gb(peak: float) -> str:
+    return "-" if math.isnan(peak) else f"{peak:.1f}"
+
+
 def fresh_peak(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -169,8 +184,8 @@ def rollouts(student: Student, case: Case, rows: int, times: int) -> list[object
     prompt_s, injected_s, decoded_s, anew_s, peak = (statistics.median(each) for each in zip(*took[1:], strict=True))
     tokens = rows * case.tokens
     cached_rate, anew_rate = (tokens / (prompt_s + decoded_s + clip_s) for clip_s in (injected_s, anew_s))
-    numbers = [prompt_s, decoded_s, injected_s, anew_s, anew_s / injected_s, cached_rate, anew_rate, peak]
-    return [rows, *(f"{number:.2f}" for number in numbers)]
+    numbers = [prompt_s, decoded_s, injected_s, anew_s, anew_s / injected_s, cached_rate, anew_rate]
+    return [rows, *(f"{number:.2f}" for number in numbers), written_gb(peak)]
 
 
 def flops(student: Student, batch: ForwardBatch) -> float:
@@ -222,8 +237,64 @@ def sft(student: Student, case: Case, args: argparse.Namespace, *, checkpointing
         return [args.weights, checkpointing, args.samples, batch.input_ids.numel(), batch.items, "out of memory", "", "", ""]
     tera = flops(student, batch) / 1e12
     mfu = f"{tera / took_s / args.peak_tflops:.3f}" if args.peak_tflops else "-"
-    cells = [batch.input_ids.numel(), batch.items, f"{took_s:.3f}", f"{tera:.1f}", mfu, f"{peak_gb(device):.1f}"]
+    cells = [batch.input_ids.numel(), batch.items, f"{took_s:.3f}", f"{tera:.1f}", mfu, written_gb(peak_gb(device))]
     return [args.weights, checkpointing, args.samples, *cells]
+
+
+def update(student: Student, case: Case, args: argparse.Namespace, rows: int) -> list[object]:
+    """Forward and backward of the rollouts of one prompt: with it once in their row, and with it before each."""
+    layout, device, model = student.layout, student.device, student.model
+    prompt = layout.join(layout.stretches(opening(case)))
+    answer = PromptPiece(Piece("policy", f"{'It flashes. ' * 40}</think><answer>red</answer>"))
+    behind = next_position(prompt.positions, 0)
+    branches = [_branch(layout.join(layout.stretches((*looked(case, row), answer)), behind), rows) for row in range(rows)]
+    shared = [forward_of([PromptGroup(prompt, tuple(branches))])]
+    apart = [forward_of([PromptGroup(prompt, (branch,))]) for branch in branches]
+    model.train()
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=args.weights == "float32" and device.type == "cuda")
+
+    def learn(forwards: list[GroupedForward]) -> None:
+        for forward in forwards:
+            here = forward.to(device)
+            with autocast:
+                new_log_probs, _ = log_probs(model, here, 1.0)
+            (-objective(new_log_probs, new_log_probs.detach(), here.learnt, SimpleNamespace(epsilon=0.2))).backward()
+        model.zero_grad(set_to_none=True)
+
+    cells: list[object] = [rows]
+    for forwards in (shared, apart):
+        fresh_peak(device)
+        try:
+            learn(forwards)
+            took_s = statistics.median(seconds(device, lambda forwards=forwards: learn(forwards)) for _ in range(args.times))
+            cells += [
+                sum(forward.batch.input_ids.numel() for forward in forwards),
+                f"{took_s:.3f}",
+                written_gb(peak_gb(device)),
+            ]
+        except torch.cuda.OutOfMemoryError:
+            cells += ["", "out of memory", ""]
+    return cells
+
+
+def _branch(sequence: LaidOutTranscript, rows: int) -> Continuation:
+    tokens = int(sequence.trained.sum())
+    weights = np.full(tokens, 1 / tokens / rows, np.float32)
+    return Continuation(sequence, np.zeros(tokens), np.ones(tokens, np.float32), weights, np.zeros(tokens, bool))
+
+
+@dataclass(slots=True)
+class Measurements:
+    """Rows of a table, each printed when it is known."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[object]] = field(default_factory=list[list[object]])
+
+    def add(self, row: list[object]) -> None:
+        self.rows.append(row)
+        print(json.dumps({"measured": self.title} | dict(zip(self.columns, row, strict=True))), flush=True)
 
 
 def main() -> None:
@@ -231,25 +302,37 @@ def main() -> None:
     parser.add_argument("--shape", choices=sorted(CASES), default="tiny")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--times", type=int, default=3)
-    parser.add_argument("--rows", type=int, nargs="*", default=[1, 8], help="rollouts side by side")
+    parser.add_argument("--rows", type=int, nargs="*", default=[8, 1], help="rollouts side by side")
     parser.add_argument("--samples", type=int, default=1, help="transcripts packed into a step of SFT")
-    parser.add_argument(
-        "--weights", choices=["float32", "bfloat16"], default="float32", help="in SFT; float32 computes in bf16"
-    )
+    parser.add_argument("--weights", choices=["float32", "bfloat16"], default="float32", help="float32 computes in bf16")
     parser.add_argument("--peak-tflops", type=float, help="of the device, for the MFU; known ones need not be told")
-    parser.add_argument("--only", choices=["rollouts", "sft"])
+    parser.add_argument("--minutes", type=float, default=7, help="after which nothing more is begun")
     args = parser.parse_args()
     device = torch.device(args.device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
     if args.peak_tflops is None:
         args.peak_tflops = next((peak for gpu, peak in PEAK_TFLOPS.items() if gpu in name), None)
-    case = CASES[args.shape]
-    command = f"{COMMAND} {' '.join(sys.argv[1:])}"
-    print(json.dumps({"device": name, "torch": torch.__version__, "shape": args.shape, "peak_tflops": args.peak_tflops}))
-    if args.only != "sft":
-        student = student_of(args.shape, args.device, torch.bfloat16 if device.type == "cuda" else torch.float32)
-        rows = [rollouts(student, case, rows, args.times) for rows in args.rows]
-        columns = [
+    print(
+        json.dumps({"device": name, "torch": torch.__version__, "shape": args.shape, "peak_tflops": args.peak_tflops}),
+        flush=True,
+    )
+    tables = measured(args, CASES[args.shape], name)
+    if not tables:
+        raise SystemExit("there was no time for anything: give it more --minutes")
+    for table in tables:
+        show_table(table.title, f"{COMMAND} {' '.join(sys.argv[1:])}", table.columns, table.rows)
+
+
+def measured(args: argparse.Namespace, case: Case, name: str) -> list[Measurements]:
+    """All tables, as far as time reaches: first what is asked for most."""
+    until = time.monotonic() + 60 * args.minutes
+    steps = Measurements(
+        f"A step of SFT, {name}",
+        ["weights", "checkpointing", "samples", "tokens", "learnt", "s a step", "TFLOP", "MFU", "peak GB"],
+    )
+    rolled = Measurements(
+        f"Rollouts of {case.tokens} tokens, {name}",
+        [
             "rollouts",
             "prompt s",
             "decoding s",
@@ -259,15 +342,28 @@ def main() -> None:
             "tokens/s",
             "tokens/s anew",
             "peak GB",
-        ]
-        show_table(f"Rollouts of {case.tokens} tokens, {name}", command, columns, rows)
-        del student
-        fresh_peak(device)
-    if args.only != "rollouts":
-        student = student_of(args.shape, args.device, getattr(torch, args.weights))
-        rows = [sft(student, case, args, checkpointing=checkpointing) for checkpointing in (True, False)]
-        columns = ["weights", "checkpointing", "samples", "tokens", "learnt", "s a step", "TFLOP", "MFU", "peak GB"]
-        show_table(f"A step of SFT, {name}", command, columns, rows)
+        ],
+    )
+    updates = Measurements(
+        f"An update of SD-GRPO, {name}",
+        ["rollouts", "tokens", "s, prompt shared", "peak GB", "tokens apart", "s, prompt for each", "peak GB apart"],
+    )
+    student = student_of(args.shape, args.device, getattr(torch, args.weights))
+    work: list[tuple[Measurements, Callable[[], list[object]]]] = [
+        (steps, lambda: sft(student, case, args, checkpointing=True)),
+        *((updates, partial(update, student, case, args, rows)) for rows in args.rows),
+        (steps, lambda: sft(student, case, args, checkpointing=False)),
+    ]
+    half = torch.bfloat16 if args.device != "cpu" else torch.float32
+    for table, measure in work:
+        if time.monotonic() < until:
+            table.add(measure())
+            fresh_peak(student.device)
+    student.model.eval().to(half)
+    for rows in args.rows:
+        if time.monotonic() < until:
+            rolled.add(rollouts(student, case, rows, args.times))
+    return [table for table in (steps, updates, rolled) if table.rows]
 
 
 if __name__ == "__main__":
