@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from dmforge.schemas.errors import InputError
 from dmforge.trainers import sharded_optimizer
+from dmforge.trainers.sft import train
 from dmforge.trainers.training_settings import read_sft
 from tests.support.rank_processes import begin_ranks
 from tests.training.conftest import write_settings
@@ -50,7 +51,7 @@ def assert_alike(first: Path, second: Path) -> None:
 
 @pytest.mark.slow
 def test_two_and_three_ranks_learn_what_one_process_does(settings: Path, corpus: Path) -> None:
-    run(settings)
+    train(read_sft(settings))
     for ranks in (2, 3):
         run(sharded(settings, corpus, f"by-{ranks}"), ranks=ranks)
         assert_alike(settings.parent / f"by-{ranks}", settings.parent / "out")
@@ -58,7 +59,7 @@ def test_two_and_three_ranks_learn_what_one_process_does(settings: Path, corpus:
 
 @pytest.mark.slow
 def test_a_killed_training_goes_on_with_another_number_of_ranks(settings: Path, corpus: Path) -> None:
-    run(settings)
+    train(read_sft(settings))
     folder = settings.parent
     killed = sharded(settings, corpus, "killed")
     run(killed, "after", 4, ranks=2)
@@ -67,7 +68,6 @@ def test_a_killed_training_goes_on_with_another_number_of_ranks(settings: Path, 
         "optimizer-00000-of-00002.rows", "optimizer-00001-of-00002.rows"
     }  # fmt: skip
     for name, path, ranks in (
-        ("as-before", sharded(settings, corpus, "as-before"), 2),
         ("by-three", sharded(settings, corpus, "by-three"), 3),
         ("by-one", sharded(settings, corpus, "by-one"), 1),
         ("not-sharded", write_settings(folder / "not-sharded.toml", corpus, "not-sharded"), 1),
@@ -110,9 +110,11 @@ max_samples = 3
 [evaluation.roll]
 max_tokens = 40
 """
-    for path, ranks in ((settings, 1), (sharded(settings, corpus, "by-two"), 2)):
+    by_two = sharded(settings, corpus, "by-two")
+    for path in (settings, by_two):
         path.write_text(path.read_text() + held_out)
-        run(path, ranks=ranks)
+    train(read_sft(settings))
+    run(by_two, ranks=2)
     measured, others = (measured_in(settings.parent / name) for name in ("out", "by-two"))
     assert [entry["step"] for entry in measured] == [3, 6]
     for entry, other in zip(measured, others, strict=True):
