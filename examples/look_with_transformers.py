@@ -26,7 +26,8 @@ import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 GRID_FPS = 12  # looks are cut from frames on this grid
-LOOK = re.compile(r"<span>([0-9.]+) - ([0-9.]+)</span><fps>([0-9.]+)</fps>$")
+NUMBER = r"([0-9]+(?:[.][0-9]+)?)"
+LOOK = re.compile(rf"<span>{NUMBER} - {NUMBER}</span><fps>(?!0+(?:[.]0+)?<){NUMBER}</fps>$")  # at more than 0 fps
 
 Clip = tuple[np.ndarray, list[float]]  # frames x height x width x colours, and the second of each
 

@@ -2,6 +2,7 @@
 
 checkpoint-500/    config.json, model.safetensors, tokenizer, README.md   what `from_pretrained` reads; or adapters
                    optimizer.pt, scheduler.pt, rng_state*.pth, trainer_state.json, reader.json
+                   optimizer-*.rows in place of optimizer.pt, where ranks hold a student together
 .saving/           one that is being written; after a kill the next training removes it
 """
 

@@ -28,16 +28,10 @@ def shard(model: Any, device: torch.device, ranks: int, *, bf16: bool) -> None:
     model._is_accelerate_prepared = True  # else ranks would average what they have averaged already
 
 
-def is_sharded(model: Any) -> bool:
-    return isinstance(model, FSDPModule)
-
-
 @contextmanager
 def whole(model: Any) -> Generator[None]:
-    """All weights are gathered on each rank, and stay until the end: forwards wait for nobody."""
-    if not is_sharded(model):
-        yield
-        return
+    """All weights are gathered on each rank, and stay until the end: forwards wait for nobody. Of a model that isn't spread
+    nothing has to be."""
     units = [module for module in model.modules() if isinstance(module, FSDPModule)]
     for unit in units:
         unit.set_reshard_after_forward(False, recurse=False)

@@ -17,6 +17,7 @@ from typing import Any
 from safetensors import safe_open
 from transformers import Qwen3VLForConditionalGeneration, Qwen3VLMoeForConditionalGeneration
 
+from dmforge.generators.student.checkpoint_files import CONFIG
 from dmforge.schemas.errors import InputError
 
 NO_STUDENT = "give a folder with a Qwen3-VL checkpoint, or the id of one on the Hub"
@@ -41,9 +42,10 @@ def lies_across(config: Any, weight_name: str) -> bool:
 def is_turned(checkpoint: str) -> bool:
     """Whether a folder holds a mixture as transformers saves it, and not as it is published."""
     folder = Path(checkpoint)
-    if not (folder / "config.json").is_file():
+    try:
+        config = json.loads((folder / CONFIG).read_bytes())
+    except (OSError, ValueError):  # an id, or no checkpoint: who loads it says so
         return False
-    config = json.loads((folder / "config.json").read_text("utf-8"))
     if config.get("model_type") != MIXTURE:
         return False
     hidden_size = config["text_config"]["hidden_size"]

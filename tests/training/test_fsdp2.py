@@ -16,13 +16,7 @@ from dmforge.trainers.sft import train
 from dmforge.trainers.training_settings import read_sft
 from tests.support.rank_processes import begin_ranks
 from tests.training.conftest import write_settings
-
-
-def run(path: Path, way: str = "never", step: int = 0, ranks: int = 1) -> None:
-    """All ranks of a training, to the end or to the kill."""
-    children = begin_ranks("tests.training.child", [str(path), way, str(step)], ranks)
-    ends = [(child.communicate(timeout=200)[1], child.returncode) for child in children]
-    assert all(code == (0 if way == "never" else 9) for _, code in ends), ends[0][0].decode()[-3000:]
+from tests.training.test_sft import log_of, run
 
 
 def sharded(path: Path, corpus: Path, out: str, **changes: str) -> Path:
@@ -31,13 +25,11 @@ def sharded(path: Path, corpus: Path, out: str, **changes: str) -> Path:
 
 def measured_in(out: Path) -> list[dict[str, float]]:
     """What was measured while it learnt, without what Hugging Face makes of a number of epochs."""
-    entries = map(json.loads, (out / "log.jsonl").read_text().splitlines())
-    return [{**entry, "epoch": 0} for entry in entries if "evaluation/miou" in entry]
+    return [{**entry, "epoch": 0} for entry in log_of(out) if "evaluation/miou" in entry]
 
 
 def losses_of(out: Path) -> list[float]:
-    entries = map(json.loads, (out / "log.jsonl").read_text().splitlines())
-    return [entry["loss"] for entry in entries if "loss" in entry]
+    return [entry["loss"] for entry in log_of(out) if "loss" in entry]
 
 
 def assert_alike(first: Path, second: Path) -> None:

@@ -144,9 +144,8 @@ def _variants(settings: SftSettings | SdgrpoSettings, ranks: int) -> dict[str, S
         variants[name] = changed
         together = _changed(together, change)
     variants |= {"all of these": together} if len(variants) > 2 else {}
-    is_spread = settings.training.shard == "fsdp2" or ranks == 1
     if not (settings.model.adapters or settings.training.optimizer == "adafactor" or settings.training.shard == "fsdp2"):
-        variants |= {name: _changed(settings, change) for name, change in ALONE.items() if name != SHARDED or not is_spread}
+        variants |= {name: _changed(settings, change) for name, change in ALONE.items() if name != SHARDED or ranks > 1}
     return variants
 
 

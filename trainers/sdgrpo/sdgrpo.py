@@ -62,7 +62,7 @@ from dmforge.trainers.sdgrpo.objective import divergences, is_clipped, objective
 from dmforge.trainers.sdgrpo.rollout_writer import RolloutWriter, writer_of
 from dmforge.trainers.sdgrpo.rollouts import PromptCollator, RolledOutGroup, RolloutPrompt, roll_out_round, training_group
 from dmforge.trainers.sdgrpo.sdgrpo_checks import open_rl_corpora, require_targets
-from dmforge.trainers.sdgrpo.sdgrpo_settings import SdgrpoSettings
+from dmforge.trainers.sdgrpo.sdgrpo_settings import InProcessSettings, SdgrpoSettings
 from dmforge.trainers.training_result import TrainingResult
 
 SEGMENTS = ("sampling", "reasoning")
@@ -148,7 +148,8 @@ class SdgrpoTrainer(ResumableTrainer):
             self.writer.follow(self.student)
             self.tally.add("seconds/sync", [time.perf_counter() - start_s])
             round_index = self.state.global_step // self.policy.iterations
-            with self.rolling():
+            is_own_work = isinstance(self.settings.engine, InProcessSettings)  # for an engine beside nothing is gathered
+            with self.rolling() if is_own_work else nullcontext():
                 rolled_groups = roll_out_round(
                     self.writer, [prompt for prompt in round_prompts if prompt.weight], round_index, self.settings
                 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dmforge.generators.inference.engines.engine import Engine
 from dmforge.generators.inference.engines.engine_settings import EngineSettings, VllmSettings
 from dmforge.generators.student.checkpoint_files import is_adapted
-from dmforge.generators.student.families import is_turned
 from dmforge.schemas.dialects.dialect import DialectName
 
 
@@ -13,6 +12,8 @@ def open_engine(settings: EngineSettings, checkpoint: str, dialect: DialectName 
     """Open an engine; the caller closes it. `checkpoint` is a folder, or an id on the Hub; adapters are merged in
     memory, and mixtures that a training saved are turned there."""
     if isinstance(settings, VllmSettings):
+        from dmforge.generators.student.families import is_turned
+
         if is_adapted(checkpoint) or is_turned(checkpoint):
             from dmforge.generators.inference.engines.weight_sync import open_merged
 
