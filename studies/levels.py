@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 
+from dmforge.generators.student.tiny import SHAPES
 from dmforge.generators.synthetic.lessons.lesson_corpora import faultless_thoughts
 from dmforge.generators.synthetic.lessons.thoughts import WorldThoughts
 from dmforge.generators.synthetic.lessons.world_packing import world_video_id
@@ -42,6 +43,7 @@ from tests.support.tables import show
 COMMAND = "python -m studies.levels"
 CLIPS = Clips(coarse_fps=Fraction(1), coarse_frames=64, coarse_tokens=6, look_frames=64, look_tokens=32, look_size="floor")
 """As in recipes/study.toml: frames of 32 x 32."""
+USUAL = "mote"
 IMITATED = 100
 """The seed of worlds that are imitated; counted up from."""
 
@@ -60,24 +62,26 @@ ARMS: dict[str, dict[str, Any]] = {
 """What of a course differs."""
 
 
-def done(folder: Path, levels: list[int], arms: list[str], seeds: int, **size: int) -> Iterator[dict[str, Any]]:
+def done(
+    folder: Path, levels: list[int], arms: list[str], students: list[str], seeds: int, **size: int
+) -> Iterator[dict[str, Any]]:
     """What each student does in the exam."""
-    for level, arm, seed in product(levels, arms, range(seeds)):
-        result = folder / f"{level}-{arm}-{seed}.json"
-        yield kept(result, size, partial(measured, folder, level, arm, seed, size))
+    for student, level, arm, seed in product(students, levels, arms, range(seeds)):
+        place = folder if student == USUAL else folder / student
+        yield kept(place / f"{level}-{arm}-{seed}.json", size, partial(measured, place, student, level, arm, seed, size))
 
 
-def measured(folder: Path, level: int, arm: str, seed: int, size: dict[str, int]) -> dict[str, Any]:
+def measured(folder: Path, student: str, level: int, arm: str, seed: int, size: dict[str, int]) -> dict[str, Any]:
     """One student, from its first lesson to its exam."""
     imitated = WorldSettings(videos=size["worlds"], study=True, knobs=knobs_of(level), seed=IMITATED + seed)
     size_of_course = {"steps": size["steps"], "lesson_steps": size["lesson_steps"]}
-    course = Course(imitated, CLIPS, **size_of_course, captions_of_looks=False, **ARMS[arm])
+    course = Course(imitated, CLIPS, **size_of_course, captions_of_looks=False, student=student, **ARMS[arm])
     corpora = folder / f"corpora-{level}-{seed}{'-plain' if arm == 'plain' else ''}"
     schooling = Schooling(folder / f"{level}-{arm}-{seed}", corpora, course, seed)
     evaluation = schooling.exam(size["exam"], schooling.run())
     figures = {name: figure.value for name, figure in evaluation.figures.items()}
     figures["right_object"] = right_object(evaluation.rows, schooling.worlds_of_exam(size["exam"]))
-    return {"level": level, "arm": arm, "seed": seed, "cpu_s": schooling.cpu_s, "figures": figures}
+    return {"student": student, "level": level, "arm": arm, "seed": seed, "cpu_s": schooling.cpu_s, "figures": figures}
 
 
 def right_object(rows: Sequence[EvaluationRow], worlds: WorldSettings) -> float:
@@ -100,7 +104,7 @@ def row_of(result: dict[str, Any]) -> list[object]:
     names = ("miou", "right_object", "format", "accuracy", "density_error")
     figure_texts = [f"{figures[name]:.3f}" if name in figures else "" for name in names]
     knob = KNOBS[level - 1] if level else "one object"
-    return [level, knob, result["arm"], result["seed"], *figure_texts, *totals(result["cpu_s"])]
+    return [result.get("student", USUAL), level, knob, result["arm"], result["seed"], *figure_texts, *totals(result["cpu_s"])]
 
 
 def main() -> None:
@@ -108,6 +112,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where everything goes, and goes on")
     parser.add_argument("--levels", type=int, nargs="+", default=list(range(len(LEVELS))))
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
+    parser.add_argument("--students", nargs="+", choices=list(SHAPES), default=[USUAL], help="shapes of students from scratch")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--worlds", type=int, default=2000, help="that are imitated")
     parser.add_argument("--steps", type=int, default=1400, help="of imitation")
@@ -117,7 +122,7 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = [row_of(result) for result in done(**vars(arguments))]
     columns = [
-        "level", "added", "arm", "seed", "mIoU", "right object", "format", "accuracy", "density error, fps",
+        "student", "level", "added", "arm", "seed", "mIoU", "right object", "format", "accuracy", "density error, fps",
         "CPU s of training", "of decoding",
     ]  # fmt: skip
     show("What harder worlds leave of it, and what lessons mend", COMMAND, columns, rows)

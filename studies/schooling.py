@@ -63,6 +63,8 @@ class Course:
     max_looks: int = 1
     captions_of_looks: bool = True
     """Whether captions are also those of looks: flashes, flickers."""
+    student: str = "mote"
+    """The shape of the student."""
 
 
 @dataclass(slots=True)
@@ -124,7 +126,9 @@ class Schooling:
         until: tuple[Path, float] | None = None,
     ) -> Path:
         place = str(self.checkpoint) if self.checkpoint else ""
-        model = {"checkpoint": place} if place else {"from_config": "mote", "vocabulary": list(map(str, vocabulary))}
+        model = (
+            {"checkpoint": place} if place else {"from_config": self.course.student, "vocabulary": list(map(str, vocabulary))}
+        )
         gate = {"corpus": str(until[0]), "exact": until[1]} if until else None
         settings: dict[str, Any] = {
             "out": str(self.folder / lesson), "model": model,

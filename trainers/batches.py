@@ -151,7 +151,7 @@ def _eye_at_work(model: torch.nn.Module, batch: ForwardBatch) -> Generator[None]
         blank = normalised(batch.patches.new_zeros((MERGE * MERGE, PATCH_VALUES)))
         seen = eye(blank, grid_thw=batch.grids.new_tensor([[1, MERGE, MERGE]]))
         embeddings = more["inputs_embeds"]
-        for part in (seen.pooler_output, *seen.deepstack_features):
+        for part in (seen.pooler_output, *getattr(seen, "deepstack_features", ())):  # Qwen3.5 has none of the latter
             embeddings = embeddings + 0.0 * part.sum().to(embeddings.dtype)
         return words, {**more, "inputs_embeds": embeddings}
 

@@ -28,7 +28,7 @@ class Adapters(Config):
     """The output of an adapter is multiplied by alpha / rank."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of an adapter's inputs that is dropped in training."""
-    targets: str = r".*language_model.*\.(q|k|v|o|gate|up|down)_proj"
+    targets: str = r".*language_model.*\.((q|k|v|o|gate|up|down|out)_proj|in_proj_(qkv|z))"
     """Modules that get an adapter: a regular expression over their full names."""
 
 
@@ -36,9 +36,10 @@ class ModelSettings(Config):
     """Which student learns, and which of its weights."""
 
     checkpoint: str = ""
-    """A folder with a Qwen3-VL, or its id on the Hub."""
+    """A folder with a Qwen3-VL or Qwen3.5, or its id on the Hub."""
     from_config: Annotated[str, Formerly("scratch")] = ""
-    """A small student with random weights, instead of a checkpoint: `tiny` (1.3 million of them), `mote` (.8), `speck` (.1)."""
+    """A small student with random weights, instead of a checkpoint: `tiny` (1.3 million of them), `mote` (.8), `mote-qwen3.5`
+    (.8, a Qwen3.5), `speck` (.1)."""
     vocabulary: Later[tuple[str, ...]] = ()
     """Packed selections whose texts a small student's tokens are made from; by default the first of `[data]`. Who learns
     lesson after lesson needs the words of all of them from the first one on."""

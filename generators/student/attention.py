@@ -2,18 +2,15 @@
 
 Registered with transformers under two names; nothing of the model is patched.
 
-- `BLOCKS`, for text. Transcripts that are packed in one row attend to themselves only: a row is cut where its text positions
-  start anew, and each block is plainly causal, so the kernel is the fast one and the cost is the sum of the squares, not
-  the square of the sum. A single new token is multiplied with the keys of its group: repeating them for every head would
-  copy the whole cache. Where text positions start anew at p > 0, a branch begins: another continuation of the first p
-  tokens of the transcript before it. So rollouts of one prompt share it in one row.
+- `BLOCKS`, for text. Transcripts that are packed in one row attend to themselves only (packed_trees.py): each block is
+  plainly causal, so the kernel is the fast one and the cost is the sum of the squares, not the square of the sum. A single
+  new token is multiplied with the keys of its group: repeating them for every head would copy the whole cache.
 - `FRAMES`, for the vision tower. Frames attend to themselves only and most are equally large: they are one batch instead of
   a loop. transformers hands over the bounds of frames to kernels whose name says flash, and to no others: hence the name.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -23,6 +20,9 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+
+from dmforge.generators.student.delta_layers import use_delta_layers
+from dmforge.generators.student.packed_trees import trees_in
 
 BLOCKS = "dmforge_blocks"
 FRAMES = "dmforge_frames_like_flash"
@@ -34,10 +34,11 @@ Piece = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def use_attention(model: Any) -> None:
-    """Switch a Qwen3-VL to these functions. Only after it is loaded: before, transformers would look for a kernel package of
-    that name."""
+    """Switch a student to these functions, and its gated delta layers to ours. Only after it is loaded: before, transformers
+    would look for a kernel package of that name."""
     model.model.language_model.config._attn_implementation = BLOCKS
     model.model.visual.config._attn_implementation = FRAMES
+    use_delta_layers(model)
 
 
 def attend_blocks(
@@ -63,7 +64,7 @@ def attend_blocks(
     if attention_mask is None and new_tokens < row_tokens:
         return _attend_behind(query, key, value, scaling), None
     if attention_mask is None and position_ids is not None and len(query) == 1:
-        packed_trees = _trees(position_ids)
+        packed_trees = trees_in(position_ids)
         if len(packed_trees) > 1 or packed_trees[0].branches:
             attended_blocks: list[torch.Tensor] = []
             # split once: each slice by itself would have a gradient as large as the row
@@ -154,20 +155,6 @@ def attend_frames(
     return torch.cat(attended_runs, 1), None
 
 
-@dataclass(frozen=True, slots=True)
-class _Tree:
-    """A transcript, with branches: other continuations of its first `shared` tokens."""
-
-    length: int
-    shared: int = 0
-    branches: tuple[int, ...] = ()
-    """The length of each branch, in tokens."""
-
-    @property
-    def lengths(self) -> tuple[int, ...]:
-        return self.length, *self.branches
-
-
 def _attend_branches(key: torch.Tensor, value: torch.Tensor, branches: list[Piece], scaling: float | None) -> torch.Tensor:
     """Attention of a tree's branches as a batch: each sees the shared tokens and itself. Padding stands behind its tokens,
     where none of them sees it."""
@@ -191,29 +178,6 @@ def _padded_batch(branch_rows: list[torch.Tensor]) -> torch.Tensor:
     return torch.nn.utils.rnn.pad_sequence(
         [branch_row.transpose(0, 1) for branch_row in branch_rows], batch_first=True
     ).transpose(1, 2)
-
-
-def _trees(position_ids: torch.Tensor) -> list[_Tree]:
-    """The transcripts in a packed row, with their branches. Cached on the tensor: the layers after the first look it up."""
-    cached_trees = getattr(position_ids, "dmforge_trees", None)
-    if cached_trees is None:
-        text_positions = position_ids[0]
-        run_starts = [0, *(torch.nonzero(text_positions[1:] != text_positions[:-1] + 1)[:, 0] + 1).tolist()]
-        cached_trees = []
-        for first_position, (run_start, run_end) in zip(
-            text_positions[run_starts].tolist(), pairwise([*run_starts, len(text_positions)]), strict=True
-        ):
-            if not cached_trees or first_position == 0:
-                cached_trees.append(_Tree(run_end - run_start))
-                continue
-            last_tree = cached_trees[-1]
-            if first_position > last_tree.length or (last_tree.branches and first_position != last_tree.shared):
-                raise ValueError(
-                    f"the branch at token {run_start} continues {first_position} tokens, which no transcript before it has"
-                )
-            cached_trees[-1] = _Tree(last_tree.length, first_position, (*last_tree.branches, run_end - run_start))
-        position_ids.dmforge_trees = cached_trees  # pyright: ignore[reportAttributeAccessIssue]
-    return cached_trees
 
 
 def _frame_ends(cu_seq_lens: torch.Tensor) -> list[int]:

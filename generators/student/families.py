@@ -1,9 +1,11 @@
 """The families of students: what a checkpoint calls itself, and the class of transformers that it is loaded with.
 
 All of them read the tokens, positions and patches of Qwen3-VL; what stands between embeddings and head is the class's own.
+Qwen3.5 has gated delta layers in place of most of its attention (delta_layers.py).
 
-Published mixtures hold the matrices of experts across: transformers turns them as it loads them, and saves them turned. So what
-it saved it can load again, and vLLM, which knows published ones, can't: it is given weights that are turned back.
+Published mixtures of Qwen3-VL hold the matrices of experts across: transformers turns them as it loads them, and saves them
+turned. So what it saved it can load again, and vLLM, which knows published ones, can't: it is given weights that are turned
+back.
 """
 
 from __future__ import annotations
@@ -15,22 +17,30 @@ from types import MappingProxyType
 from typing import Any
 
 from safetensors import safe_open
-from transformers import Qwen3VLForConditionalGeneration, Qwen3VLMoeForConditionalGeneration
+from transformers import (
+    Qwen3_5ForConditionalGeneration,
+    Qwen3_5MoeForConditionalGeneration,
+    Qwen3VLForConditionalGeneration,
+    Qwen3VLMoeForConditionalGeneration,
+)
 
 from dmforge.generators.student.checkpoint_files import CONFIG
 from dmforge.schemas.errors import InputError
 
-NO_STUDENT = "give a folder with a Qwen3-VL checkpoint, or the id of one on the Hub"
-DENSE, MIXTURE = "qwen3_vl", "qwen3_vl_moe"
+NO_STUDENT = "give a folder with a Qwen3-VL or Qwen3.5 checkpoint, or the id of one on the Hub"
+DENSE, MIXTURE, DELTA, DELTA_MIXTURE = "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"
 FAMILIES: Mapping[str, Any] = MappingProxyType({
     DENSE: Qwen3VLForConditionalGeneration, MIXTURE: Qwen3VLMoeForConditionalGeneration,
+    DELTA: Qwen3_5ForConditionalGeneration, DELTA_MIXTURE: Qwen3_5MoeForConditionalGeneration,
 })  # fmt: skip
 
 
 def family_of(config: Any, where: str) -> Any:
     """The class of a checkpoint; one of another family is refused."""
     if config.model_type not in FAMILIES:
-        raise InputError(f"the checkpoint is a {config.model_type}, not a Qwen3-VL", where=where, hint=NO_STUDENT)
+        raise InputError(
+            f"the checkpoint is a {config.model_type}, neither a Qwen3-VL nor a Qwen3.5", where=where, hint=NO_STUDENT
+        )
     return FAMILIES[config.model_type]
 
 

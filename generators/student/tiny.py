@@ -1,4 +1,4 @@
-"""Makes students from scratch, for machines without a GPU or a network: small Qwen3-VLs of the same architecture.
+"""Makes students from scratch, for machines without a GPU or a network: small Qwen3-VLs and Qwen3.5s of the same architecture.
 
 They can't read: their tokenizer is trained on the texts that they will see.
 """
@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast, Qwen3VLConfig, Qwen3VLForConditionalGeneration
+from transformers import AutoConfig, PreTrainedTokenizerFast
 
 from dmforge.generators.student.attention import use_attention
+from dmforge.generators.student.families import DELTA, DENSE, FAMILIES
 from dmforge.generators.student.load_student import Student
 from dmforge.generators.student.patchify import FRAMES, MERGE, PATCH
 from dmforge.generators.student.tag_tokens import MEANING, ROWS, add_tags
@@ -41,11 +42,13 @@ TOOL_TEMPLATE = (
 """That of students whose dialect calls functions: it tells of them as Qwen3-VL's does."""
 MAX_TOKENS = 420
 LONGEST_POSITION = 32_768
+DELTA_HEAD = 64
+"""Values of a head of a gated delta layer: the fewest that vLLM's kernels for CPUs take."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The sizes of a small Qwen3-VL."""
+    """The sizes of a small student."""
 
     hidden: int
     layers: int
@@ -55,15 +58,17 @@ class Shape:
     vision_hidden: int
     vision_layers: int
     vision_heads: int
+    family: str = DENSE
 
 
 SHAPES = {
     "tiny": Shape(128, 4, 4, 2, 384, 64, 2, 2),
     "mote": Shape(96, 3, 4, 2, 288, 64, 2, 2),
+    "mote-qwen3.5": Shape(96, 3, 4, 2, 288, 64, 2, 2, DELTA),
     "speck": Shape(64, 2, 2, 1, 128, 32, 2, 2),
 }
 """`tiny`, 1.3 million numbers, learns worlds of level 0 in minutes; `mote`, .8 million, is what the demo trains: it is steadier
-in reinforcement; `speck` is for tests."""
+in reinforcement; `mote-qwen3.5` is as large, with gated delta layers; `speck` is for tests."""
 SPREAD = 0.04
 """Standard deviation of the initial weights. With the usual .02 what a model this small puts out hardly depends on pixels
 (measured)."""
@@ -90,32 +95,46 @@ def make_tokenizer(texts: Iterable[str], chat_template: str = TEMPLATE) -> Any:
     )
 
 
-def make_config(shape: Shape, vocabulary: Vocabulary) -> Qwen3VLConfig:
-    """The configuration of a small Qwen3-VL for a tokenizer."""
+def make_config(shape: Shape, vocabulary: Vocabulary) -> Any:
+    """The configuration of a small student for a tokenizer."""
     head_size = shape.hidden // shape.heads
-    rope_section = head_size // 2 // 3
-    return Qwen3VLConfig(
-        text_config={
-            "vocab_size": -(-len(vocabulary) // ROWS) * ROWS, "hidden_size": shape.hidden, "intermediate_size":
-            shape.intermediate, "num_hidden_layers": shape.layers, "num_attention_heads": shape.heads, "num_key_value_heads":
-            shape.key_heads, "head_dim": head_size, "max_position_embeddings": LONGEST_POSITION, "initializer_range": SPREAD,
-            "rope_parameters": {
-                "rope_type": "default", "rope_theta": 10_000.0, "mrope_interleaved": True,
-                # they must add up to half a head
-                "mrope_section": [head_size // 2 - 2 * rope_section, rope_section, rope_section],
-            },
-            "pad_token_id": vocabulary.padding, "eos_token_id": vocabulary.end, "tie_word_embeddings": True,
-        },
-        vision_config={
-            "depth": shape.vision_layers, "hidden_size": shape.vision_hidden, "intermediate_size": 2 * shape.vision_hidden,
-            "num_heads": shape.vision_heads, "patch_size": PATCH, "spatial_merge_size": MERGE, "temporal_patch_size": FRAMES,
-            "out_hidden_size": shape.hidden, "num_position_embeddings": 64, "initializer_range": SPREAD,
-            "deepstack_visual_indexes": list(range(min(2, shape.vision_layers))),
-        },
-        image_token_id=vocabulary.id("<|image_pad|>"), video_token_id=vocabulary.video_pad,
-        vision_start_token_id=vocabulary.id("<|vision_start|>"), vision_end_token_id=vocabulary.id("<|vision_end|>"),
-        tie_word_embeddings=True,
+    text_config: dict[str, Any] = {
+        "vocab_size": -(-len(vocabulary) // ROWS) * ROWS, "hidden_size": shape.hidden, "intermediate_size": shape.intermediate,
+        "num_hidden_layers": shape.layers, "num_attention_heads": shape.heads, "num_key_value_heads": shape.key_heads,
+        "head_dim": head_size, "max_position_embeddings": LONGEST_POSITION, "initializer_range": SPREAD,
+        "rope_parameters": _rope(head_size), "pad_token_id": vocabulary.padding, "eos_token_id": vocabulary.end,
+        "tie_word_embeddings": True,
+    }  # fmt: skip
+    vision_config: dict[str, Any] = {
+        "depth": shape.vision_layers, "hidden_size": shape.vision_hidden, "intermediate_size": 2 * shape.vision_hidden,
+        "num_heads": shape.vision_heads, "patch_size": PATCH, "spatial_merge_size": MERGE, "temporal_patch_size": FRAMES,
+        "out_hidden_size": shape.hidden, "num_position_embeddings": 64, "initializer_range": SPREAD,
+    }  # fmt: skip
+    if shape.family == DELTA:
+        full_attention = {*range(3, shape.layers, 4), shape.layers - 1}  # every fourth layer, as published; and one in any case
+        text_config |= {
+            "layer_types": [
+                "full_attention" if index in full_attention else "linear_attention" for index in range(shape.layers)
+            ],
+            "linear_key_head_dim": DELTA_HEAD, "linear_value_head_dim": DELTA_HEAD, "linear_num_key_heads": shape.key_heads,
+            "linear_num_value_heads": shape.heads,
+            # only a part of a head is rotated: a quarter of the published ones, which are much larger
+            "rope_parameters": _rope(head_size // 2) | {"partial_rotary_factor": 0.5},
+        }  # fmt: skip
+    else:
+        vision_config["deepstack_visual_indexes"] = list(range(min(2, shape.vision_layers)))
+    return AutoConfig.for_model(
+        shape.family, text_config=text_config, vision_config=vision_config, image_token_id=vocabulary.id("<|image_pad|>"),
+        video_token_id=vocabulary.video_pad, vision_start_token_id=vocabulary.id("<|vision_start|>"),
+        vision_end_token_id=vocabulary.id("<|vision_end|>"), tie_word_embeddings=True,
     )  # fmt: skip
+
+
+def _rope(rotated_size: int) -> dict[str, Any]:
+    """Rotary positions over so many values of a head; the sections of time, down and across add up to half of them."""
+    section = rotated_size // 2 // 3
+    sections = [rotated_size // 2 - 2 * section, section, section]
+    return {"rope_type": "default", "rope_theta": 10_000.0, "mrope_interleaved": True, "mrope_section": sections}
 
 
 def make_tiny(name: str, training_texts: Iterable[str], seed: int = 0, dialect: DialectName = "span") -> Student:
@@ -137,7 +156,7 @@ def make_student(
     config = make_config(shape, vocabulary)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Qwen3VLForConditionalGeneration(config)
+        model = FAMILIES[shape.family](config)
         add_tags(model, vocabulary)  # it may draw rows, too
     use_attention(model)
     model.generation_config.pad_token_id, model.generation_config.eos_token_id = vocabulary.padding, vocabulary.end

@@ -21,7 +21,7 @@ from dmforge.trainers.memory.memory_plan import MemoryEstimate
 from dmforge.trainers.memory.row_sizes import RolloutSize
 from dmforge.trainers.model_setup import prepare_student
 from dmforge.trainers.training_settings import Adapters, ModelSettings, SftSettings, read_sft
-from tests.student.mixture import mixture
+from tests.student.small_families import mixture
 from tests.student.students import TEXTS, shown, transcript
 from tests.student.students import look as look_at
 from tests.support import flicker
@@ -143,10 +143,12 @@ def test_fsdp2_spreads_all_but_what_a_forward_keeps_and_adafactor_keeps_little(
     assert rolling.peak >= rolling.weights + rolling.reference + rolling.optimizer + rolling.rollouts + whole.weights
 
 
-def test_a_mixture_of_experts_is_not_planned(tmp_path: Path, corpora: tuple[Path, Path]) -> None:
+def test_other_families_are_not_planned(tmp_path: Path, corpora: tuple[Path, Path]) -> None:
     mixture().save(tmp_path / "mixture")
     path = write_settings(tmp_path / "sft.toml", corpora[0], model_from_config="", model_checkpoint=f'"{tmp_path / "mixture"}"')
-    assert "mixture of experts" in invoked("train", "sft", path, "--plan", code=2)
+    assert "qwen3_vl_moe" in invoked("train", "sft", path, "--plan", code=2)
+    path = write_settings(tmp_path / "sft.toml", corpora[0], model_from_config='"mote-qwen3.5"')
+    assert "qwen3_5" in invoked("train", "sft", path, "--plan", code=2)
 
 
 def invoked(*words: object, code: int = 0) -> str:

@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 
 from dmforge import cli
 from dmforge.curation.shards.corpus import Corpus
+from dmforge.generators.student.families import DELTA, DELTA_MIXTURE, MIXTURE
 from tests.rl.conftest import imitating
-from tests.student.mixture import mixture
+from tests.student.small_families import small
 from tests.support import flicker
 from tests.training.conftest import write_settings
 
@@ -72,13 +73,30 @@ def test_vllm_evaluates_adapters_merged_into_their_base(student: Path, trajector
     assert own != evaluated(tmp_path, "base", student, trajectories)
 
 
-def test_vllm_runs_a_mixture_of_experts(trajectories: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", [MIXTURE, DELTA, DELTA_MIXTURE])
+def test_vllm_runs_students_of_other_families(family: str, trajectories: Path, tmp_path: Path) -> None:
     pieces = [piece for example in Corpus(str(trajectories)).read(range(24)) for piece in example.sample.transcript.pieces]
-    mixture([piece.text for piece in pieces if piece.text]).save(tmp_path / "mixture")
+    small(family, [piece.text for piece in pieces if piece.text]).save(tmp_path / "base")
     settings = write_settings(
-        tmp_path / "sft.toml", trajectories, "sft", model_from_config="", model_checkpoint=f'"{tmp_path / "mixture"}"',
+        tmp_path / "sft.toml", trajectories, "sft", model_from_config="", model_checkpoint=f'"{tmp_path / "base"}"',
         training_steps="40", training_learning_rate="1e-2", saving_save_every="40",
     )  # fmt: skip
     student = Path(invoked("train", "sft", str(settings))["checkpoint"])
     own = evaluated(tmp_path, "own", student, trajectories)
-    assert evaluated(tmp_path, "by-vllm", student, trajectories, ENGINE) == own
+    if family == MIXTURE:
+        assert evaluated(tmp_path, "by-vllm", student, trajectories, ENGINE) == own
+        return
+    # on a CPU vLLM 0.32 has gated delta layers in bfloat16 only, so a token may be another one
+    rows = evaluated(tmp_path, "by-vllm", student, trajectories, ENGINE.replace("float32", "bfloat16"))
+    assert sum(row == other for row, other in zip(rows, own, strict=True)) >= 10
+
+
+def test_an_engine_that_can_run_no_row_is_given_up(trajectories: Path, tmp_path: Path) -> None:
+    """On a CPU vLLM 0.32 dies over the first token of gated delta layers in float32."""
+    small(DELTA).save(tmp_path / "base")
+    path = tmp_path / "evaluation.toml"
+    head = f'checkpoint = "{tmp_path / "base"}"\ncorpora = ["{trajectories}"]\nout = "rows"\ndevice = "cpu"\nmax_samples = 12\n'
+    path.write_text(head + "[roll]\nmax_tokens = 8\n" + ENGINE)
+    told = CliRunner().invoke(cli.app, ["evaluate", str(path)])
+    assert told.exit_code == 1, told.output
+    assert "BF16" in told.output

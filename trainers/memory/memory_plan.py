@@ -29,7 +29,7 @@ from transformers import AutoModelForImageTextToText
 from dmforge.curation.io.command_result import Block, CommandResult, TextTable
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.generators.student.checkpoint_files import is_adapted
-from dmforge.generators.student.families import MIXTURE
+from dmforge.generators.student.families import DENSE
 from dmforge.generators.student.load_student import Student, describe
 from dmforge.generators.student.tiny import SHAPES, make_config
 from dmforge.generators.student.token_layout import TokenLayout
@@ -116,9 +116,10 @@ def plan_memory(settings: SftSettings | SdgrpoSettings, ranks: int) -> MemoryPla
         row, rollouts = sdgrpo_sizes(settings, corpora, TokenLayout(vocabulary), ranks)
         if isinstance(settings.engine, ColocatedSettings):  # vLLM has memory of its own
             rollouts = RolloutSize(0, 0)
-    if config.model_type == MIXTURE:
-        hint = "its experts can't be run on tensors without numbers; train some steps on the device, and look"
-        raise InputError("what a mixture of experts keeps is not known here", where=settings.model.checkpoint, hint=hint)
+    if config.model_type != DENSE:
+        hint = "experts and gated delta layers aren't counted yet; train some steps on the device, and look"
+        where = settings.model.checkpoint or settings.model.from_config
+        raise InputError(f"what a {config.model_type} keeps of a forward is not known here", where=where, hint=hint)
     estimate = MemoryEstimate(config, vocabulary, row, rollouts, ranks)
     needs = {name: estimate.need(variant) for name, variant in _variants(settings, ranks).items()}
     device_bytes = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else 0

@@ -61,7 +61,7 @@ class EngineCore:
         """Load the weights again, and drop what the old ones made: the vision tower's output, keys and values. Pixels that were
         cut into patches are anyone's, and stay."""
         self.engine.collective_rpc("reload_weights")
-        self.engine.apply_model(_pack_heads)
+        self.engine.apply_model(_pack_again)
         self.engine.reset_encoder_cache()
         if not self.engine.reset_prefix_cache():
             raise RuntimeError("the prefix cache can't be reset: rows are at work with keys and values of the old weights")
@@ -92,14 +92,23 @@ class EngineCore:
         self.engine.add_request(request_id, rendered_prompt, sampling_params)
 
 
-def _pack_heads(model: Any) -> None:
-    """Pack the weights of output heads again. A head that is tied to the embeddings gets new weights with them, but vLLM 0.32
-    leaves what a CPU's kernels had packed of the old ones. Elsewhere nothing is packed."""
+def _pack_again(model: Any) -> None:
+    """Pack again what a CPU's kernels read in another order than it is loaded in. Elsewhere nothing is packed.
+
+    vLLM 0.32 packs experts only once, so that new ones would be read in the wrong order; and a head that is tied to the
+    embeddings gets new weights with them, but keeps what was packed of the old ones."""
+    from vllm.model_executor.layers.fused_moe.unquantized_fused_moe_method import (  # pyright: ignore
+        UnquantizedFusedMoEMethod,
+    )
     from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead  # pyright: ignore
+    from vllm.platforms import current_platform  # pyright: ignore
 
     for model_layer in model.modules():
         if isinstance(model_layer, ParallelLMHead):
             model_layer.quant_method.process_weights_after_loading(model_layer)
+        quant_method: Any = getattr(model_layer, "quant_method", None)
+        if current_platform.is_cpu() and isinstance(quant_method, UnquantizedFusedMoEMethod):
+            quant_method.moe_kernel.fused_experts.process_weights_after_loading(model_layer)
 
 
 def _generated(request_output: Any) -> Generated:

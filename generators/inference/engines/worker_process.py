@@ -2,7 +2,7 @@
 
 A process that dies, or hangs, is replaced, and all requests that it had are sent again. A request that was there in two deaths
 is sent alone the next time, so that one bad row doesn't take others with it; if the process dies over a row that is alone, and
-not for the first time, the row has failed.
+not for the first time, the row has failed. Where row after row fails and none has come back yet, the engine is given up.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ TOGETHER = 2
 """Deaths that a request may see while others are on their way; from then on it is sent alone."""
 STARTS = 2
 """Processes in a row that may end before they are ready."""
+FRUITLESS = 3
+"""Rows that may fail before the first result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,8 @@ class WorkerProcess:
         self._sent_clips: set[str] = set()
         self._process: _Process | None = None
         self._starts = 0
+        self._fruitless: int | None = 0
+        """Rows that have failed so far; None since there is a result."""
         self._sends_alone = False
         self._is_reloading = False
 
@@ -226,7 +230,7 @@ class WorkerProcess:
             if request_id in self._in_flight
         }
         if result_by_row:
-            self._sends_alone = False
+            self._sends_alone, self._fruitless = False, None
         return dict(result_by_row)
 
     def _replace_dead(self, cause: str) -> dict[int, Generated | FailedRow]:
@@ -246,6 +250,11 @@ class WorkerProcess:
                 heapq.heappush(self._waiting, pending_request)
             else:
                 self._suspects.append(pending_request)
+        if self._fruitless is not None:
+            self._fruitless += len(failed_by_row)
+            if self._fruitless >= FRUITLESS:
+                hint = "see the cause above: the engine can't run this student"
+                raise DmforgeError(f"the engine ends over each row that it is given: {cause}", hint=hint)
         return failed_by_row
 
     def _start_process(self) -> None:

@@ -1,4 +1,4 @@
-"""A mixture of experts is trained by SFT, spread over ranks, with adapters, and by SD-GRPO, as a dense student is."""
+"""Students of every family are trained by SFT, spread over ranks, with adapters, and by SD-GRPO, as a dense Qwen3-VL is."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from safetensors.torch import load_file
 
 from dmforge.curation.shards.corpus import Corpus
+from dmforge.generators.student.families import DELTA, DELTA_MIXTURE, MIXTURE
 from dmforge.generators.student.load_student import load
 from dmforge.trainers import sft
 from dmforge.trainers.sdgrpo.sdgrpo import train
@@ -16,7 +17,7 @@ from dmforge.trainers.sdgrpo.sdgrpo_settings import read_sdgrpo
 from dmforge.trainers.training_settings import read_sft
 from tests.rl.conftest import write_settings
 from tests.rl.test_sdgrpo import ended, log_of
-from tests.student.mixture import mixture
+from tests.student.small_families import small
 from tests.support.rank_processes import begin_ranks
 from tests.training import conftest as training
 
@@ -24,11 +25,11 @@ pytestmark = pytest.mark.slow
 STEPS = {"training_steps": "16", "training_learning_rate": "1e-2", "saving_save_every": "16", "saving_log_every": "1"}
 
 
-@pytest.fixture(scope="module")
-def base(trajectories: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("mixture") / "base"
+@pytest.fixture(scope="module", params=[MIXTURE, DELTA, DELTA_MIXTURE])
+def base(request: pytest.FixtureRequest, trajectories: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp(request.param) / "base"
     pieces = [piece for example in Corpus(str(trajectories)).read(range(24)) for piece in example.sample.transcript.pieces]
-    mixture([piece.text for piece in pieces if piece.text]).save(folder)
+    small(request.param, [piece.text for piece in pieces if piece.text]).save(folder)
     return folder
 
 
@@ -37,15 +38,10 @@ def imitation(folder: Path, base: Path, trajectories: Path, out: str, **changes:
     return training.write_settings(folder / f"{out}.toml", trajectories, out, **told)
 
 
-def test_it_imitates_spread_over_ranks_as_well_and_practises(
-    base: Path, trajectories: Path, practice: Path, tmp_path: Path
-) -> None:
+def test_it_imitates_and_practises(base: Path, trajectories: Path, practice: Path, tmp_path: Path) -> None:
     result = sft.train(read_sft(imitation(tmp_path, base, trajectories, "alone")))
     losses = [line["loss"] for line in log_of(tmp_path / "alone")]
     assert losses[-1] < 0.6 * losses[0]
-    spread = imitation(tmp_path, base, trajectories, "spread", training_shard='"fsdp2"')
-    ended(begin_ranks("tests.training.child", [str(spread), "never", "0"], 2))
-    assert np.allclose([line["loss"] for line in log_of(tmp_path / "spread")], losses, rtol=1e-3)
     practised = write_settings(tmp_path / "rl.toml", practice, result.checkpoint, "rl", training_steps="2")
     train(read_sdgrpo(practised))
     log = log_of(tmp_path / "rl")
@@ -60,4 +56,14 @@ def test_adapters_lie_beside_its_attention_and_are_merged(base: Path, trajectori
     merged, before = load(str(result.checkpoint)).model.state_dict(), load(str(base)).model.state_dict()
     changed = {name for name in before if not np.array_equal(merged[name], before[name])}
     assert any("self_attn" in name for name in changed)
-    assert not any("experts" in name for name in changed)
+    assert any("linear_attn.in_proj_qkv" in name for name in changed) == any("linear_attn" in name for name in before)
+    assert not any(".experts." in name for name in changed)
+
+
+def test_spread_over_ranks_it_learns_the_same(base: Path, trajectories: Path, tmp_path: Path) -> None:
+    steps = {"training_steps": "4", "saving_save_every": "4"}
+    sft.train(read_sft(imitation(tmp_path, base, trajectories, "alone", **steps)))
+    spread = imitation(tmp_path, base, trajectories, "spread", training_shard='"fsdp2"', **steps)
+    ended(begin_ranks("tests.training.child", [str(spread), "never", "0"], 2))
+    losses = [[line["loss"] for line in log_of(tmp_path / out)] for out in ("alone", "spread")]
+    assert np.allclose(*losses, rtol=1e-3)
