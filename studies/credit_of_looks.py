@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--rows", type=Path, help="train nothing: show these")
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--worlds", type=int, default=1500, help="that are imitated")
-    parser.add_argument("--steps", type=int, default=800, help="of an imitation")
+    parser.add_argument("--steps", type=int, default=1600, help="of an imitation")
     parser.add_argument("--lesson-steps", type=int, default=600, help="at most, of each lesson")
     parser.add_argument("--held-out", type=int, default=48, help="worlds to measure on, three tasks each")
     parser.add_argument("--updates", type=int, default=40, help="of each practice")

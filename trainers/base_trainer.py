@@ -190,6 +190,7 @@ class ResumableTrainer(Trainer):
         progress = TrainingProgress(self.method, Terminal(stderr=True, soft_wrap=True))
         for trainer_callback in (LogLastStep(), OrderlyStop(self), *callbacks, progress):
             self.add_callback(trainer_callback)
+        self.accelerator.wait_for_everyone()  # the first process has made the folder, and removed what was not finished
         last_checkpoint = get_last_checkpoint(str(self.out))
         if last_checkpoint:
             self.rounds.resume(json.loads((Path(last_checkpoint) / checkpoints.READER).read_bytes()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import torch
@@ -78,6 +78,23 @@ class RepeatedBatchSampler(RankBatchSampler):
         return super().__len__() * self._updates
 
 
+class KeptTranscripts:
+    """Transcripts that stay laid out in a process for the next time, the first that fit."""
+
+    def __init__(self, max_bytes: int = 0) -> None:
+        self._bytes_left = max_bytes
+        self._kept: dict[tuple[str, int], LaidOutTranscript] = {}
+
+    def find(self, example: Example) -> LaidOutTranscript | None:
+        return self._kept.get((example.packed.where, example.index))
+
+    def add(self, example: Example, sequence: LaidOutTranscript) -> None:
+        byte_count = sum(getattr(sequence, array_field.name).nbytes for array_field in fields(sequence))
+        if byte_count <= self._bytes_left:
+            self._bytes_left -= byte_count
+            self._kept[example.packed.where, example.index] = sequence
+
+
 @dataclass(frozen=True)
 class TrainingCollator:
     """Makes a batch of examples: decodes frames as the corpus says and lays out the transcripts around them."""
@@ -88,6 +105,7 @@ class TrainingCollator:
     max_tokens: int
     """The most tokens of one rank's batch."""
     dialect: DialectName = "span"
+    kept: KeptTranscripts = field(default_factory=KeptTranscripts)
 
     def __call__(self, examples: Sequence[tuple[Example, int]]) -> ForwardBatch:
         laid_out_transcripts = [self.lay_out(example) for example, _ in examples]
@@ -98,12 +116,16 @@ class TrainingCollator:
 
     def lay_out(self, example: Example) -> LaidOutTranscript:
         """The token sequence of one sample, with its frames."""
+        kept_sequence = self.kept.find(example)
+        if kept_sequence is not None:
+            return kept_sequence
         sample = example.sample
         transcript = say_in(self.dialect, sample.transcript, f"{example.packed.where}: {sample.id}")
         shown_pieces = show(transcript.pieces, footage_of(example, self.clips))
         sequence = self.layout.join(self.layout.transcript(shown_pieces))
         if len(sequence) > self.max_tokens:
             raise over_budget_error(len(sequence), self.max_tokens, f"{example.packed.where}: {sample.id}")
+        self.kept.add(example, sequence)
         return sequence
 
 

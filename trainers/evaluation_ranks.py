@@ -59,8 +59,11 @@ def ranks() -> Generator[Ranks]:
         yield ALONE
         return
     rank, local_rank = (int(os.environ.get(name, "0")) for name in ("RANK", "LOCAL_RANK"))
-    dist.init_process_group("gloo")  # only small rows go from one to the other, and none of them lie on a GPU
+    joins = not dist.is_initialized()  # whoever has trained in this process has joined them already
+    if joins:
+        dist.init_process_group("gloo")  # only small rows go from one to the other, and none of them lie on a GPU
     try:
         yield Ranks(rank, count, local_rank)
     finally:
-        dist.destroy_process_group()
+        if joins:
+            dist.destroy_process_group()

@@ -28,7 +28,7 @@ from dmforge.trainers import checkpoints
 from dmforge.trainers.base_trainer import ResumableTrainer, training_arguments
 from dmforge.trainers.batches import ForwardBatch, logits_of, summed_loss
 from dmforge.trainers.best_checkpoint import best_of
-from dmforge.trainers.dataloading import RankBatchSampler, TrainingCollator, data_loader
+from dmforge.trainers.dataloading import KeptTranscripts, RankBatchSampler, TrainingCollator, data_loader
 from dmforge.trainers.held_out import HeldOutEvaluation
 from dmforge.trainers.model_setup import make_student, prepare_student
 from dmforge.trainers.score_gate import ScoreGate, is_reached, last_score
@@ -57,6 +57,7 @@ class SftTrainer(ResumableTrainer):
             data_settings.layout,
             data_settings.max_tokens // rank_count,
             settings.model.dialect,
+            KeptTranscripts(data_settings.keep_mb << 20),
         )
         super().__init__(student, settings, corpora, rank_sampler, args)
         # Qwen3-VL claims to take no number of items, and batches would be averaged whatever their size; we divide ourselves

@@ -98,6 +98,8 @@ class DataSettings(ReadingSettings):
     than a rank's share is an error."""
     max_samples: Annotated[PositiveInt, Formerly("most_samples")] = 1 << 16
     """The most samples of a global batch, over all ranks."""
+    keep_mb: Operational[NonNegativeInt] = 0
+    """MB of memory, in each process that decodes, for samples that stay decoded: where a small corpus is seen often."""
     layout: Literal["packed", "padded"] = "packed"
     """Transcripts one behind the other in a row, each attending only to itself; or a row each."""
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +21,7 @@ from rich.console import Console
 
 from dmforge.commands import audit, intake, pack_corpus, run
 from dmforge.commands import report as report_commands
+from dmforge.commands.demo.ranks import DemoRanks
 from dmforge.curation.audit.query import QueryResult
 from dmforge.curation.engine.driver import StageReport
 from dmforge.curation.io.atomic import writing
@@ -76,7 +79,7 @@ class DemoSize:
 
 SIZES: dict[SizeName, DemoSize] = {
     "chain": DemoSize(24),
-    "small": DemoSize(480, 120, 96, 450, 20, captions=400),
+    "small": DemoSize(320, 88, 80, 400, 20, captions=200),
     "full": DemoSize(1_600, 240, 128, 850, 50, captions=400),
 }
 PRACTICE_SEED, EXAM_SEED, CAPTIONS_SEED = 1, 2, 3
@@ -152,9 +155,13 @@ def demo(folder: Path, size: DemoSize, console: Console, command: str) -> Finish
     _refuse_other_contents(folder, size)
     trains_student = size.imitations > 0
     world_settings, behaviour = WorldSettings(videos=size.videos, study=trains_student), HABITS if trains_student else MISTAKES
-    workspace, stage_reports = teach(folder, "study" if trains_student else "demo", world_settings, behaviour, console, command)
-    has_nothing_pending = not any(stage_report.tally.pending for stage_report in stage_reports)
-    demo_training = _train(folder, workspace, size, console, command) if trains_student and has_nothing_pending else None
+    with DemoRanks() as ranks:
+        chain = Chain(console, command)
+        if trains_student:
+            ranks.start()
+        workspace, stage_reports = chain.teach(folder, "study" if trains_student else "demo", world_settings, behaviour)
+        has_nothing_pending = not any(stage_report.tally.pending for stage_report in stage_reports)
+        demo_training = _train(folder, workspace, size, chain, ranks) if trains_student and has_nothing_pending else None
     return Finished(
         workspace,
         stage_reports,
@@ -166,59 +173,73 @@ def demo(folder: Path, size: DemoSize, console: Console, command: str) -> Finish
     )
 
 
-def teach(
-    folder: Path, recipe_name: str, worlds: WorldSettings, teacher: Behaviour, console: Console, command: str
-) -> tuple[WorkspaceFolder, list[StageReport]]:
-    """Make worlds, have the teacher annotate them, and run the recipe to packed shards."""
-    make_worlds(folder / "worlds", worlds)
-    with serving(folder / "worlds", teacher, folder / "planted.jsonl") as oracle_url, _teacher_endpoint(oracle_url):
-        return _run(folder, recipe_name, console, command)
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Runs recipes on rendered worlds, from videos to packed shards."""
 
+    console: Console
+    command: str
 
-def make_exam(folder: Path, worlds: WorldSettings, console: Console, command: str) -> Path:
-    """Pack tasks of new worlds for the examination; the corpus's folder."""
-    make_worlds(folder / "worlds", worlds)
-    return only_corpus(_run(folder, "exam", console, command)[0])
+    def teach(
+        self, folder: Path, recipe_name: str, worlds: WorldSettings, teacher: Behaviour
+    ) -> tuple[WorkspaceFolder, list[StageReport]]:
+        """Make worlds, have the teacher annotate them, and run the recipe to packed shards."""
+        make_worlds(folder / "worlds", worlds)
+        with serving(folder / "worlds", teacher, folder / "planted.jsonl") as oracle_url, _teacher_endpoint(oracle_url):
+            return self._run(folder, recipe_name)
+
+    def make_exam(self, folder: Path, worlds: WorldSettings) -> Path:
+        """Pack tasks about new worlds; the corpus's folder."""
+        make_worlds(folder / "worlds", worlds)
+        return only_corpus(self._run(folder, "exam")[0])
+
+    def make_practice(self, folder: Path, worlds: WorldSettings, checkpoint: Path, ranks: DemoRanks) -> Path:
+        """Pack tasks that a checkpoint neither always nor never solves; the corpus's folder. Ranks share the trying."""
+        make_worlds(folder / "worlds", worlds)
+        return only_corpus(self._run(folder, "practice", checkpoint, ranks)[0])
+
+    def _run(
+        self, folder: Path, recipe_name: str, checkpoint: Path | None = None, ranks: DemoRanks | None = None
+    ) -> tuple[WorkspaceFolder, list[StageReport]]:
+        worlds_folder, workspace = folder / "worlds", WorkspaceFolder(folder / "workspace")
+        if not workspace.recipe.exists():
+            run.init(workspace.root, recipe_name)
+        if checkpoint is not None:
+            _set_checkpoint(checkpoint, workspace)
+        intake.add_videos(
+            workspace, self.command, [str(worlds_folder / "videos")], SourceInfo(SOURCE, LICENCE, namespace=SOURCE)
+        )
+        intake.add_annotations(workspace, self.command, "jsonl", [worlds_folder / "tasks.jsonl"])
+        if ranks is not None and any(counts.pending for counts in run.status(workspace).values()):
+            ranks.run("run", workspace.root)
+        return workspace, list(
+            run.run(workspace, self.console, self.command)
+        )  # ranks leave nothing to do; this says what they did
 
 
 def _report(folder: Path, workspace: WorkspaceFolder, training_folders: Sequence[Path]) -> Path | None:
     return report_commands.write_report(workspace, folder / REPORT_FILE, training_folders) if find_spec("jinja2") else None
 
 
-def _train(folder: Path, workspace: WorkspaceFolder, size: DemoSize, console: Console, command: str) -> DemoTraining:
+def _train(folder: Path, workspace: WorkspaceFolder, size: DemoSize, chain: Chain, ranks: DemoRanks) -> DemoTraining:
     from dmforge.commands.demo.train import Places, train_student
 
     def practice(checkpoint: Path) -> Path:
-        make_worlds(folder / "practice/worlds", WorldSettings(videos=size.practice, seed=PRACTICE_SEED, study=True))
-        return only_corpus(_run(folder / "practice", "practice", console, command, checkpoint)[0])
+        worlds = WorldSettings(videos=size.practice, seed=PRACTICE_SEED, study=True)
+        return chain.make_practice(folder / "practice", worlds, checkpoint, ranks)
 
-    exam_folder = make_exam(folder / "exam", WorldSettings(videos=size.exam, seed=EXAM_SEED, study=True), console, command)
     cot_corpus, lessons = only_corpus(workspace), folder / "student/lessons"
     clips = Corpus(cot_corpus).clips
     captioned_worlds = WorldSettings(videos=min(size.videos, CAPTIONED), study=True)
     held_out_worlds = WorldSettings(videos=CAPTIONS_HELD_OUT, seed=CAPTIONS_SEED, study=True)
-    training_places = Places(
-        pack_captions(lessons / "captions", captioned_worlds, clips),
-        pack_captions(lessons / "held_out", held_out_worlds, clips),
-        cot_corpus,
-        practice,
-        exam_folder,
-    )
-    return train_student(folder / "student", training_places, size.captions, size.imitations, size.updates, console)
-
-
-def _run(
-    folder: Path, recipe_name: str, console: Console, command: str, checkpoint_folder: Path | None = None
-) -> tuple[WorkspaceFolder, list[StageReport]]:
-    """Ingest rendered worlds and run the recipe on them, to packed shards."""
-    worlds_folder, workspace = folder / "worlds", WorkspaceFolder(folder / "workspace")
-    if not workspace.recipe.exists():
-        run.init(workspace.root, recipe_name)
-    if checkpoint_folder is not None:
-        _set_checkpoint(checkpoint_folder, workspace)
-    intake.add_videos(workspace, command, [str(worlds_folder / "videos")], SourceInfo(SOURCE, LICENCE, namespace=SOURCE))
-    intake.add_annotations(workspace, command, "jsonl", [worlds_folder / "tasks.jsonl"])
-    return workspace, list(run.run(workspace, console, command))
+    with ProcessPoolExecutor(1, get_context("forkserver")) as pool:  # lessons are packed while the exam is made
+        captions = pool.submit(pack_captions, lessons / "captions", captioned_worlds, clips)
+        held_out = pool.submit(pack_captions, lessons / "held_out", held_out_worlds, clips)
+        exam_worlds = WorldSettings(videos=size.exam, seed=EXAM_SEED, study=True)
+        exam_folder = chain.make_exam(folder / "exam", exam_worlds)
+        training_places = Places(captions.result(), held_out.result(), cot_corpus, practice, exam_folder)
+    steps = size.captions, size.imitations, size.updates
+    return train_student(folder / "student", training_places, *steps, ranks, chain.console)
 
 
 def _set_checkpoint(checkpoint_folder: Path, workspace: WorkspaceFolder) -> None:

@@ -10,19 +10,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
+from dmforge.commands.demo.ranks import DemoRanks
 from dmforge.curation.io.atomic import writing
 from dmforge.curation.io.command_result import Block, CommandResult, TextTable
 from dmforge.schemas.looks import print_span
-from dmforge.trainers.evaluate import Evaluation, evaluate
-from dmforge.trainers.evaluation_settings import BootstrapSettings, read_evaluation
+from dmforge.trainers.evaluate import Evaluation
+from dmforge.trainers.evaluation_settings import BootstrapSettings
 from dmforge.trainers.metrics import MEASURES, Figure, gain
-from dmforge.trainers.sdgrpo.sdgrpo import train as practise
-from dmforge.trainers.sdgrpo.sdgrpo_settings import read_sdgrpo
-from dmforge.trainers.sft import train as imitate
-from dmforge.trainers.training_settings import read_sft
 
 LESSON = """# What the student learns first: to say what single patches show. `dmforge train sft {name}` goes on.
 out = "captions"
@@ -33,6 +29,8 @@ vocabulary = ["{cot}", "{place}"]  # it has words for what comes later, too
 corpora = [{{ place = "{place}" }}]
 max_samples = 32
 max_tokens = 16384
+workers = 0  # each core has a process that trains
+keep_mb = 256
 [training]
 steps = {steps}
 learning_rate = 2e-3
@@ -52,8 +50,10 @@ out = "sft"
 checkpoint = "./{checkpoint}"
 [data]
 corpora = [{{ place = "{place}" }}]
-max_samples = 16
+max_samples = 8
 max_tokens = 16384
+workers = 0
+keep_mb = 256
 [training]
 steps = {steps}
 learning_rate = 2e-3
@@ -155,30 +155,31 @@ class Desk:
     """The folder of the student's files: settings that anyone can run again, with paths relative to it."""
 
     folder: Path
+    ranks: DemoRanks
 
     def learn_captions(self, places: Places, steps: int) -> Path:
         """Train a student from scratch on captions; the checkpoint."""
         settings = self._write_settings(
             "captions", LESSON, place=places.captions, held_out=places.held_out, cot=places.cot, steps=steps
         )
-        return imitate(read_sft(settings)).checkpoint
+        return self.ranks.run("sft", settings)
 
     def imitate(self, checkpoint: Path, cot_corpus: Path, steps: int) -> Path:
         """Train by SFT on trajectories; the checkpoint."""
         settings = self._write_settings("sft", IMITATION, checkpoint=checkpoint, place=cot_corpus, steps=steps)
-        return imitate(read_sft(settings)).checkpoint
+        return self.ranks.run("sft", settings)
 
     def practise(self, checkpoint: Path, rl_corpus: Path, updates: int) -> Path:
         """Train by SD-GRPO on rewards; the checkpoint."""
         settings = self._write_settings("sdgrpo", PRACTICE, checkpoint=checkpoint, place=rl_corpus, steps=updates)
-        return practise(read_sdgrpo(settings)).checkpoint
+        return self.ranks.run("sdgrpo", settings)
 
     def examine(self, name: str, checkpoint: Path, exam_corpus: Path, cot_corpus: Path) -> Evaluation:
         """Evaluate a checkpoint in unseen worlds; the constant-window baseline chooses its window in `cot_corpus`."""
         settings_path = self._write_settings(
             name, EXAM, checkpoint=checkpoint, exam=exam_corpus, place=cot_corpus, workspace=exam_corpus.parents[2], out=name
         )
-        return evaluate(read_evaluation(settings_path))
+        return self.ranks.run("evaluate", settings_path)
 
     def _write_settings(self, name: str, template: str, **values: Path | int | str) -> Path:
         settings_path = self.folder / f"{name}.toml"
@@ -191,11 +192,12 @@ class Desk:
         return settings_path
 
 
-def train_student(folder: Path, places: Places, captions: int, imitations: int, updates: int, console: Console) -> DemoTraining:
+def train_student(
+    folder: Path, places: Places, captions: int, imitations: int, updates: int, ranks: DemoRanks, console: Console
+) -> DemoTraining:
     """Run at most `captions` steps of SFT on captions and `imitations` on trajectories, then `updates` updates of SD-GRPO, and
     evaluate before these and behind them."""
-    torch.set_num_threads(1)  # the other core decodes; and the same figures on any machine
-    desk = Desk(folder)
+    desk = Desk(folder, ranks)
     console.print("learning to say what single patches show: a student from scratch", highlight=False)
     captioning_checkpoint = desk.learn_captions(places, captions)
     console.print(f"imitating the teacher: {imitations} steps", highlight=False)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,10 @@ from rich.console import Console
 
 from dmforge.commands import audit
 from dmforge.commands.demo import chain
+from dmforge.commands.demo.ranks import DemoRanks
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.workspace_folder import WorkspaceFolder
-from dmforge.schemas.errors import InputError
+from dmforge.schemas.errors import DmforgeError, InputError
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -124,3 +127,24 @@ def contents(folder: Path) -> dict[str, Any]:
         *folder.glob("**/lake/**/*"),
     )
     return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in kept if path.is_file()}
+
+
+def test_the_processes_of_a_training_pass_on_what_is_wrong_and_end_with_the_demo(tmp_path: Path) -> None:
+    settings = tmp_path / "sft.toml"
+    settings.write_text(
+        'out = "out"\n[model]\nfrom_config = "speck"\n[data]\ncorpora = [{ place = "nowhere" }]\n[training]\nsteps = 1\n'
+    )
+    with DemoRanks() as ranks:
+        ranks.start()
+        pids = ranks.pids
+        with pytest.raises(InputError, match="nowhere"):
+            ranks.run("sft", settings)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_a_process_of_a_training_that_is_killed_is_told_of(tmp_path: Path) -> None:
+    with DemoRanks() as ranks:
+        ranks.start()
+        os.kill(ranks.pids[1], signal.SIGKILL)
+        with pytest.raises(DmforgeError, match="has ended"):
+            ranks.run("sft", tmp_path / "sft.toml")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from dmforge.generators.student.token_layout import LaidOutTranscript
 from dmforge.schemas.errors import DmforgeError, InputError, LakeError
 from dmforge.trainers.base_trainer import training_arguments
 from dmforge.trainers.batches import NOTHING, ForwardBatch, logits_of, pack, pad, summed_loss
-from dmforge.trainers.dataloading import TrainingCollator
+from dmforge.trainers.dataloading import KeptTranscripts, TrainingCollator
 from dmforge.trainers.sft import train
 from dmforge.trainers.training_settings import read_sft
 from tests.student.students import frame_numbers, look, shown, speck, transcript
@@ -378,3 +378,23 @@ def test_what_is_not_installed_or_not_supported_is_said_before_anything_is_opene
     done = CliRunner().invoke(cli.app, ["train", "sft", str(tmp_path / "sft.toml")])
     assert done.exit_code == 2, done.output
     assert all(part in " ".join(done.output.split()) for part in words), done.output
+
+
+def test_what_stays_decoded_is_what_would_be_decoded_again(corpus: Path) -> None:
+    packed = Corpus(str(corpus))
+    student = make_tiny("speck", [piece.text for piece in packed[0].sample.transcript.pieces if piece.text])
+    examples = packed.read(range(len(packed)))
+    fresh = TrainingCollator(student.layout, packed.clips, "packed", 1 << 20)
+    sizes = [
+        sum(getattr(fresh.lay_out(example), part.name).nbytes for part in fields(LaidOutTranscript)) for example in examples
+    ]
+    room = sizes[0] + sizes[1]  # for two of them
+    keeping = replace(fresh, kept=KeptTranscripts(room))
+    expected = [fresh.lay_out(example) for example in examples]
+    for _ in range(2):
+        for example, laid in zip(examples, expected, strict=True):
+            again = keeping.lay_out(example)
+            assert all(np.array_equal(getattr(again, part.name), getattr(laid, part.name)) for part in fields(laid))
+    kept = [keeping.lay_out(example) is keeping.lay_out(example) for example in examples]
+    assert kept[:2] == [True, True]
+    assert sum(size for size, is_kept in zip(sizes, kept, strict=True) if is_kept) <= room
