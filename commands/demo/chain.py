@@ -212,9 +212,8 @@ class Chain:
         intake.add_annotations(workspace, self.command, "jsonl", [worlds_folder / "tasks.jsonl"])
         if ranks is not None and any(counts.pending for counts in run.status(workspace).values()):
             ranks.run("run", workspace.root)
-        return workspace, list(
-            run.run(workspace, self.console, self.command)
-        )  # ranks leave nothing to do; this says what they did
+        reports = list(run.run(workspace, self.console, self.command))  # ranks leave nothing to do; it says what they did
+        return workspace, reports
 
 
 def _report(folder: Path, workspace: WorkspaceFolder, training_folders: Sequence[Path]) -> Path | None:

@@ -49,11 +49,11 @@ class DemoRanks:
             port: int = probe.getsockname()[1]
         context = get_context("spawn")
         for rank in range(RANKS):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(rank, port, theirs))
+            parent_end, child_end = context.Pipe()
+            process = context.Process(target=_serve, args=(rank, port, child_end))
             process.start()
-            theirs.close()
-            self._connections.append(ours)
+            child_end.close()
+            self._connections.append(parent_end)
             self._processes.append(process)
 
     @property

@@ -16,12 +16,12 @@ from dmforge.generators.student.tiny import SHAPES, make_config, make_student, m
 from dmforge.generators.student.vocabulary import Vocabulary
 from tests.student.students import TEXTS
 
-# of 64 values each: on a CPU vLLM pads narrower ones, and can then take no other weights
-EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 64, "mlp_only_layers": []}
+# of 128 values each: on a CPU vLLM pads those of 48, and can then take no other weights
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 128, "mlp_only_layers": []}
 EXPERTS_OF = {
     # normed as published checkpoints have it, and vLLM asks for
     MIXTURE: EXPERTS | {"decoder_sparse_step": 1, "norm_topk_prob": True},
-    DELTA_MIXTURE: EXPERTS | {"shared_expert_intermediate_size": 64},
+    DELTA_MIXTURE: EXPERTS | {"shared_expert_intermediate_size": 128},
 }
 SHAPE_OF = {
     DENSE: SHAPES["speck"], MIXTURE: SHAPES["speck"],

@@ -143,5 +143,7 @@ def test_under_autocast_a_kept_cache_gives_the_logits_of_the_whole_context_and_k
         found = [conversation.put({0: rows[at : at + 2], 1: rows[at : at + 2]})[1] for at in (0, 2)]
         expected = [whole(model, rows[:end]) for end in (2, 4)]
     assert found[0].dtype == torch.bfloat16
-    assert {table.dtype for table in (*conversation._cache._keys, *conversation._cache._values)} == {torch.bfloat16}
+    assert {table.dtype for table in (*conversation._cache._keys.values(), *conversation._cache._values.values())} == {
+        torch.bfloat16
+    }
     assert max(float((one - other).abs().max()) for one, other in zip(found, expected, strict=True)) < 0.05
