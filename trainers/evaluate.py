@@ -199,8 +199,9 @@ def _evaluate(settings: EvaluationSettings, own_ranks: Ranks) -> Evaluation:
 def _open_engine(settings: EvaluationSettings, own_ranks: Ranks) -> Engine:
     """The engine that the settings name; without any the student in this process."""
     if settings.engine is not None:
-        return open_engine(settings.engine, settings.checkpoint)
-    return TransformersEngine(load(settings.checkpoint, getattr(torch, settings.weights), own_ranks.device(settings.device)))
+        return open_engine(settings.engine, settings.checkpoint, settings.dialect)
+    weights, device = getattr(torch, settings.weights), own_ranks.device(settings.device)
+    return TransformersEngine(load(settings.checkpoint, weights, device, dialect=settings.dialect))
 
 
 def roll_out_corpus(
@@ -237,9 +238,10 @@ def _roll_out(engine: Engine, examples: Sequence[Example], clips: Clips, setting
 
 
 def _uniform_request(request: RolloutRequest, result: RolloutResult, example: Example, clips: Clips) -> RolloutRequest:
-    """The same request with a look at the whole video forced on it, at the density that the policy chose."""
-    uniform_fps = result.looks[0].fps if result.looks else clips.coarse_fps
-    return replace(request, forced=Look(Window(0, example.video.duration_cs), uniform_fps))
+    """The same request with a look at the whole video forced on it, at the density that the policy chose, and for as many
+    tokens where it asked for some."""
+    chosen = result.looks[0] if result.looks else Look(Window(0, 1), clips.coarse_fps)
+    return replace(request, forced=Look(Window(0, example.video.duration_cs), chosen.fps, tokens=chosen.tokens))
 
 
 def open_measured_corpus(corpus_location: str) -> Corpus:

@@ -28,6 +28,7 @@ def add_to_lake(name: str, rows: Sequence[EvaluationRow], settings: EvaluationSe
         "student": show("student", student_id), "selections": [corpus.manifest.selection for corpus in corpora],
         "max_samples": settings.max_samples, "weights": settings.weights, "roll": settings.roll.semantic(),
         **({"engine": settings.engine.semantic()} if settings.engine else {}),
+        **({"dialect": settings.dialect} if settings.dialect != "span" else {}),
     }  # fmt: skip
     evaluated_rows = [evaluated(evaluation_row, student_id, name) for evaluation_row in rows]
     lake_command = f"dmforge evaluate: {name}"

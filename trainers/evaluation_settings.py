@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from dmforge.curation.output_paths import output_folder
 from dmforge.curation.workspace_folder import WorkspaceFolder
@@ -32,7 +32,9 @@ class EvaluationSettings(Config):
     format: Operational[PositiveInt] = formats.TRAINING
     """The format of this file; `dmforge upgrade FILE` brings an older one up."""
     checkpoint: str
-    """A folder with a Qwen3-VL that knows the tags, or its id on the Hub."""
+    """A folder with a student, or its id on the Hub; in the dialect `span` it knows the tags."""
+    dialect: Later[Literal["span", "tool"]] = "span"
+    """The form in which it writes its looks (docs/student.md). `[roll] held_to` needs `span`."""
     corpora: tuple[str, ...]
     """Folders of packed `cot` selections, of videos that the checkpoint has not been trained on."""
     baseline_corpora: tuple[str, ...] = ()
@@ -57,6 +59,13 @@ class EvaluationSettings(Config):
     """`[roll]`"""
     bootstrap: BootstrapSettings = Field(default_factory=BootstrapSettings)
     """`[bootstrap]`"""
+
+    @model_validator(mode="after")
+    def _held_in_span_alone(self) -> Self:
+        if self.roll.held_to and self.dialect != "span":
+            message = f"a student of the dialect `{self.dialect}` can't be held to fewer looks"
+            raise InputError(message, where="[roll] held_to", hint="leave it out, or lower max_looks")
+        return self
 
 
 def read_evaluation(source: SettingsSource) -> EvaluationSettings:

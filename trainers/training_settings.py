@@ -52,8 +52,7 @@ class ModelSettings(Config):
     adapters: Adapters | None = None
     """Train low-rank adapters instead of the weights, and with them the rows of the tags; a checkpoint names its base."""
     dialect: Later[DialectName] = "span"
-    """The form in which the student writes its looks (docs/student.md): of other forms than `span`, `add_tags` is not needed,
-    and SD-GRPO takes none yet."""
+    """The form in which the student writes its looks (docs/student.md); other forms than `span` need no `add_tags`."""
     attention: Literal["blocks", "flash_attention_2"] = "blocks"
     """`flash_attention_2` needs the package flash-attn; `blocks` runs everywhere."""
 

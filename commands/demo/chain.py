@@ -155,7 +155,7 @@ def demo(folder: Path, size: DemoSize, console: Console, command: str) -> Finish
     _refuse_other_contents(folder, size)
     trains_student = size.imitations > 0
     world_settings, behaviour = WorldSettings(videos=size.videos, study=trains_student), HABITS if trains_student else MISTAKES
-    with DemoRanks() as ranks:
+    with DemoRanks(command) as ranks:
         chain = Chain(console, command)
         if trains_student:
             ranks.start()
@@ -201,6 +201,7 @@ class Chain:
     def _run(
         self, folder: Path, recipe_name: str, checkpoint: Path | None = None, ranks: DemoRanks | None = None
     ) -> tuple[WorkspaceFolder, list[StageReport]]:
+        """A workspace of the folder's worlds, run to its end: by ranks, where there are some, else in this process."""
         worlds_folder, workspace = folder / "worlds", WorkspaceFolder(folder / "workspace")
         if not workspace.recipe.exists():
             run.init(workspace.root, recipe_name)

@@ -29,14 +29,13 @@ from dmforge.schemas.errors import DmforgeError
 RANKS = 2
 """The same on every machine, so that figures are, too."""
 Job = Literal["run", "sft", "sdgrpo", "evaluate"]
-COMMAND = "dmforge demo"
-Told = tuple[Job, Path]
 
 
 class DemoRanks:
     """Some processes for jobs."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: str) -> None:
+        self._command = command
         self._connections: list[Connection] = []
         self._processes: list[Any] = []
 
@@ -50,7 +49,7 @@ class DemoRanks:
         context = get_context("spawn")
         for rank in range(RANKS):
             parent_end, child_end = context.Pipe()
-            process = context.Process(target=_serve, args=(rank, port, child_end))
+            process = context.Process(target=_serve, args=(rank, port, child_end, self._command))
             process.start()
             child_end.close()
             self._connections.append(parent_end)
@@ -89,28 +88,28 @@ class DemoRanks:
             process.join()
 
 
-def _serve(rank: int, port: int, connection: Connection) -> None:
+def _serve(rank: int, port: int, connection: Connection, command: str) -> None:
     """Do jobs until whoever started this process hangs up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; who started it decides
     os.environ |= {
         "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(RANKS), "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1",
     }  # fmt: skip
-    inbox: queue.SimpleQueue[Told] = queue.SimpleQueue()
+    inbox: queue.SimpleQueue[tuple[Job, Path]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(connection, inbox), daemon=True).start()
     for needed_later in ("trainers.sft", "trainers.sdgrpo.sdgrpo", "trainers.evaluate"):
         import_module(f"dmforge.{needed_later}")
     while True:
         job, settings = inbox.get()
         try:
-            result = _run_share(settings, rank) if job == "run" else _train(job, settings)
+            result = _run_share(settings, rank, command) if job == "run" else _train(job, settings)
         except DmforgeError as error:
             connection.send(error)
             raise SystemExit(1) from None
         connection.send(result if rank == 0 else None)
 
 
-def _listen(connection: Connection, inbox: queue.SimpleQueue[Told]) -> None:
+def _listen(connection: Connection, inbox: queue.SimpleQueue[tuple[Job, Path]]) -> None:
     while True:
         try:
             inbox.put(connection.recv())
@@ -118,11 +117,11 @@ def _listen(connection: Connection, inbox: queue.SimpleQueue[Told]) -> None:
             os._exit(1)  # the demo is gone, perhaps killed; a training goes on from its last checkpoint
 
 
-def _run_share(workspace: Path, rank: int) -> None:
+def _run_share(workspace: Path, rank: int, command: str) -> None:
     from dmforge.commands.rank_run import run_share
 
     console = Console(stderr=True, soft_wrap=True, quiet=rank > 0)
-    for _ in run_share(WorkspaceFolder(workspace), console, COMMAND, Share(rank, RANKS), wait_timeout_s=600):
+    for _ in run_share(WorkspaceFolder(workspace), console, command, Share(rank, RANKS), wait_timeout_s=600):
         pass
 
 

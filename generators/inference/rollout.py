@@ -21,9 +21,8 @@ from dmforge.schemas.dialects.dialect import Dialect
 from dmforge.schemas.dialects.known_dialects import DIALECTS
 from dmforge.schemas.errors import DmforgeError, InputError
 from dmforge.schemas.frames import NoFrames
-from dmforge.schemas.grammar import Trajectory, written_look
+from dmforge.schemas.grammar import Trajectory
 from dmforge.schemas.looks import Look, Window
-from dmforge.schemas.tags import OPEN
 from dmforge.schemas.transcript import Piece, Transcript
 
 Ending = Literal["answered", "no_look", "malformed_look", "window_outside", "over_budget", "malformed", "cut_off"]
@@ -123,8 +122,8 @@ class _Row:
 def roll(engine: Engine, requests: Sequence[RolloutRequest], limits: RolloutLimits | None = None) -> list[RolloutResult]:
     """Roll out all requests side by side, until each has ended. Raises `RolloutError` if the engine died over some of them.
 
-    Looks are read and answered in the dialect of the engine's student; they are forced, and an opening is given, in `span`
-    alone.
+    Looks are read, answered and forced in the dialect of the engine's student; an opening is given, a step and an answer are
+    forced, in `span` alone.
     """
     limits = limits or RolloutLimits()
     if engine.dialect != "span" and (forced_subject := _forced_subject(requests, limits)):
@@ -156,8 +155,8 @@ def prompt_of(pieces: Sequence[Piece], footage: Footage) -> tuple[PromptPiece, .
 
 def _forced_subject(requests: Sequence[RolloutRequest], limits: RolloutLimits) -> str:
     """What is forced on some policy, in the words of an error; empty where nothing is."""
-    if any(request.forced or request.opening or request.steps for request in requests):
-        return "a forced look"
+    if any(request.opening or request.steps for request in requests):
+        return "a forced step"
     return "a forced answer" if limits.must_answer else ""
 
 
@@ -178,7 +177,7 @@ def _openings(rows: Sequence[_Row], limits: RolloutLimits) -> dict[int, Sequence
         elif row.request.forced is None:
             added_pieces[row_index] = row.request.prompt
         else:
-            row.pieces.append(Piece("runtime", f"{OPEN['think']}{row.request.thought}{written_look(row.request.forced)}"))
+            row.pieces.append(Piece("runtime", row.dialect.asking(row.request.thought, row.request.forced)))
             command = PromptPiece(row.pieces[-1])
             clip_pieces = _answer(row, (row.request.forced,), limits)
             if clip_pieces:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from dmforge.schemas.dialects.dialect import DialectName
 from dmforge.schemas.dialects.known_dialects import DIALECTS
 from dmforge.schemas.errors import InputError
+from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.tags import CLOSE, OPEN, TAG_NAMES
 
 VISION = ("<|vision_start|>", "<|vision_end|>", "<|video_pad|>", "<|image_pad|>", "<|vision_pad|>")
@@ -124,3 +126,9 @@ class Vocabulary:
     def function_tokens(self) -> int:
         """The tokens before a prompt that tells of functions. Costs of samples are without: not every student is told."""
         return len(self.encode(self.frame[0])) if DIALECTS[self.dialect].tools else 0
+
+    @property
+    def turn_tokens(self) -> int:
+        """The tokens that a runtime writes around the clip of a look; none where a look stands inside a thought."""
+        whole_video = Look(Window(0, 1), Fraction(1))
+        return sum(len(self.encode(piece.text)) for piece in DIALECTS[self.dialect].answered((whole_video,)) if piece.text)

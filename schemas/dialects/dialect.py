@@ -44,3 +44,7 @@ class Dialect:
     def render(self, trajectory: Trajectory) -> str:
         """The text that parses to this trajectory."""
         return self.transcribe((), trajectory).trajectory_text
+
+    def asking(self, thought: str, look: Look) -> str:
+        """What a policy that thinks this and looks there has written when the runtime answers."""
+        return self.transcribe((), Trajectory((thought, ""), (look,), "-")).pieces[0].text or ""

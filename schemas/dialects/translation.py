@@ -11,10 +11,11 @@ from dmforge.schemas.transcript import Transcript
 
 def say_in(dialect: DialectName, transcript: Transcript, where: str) -> Transcript:
     """The same trajectory behind the same prompt. What the dialect can't say is refused; `where` says of which sample."""
-    written_in = dialect_of(transcript.trajectory_text)
-    if dialect == written_in.name:
+    text = transcript.trajectory_text
+    written_in = dialect_of(text)
+    if dialect == written_in.name or not text:  # a prompt behind which nobody has written yet
         return transcript
-    parsed = written_in.parse(transcript.trajectory_text, len(transcript.pieces))
+    parsed = written_in.parse(text, len(transcript.pieces))
     if not isinstance(parsed, grammar.Trajectory):
         hint = "leave the sample out: what is malformed has no other form"
         raise InputError(f"the trajectory is malformed: {parsed[0].message}", where=where, hint=hint)

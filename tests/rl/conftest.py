@@ -9,6 +9,8 @@ import torch
 
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.generators.student.tiny import make_tiny
+from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.translation import say_in
 from dmforge.trainers.batches import logits_of, pack, summed_loss
 from dmforge.trainers.dataloading import TrainingCollator
 from tests.support import flicker
@@ -36,14 +38,14 @@ def checkpoint(trajectories: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder / "checkpoint-0"
 
 
-def imitating(trajectories: Path, folder: Path) -> Path:
+def imitating(trajectories: Path, folder: Path, dialect: DialectName = "span", samples: int = 24) -> Path:
     """A student that writes well-formed trajectories about as often as not."""
     corpus = Corpus(str(trajectories))
-    examples = corpus.read(range(len(corpus)))
-    student = make_tiny(
-        "speck", [piece.text for example in examples for piece in example.sample.transcript.pieces if piece.text]
-    )
-    lay_out = TrainingCollator(student.layout, corpus.clips, "packed", 1 << 20).lay_out
+    examples = corpus.read(range(samples))
+    transcripts = [say_in(dialect, example.sample.transcript, "") for example in examples]
+    texts = [piece.text for transcript in transcripts for piece in transcript.pieces if piece.text]
+    student = make_tiny("speck", texts, dialect=dialect)
+    lay_out = TrainingCollator(student.layout, corpus.clips, "packed", 1 << 20, dialect).lay_out
     batch = pack([lay_out(example) for example in examples])
     optimizer = torch.optim.AdamW(student.model.parameters(), lr=5e-3)
     for _ in range(STEPS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -103,11 +104,19 @@ def test_clips_of_a_turn_are_over_budget_together() -> None:
     assert (rolled.ending, rolled.looks, rolled.visual_tokens) == ("over_budget", (), tokens[0])
 
 
-def test_a_look_is_forced_in_the_old_dialect_alone() -> None:
-    with pytest.raises(InputError, match="a forced look in the dialect `tool` is not supported"):
-        roll(TransformersEngine(STUDENTS["tool"]), [quest(forced=look(100, 300))])
+@pytest.mark.parametrize("dialect", SAID)
+def test_a_forced_look_is_what_the_policy_would_have_written(dialect: DialectName) -> None:
+    trajectory = Trajectory(("Look.", "Blue."), (FINE,), "blue")
+    wrote = DIALECTS[dialect].transcribe((COARSE, QUESTION), trajectory)
+    with dictated((wrote.pieces[-1].text or "") + "<|im_end|>", STUDENTS[dialect]):
+        (rolled,) = roll(TransformersEngine(STUDENTS[dialect]), [replace(quest(forced=FINE, max_tokens=600), thought="Look.")])
+    assert (rolled.ending, rolled.trajectory) == ("answered", trajectory)
+    assert rolled.transcript.trajectory_text == wrote.trajectory_text
+    assert [piece.author for piece in rolled.transcript.pieces].count("policy") == len(rolled.written) == 1
 
 
-def test_a_policy_is_held_in_the_old_dialect_alone() -> None:
+def test_steps_are_forced_and_a_policy_is_held_in_the_old_dialect_alone() -> None:
+    with pytest.raises(InputError, match="a forced step in the dialect `tool` is not supported"):
+        roll(TransformersEngine(STUDENTS["tool"]), [replace(quest(), steps=(FINE,))])
     with pytest.raises(InputError, match="a forced answer in the dialect `tool` is not supported"):
         roll(TransformersEngine(STUDENTS["tool"]), [quest()], RolloutLimits(1, must_answer=True))

@@ -25,8 +25,6 @@ from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.transcript import COARSE, Piece, Transcript
 from dmforge.trainers.dataloading import TrainingCollator
 from dmforge.trainers.model_setup import make_student
-from dmforge.trainers.sdgrpo.sdgrpo_checks import open_rl_corpora
-from dmforge.trainers.sdgrpo.sdgrpo_settings import SdgrpoSettings
 from dmforge.trainers.sft import train
 from dmforge.trainers.training_settings import ModelSettings, read_sft
 from tests.training.conftest import write_settings
@@ -100,6 +98,7 @@ def test_what_was_written_as_calls_is_said_as_spans_where_spans_can_say_it() -> 
     assert say_in("tool", TOOL.transcribe(prompt, said), "x") == TOOL.transcribe(prompt, said)
     quota, together = replace(said, looks=(fine,)), replace(said, looks=(look, look), turns=(2,))
     assert say_in("tool", GROUNDING.transcribe(prompt, quota), "x") == TOOL.transcribe(prompt, quota)
+    assert say_in("tool", Transcript(prompt), "x") == Transcript(prompt)  # a task: nobody has written yet
     for transcript, value in (
         (GROUNDING.transcribe(prompt, quota), "a quota of 6144 tokens"),
         (TOOL.transcribe(prompt, together), "2 looks in one turn"),
@@ -111,13 +110,7 @@ def test_what_was_written_as_calls_is_said_as_spans_where_spans_can_say_it() -> 
         assert refused.value.where == "a.tar: x"
 
 
-def test_who_knows_one_dialect_refuses_the_others_by_name(corpus: Path) -> None:
-    settings = SdgrpoSettings.model_validate(
-        {"out": "x", "model": {"from_config": "speck", "dialect": "tool"}, "data": {"corpora": [{"place": str(corpus)}]},
-         "training": {"steps": 1}}
-    )  # fmt: skip
-    with pytest.raises(InputError, match="SD-GRPO is not made in the dialect `tool` yet"):
-        open_rl_corpora(settings)
+def test_who_knows_one_dialect_refuses_the_others_by_name() -> None:
     with pytest.raises(InputError, match="the dialect `grounding` is not measured yet"):
         StudentConfig(dialect="grounding").require_span()
     assert StudentConfig(dialect="span").semantic() == StudentConfig().semantic() == {"weights": "float32"}

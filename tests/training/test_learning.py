@@ -134,7 +134,7 @@ def test_the_processes_of_a_training_pass_on_what_is_wrong_and_end_with_the_demo
     settings.write_text(
         'out = "out"\n[model]\nfrom_config = "speck"\n[data]\ncorpora = [{ place = "nowhere" }]\n[training]\nsteps = 1\n'
     )
-    with DemoRanks() as ranks:
+    with DemoRanks("dmforge demo") as ranks:
         ranks.start()
         pids = ranks.pids
         with pytest.raises(InputError, match="nowhere"):
@@ -143,7 +143,7 @@ def test_the_processes_of_a_training_pass_on_what_is_wrong_and_end_with_the_demo
 
 
 def test_a_process_of_a_training_that_is_killed_is_told_of(tmp_path: Path) -> None:
-    with DemoRanks() as ranks:
+    with DemoRanks("dmforge demo") as ranks:
         ranks.start()
         os.kill(ranks.pids[1], signal.SIGKILL)
         with pytest.raises(DmforgeError, match="has ended"):

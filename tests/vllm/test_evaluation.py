@@ -10,12 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from dmforge import cli
-from dmforge.curation.shards.corpus import Corpus
 from dmforge.generators.student.families import DELTA, DELTA_MIXTURE, MIXTURE
 from tests.rl.conftest import imitating
 from tests.student.small_families import small
 from tests.support import flicker
 from tests.training.conftest import write_settings
+from tests.vllm.family_students import imitating_of
 
 ENGINE = """
 [engine]
@@ -75,13 +75,7 @@ def test_vllm_evaluates_adapters_merged_into_their_base(student: Path, trajector
 
 @pytest.mark.parametrize("family", [MIXTURE, DELTA, DELTA_MIXTURE])
 def test_vllm_runs_students_of_other_families(family: str, trajectories: Path, tmp_path: Path) -> None:
-    pieces = [piece for example in Corpus(str(trajectories)).read(range(24)) for piece in example.sample.transcript.pieces]
-    small(family, [piece.text for piece in pieces if piece.text]).save(tmp_path / "base")
-    settings = write_settings(
-        tmp_path / "sft.toml", trajectories, "sft", model_from_config="", model_checkpoint=f'"{tmp_path / "base"}"',
-        training_steps="40", training_learning_rate="1e-2", saving_save_every="40",
-    )  # fmt: skip
-    student = Path(invoked("train", "sft", str(settings))["checkpoint"])
+    student = imitating_of(family, trajectories, tmp_path)
     own = evaluated(tmp_path, "own", student, trajectories)
     if family == MIXTURE:
         assert evaluated(tmp_path, "by-vllm", student, trajectories, ENGINE) == own

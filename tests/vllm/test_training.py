@@ -10,17 +10,13 @@ import pytest
 from typer.testing import CliRunner
 
 from dmforge import cli
-from dmforge.curation.shards.corpus import Corpus
 from dmforge.generators.student.families import DELTA, DELTA_MIXTURE, MIXTURE
 from dmforge.generators.student.load_student import load
 from dmforge.trainers.sdgrpo.sdgrpo_settings import DEFAULT_IMPORTANCE_CAP
-from dmforge.trainers.sft import train
-from dmforge.trainers.training_settings import read_sft
 from tests.rl.conftest import imitating, write_settings
-from tests.student.small_families import small
 from tests.support import flicker
 from tests.support.rank_processes import begin_ranks
-from tests.training.conftest import write_settings as write_sft
+from tests.vllm.family_students import imitating_of
 
 STEPS = 3
 BESIDE = {
@@ -102,13 +98,7 @@ def test_weights_that_are_spread_over_ranks_reach_the_engine_of_each_in_whole(
 def test_an_engine_follows_experts_and_gated_delta_layers(family: str, weights: str, practice: Path, tmp_path: Path) -> None:
     """On a CPU vLLM 0.32 has the latter in bfloat16 only. Weights change by more than its rounding from step to step."""
     corpus = flicker.cot(tmp_path / "cot", 24, 2, flicker.BIASED)
-    pieces = [piece for example in Corpus(str(corpus)).read(range(24)) for piece in example.sample.transcript.pieces]
-    small(family, [piece.text for piece in pieces if piece.text]).save(tmp_path / "base")
-    imitation = write_sft(
-        tmp_path / "sft.toml", corpus, "sft", model_from_config="", model_checkpoint=f'"{tmp_path / "base"}"',
-        training_steps="40", training_learning_rate="1e-2", saving_save_every="40",
-    )  # fmt: skip
-    student = train(read_sft(imitation)).checkpoint
+    student = imitating_of(family, corpus, tmp_path)
     told = {"training_steps": "3", "training_learning_rate": "1e-2", "engine_weights": f'"{weights}"'}
     lines, _ = trained(write_settings(tmp_path / "followed.toml", practice, student, "followed", **(BESIDE | told)))
     assert family == MIXTURE or lines[0]["looked"] > 0.2  # states are kept over what a look shows

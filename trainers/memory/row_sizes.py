@@ -49,7 +49,8 @@ def sdgrpo_sizes(
     in one batch, each as long as it may become."""
     rollout, prompts = settings.rollout, -(-settings.data.prompts // ranks)
     prompt = max(_laid_out(corpora, layout, settings), key=lambda sample: sample.tokens)
-    branch_tokens = rollout.max_tokens + rollout.max_looks * max(max_look_tokens(corpus.clips) for corpus in corpora)
+    look_tokens = max(max_look_tokens(corpus.clips) for corpus in corpora) + layout.vocabulary.turn_tokens
+    branch_tokens = rollout.max_tokens + rollout.max_looks * look_tokens
     group_tokens = prompt.tokens + rollout.group * branch_tokens
     groups = min(prompts, max(1, settings.training.max_tokens // group_tokens))
     look_patches = rollout.max_looks * MERGE**2 * max(corpus.clips.look_tokens for corpus in corpora)

@@ -1,6 +1,7 @@
 """How much better a rollout was than the others of its group, for each of its segments. Pure.
 
-A rollout that made K looks has K + 1 segments: up to the end of each look, and the reasoning behind the last clip.
+A rollout that made K looks has K + 1 segments: up to the end of each look, and the reasoning behind the last clip. Looks that
+were asked for in one turn are one look here.
 
     normalised(R) = (R - mean R) / (std R + eps)     over the rollouts that are compared; 0 where all have earned the same
 

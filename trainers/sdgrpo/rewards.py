@@ -17,6 +17,9 @@ What look k alone has earned depends on how it is credited (`[training] looks`);
     marginal   R_k = w_iou * (f_k - f_(k-1)) + w_fps * n_k - w_cost * c_k      what this look added
     set        R_k = R_samp                                                    what came of all of them
 
+Looks that are asked for in one turn are answered together and count as one: f_k is the score behind all of them, n_k the
+mean, and c_k the sum of theirs.
+
 n_k counts for the first look, and for others only where they have added something: f_k > f_(k-1).
 
 R_answer is the score of schemas/scoring: right or not, and for grounding the overlap of the span. R_format is 1 for a
@@ -32,7 +35,7 @@ What the formulae don't say:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from statistics import fmean
@@ -73,7 +76,7 @@ class RewardTarget:
 
 @dataclass(frozen=True, slots=True)
 class LookReward:
-    """What one look of a rollout is worth, together with those before it."""
+    """What one look of a rollout is worth, or the looks of one turn, together with those before it."""
 
     score: float
     """f_k."""
@@ -141,15 +144,7 @@ def reward(
     if not trajectory.looks:
         format_reward = float(reward_target.needs_no_look)
         return Reward("no_look", 0.0, answer_reward + settings.format * format_reward, answer_reward, format_reward)
-    windows = tuple(look.window for look in trajectory.looks)
-    look_rewards = tuple(
-        LookReward(
-            window_reward(windows[: index + 1], reward_target),
-            density_reward(look, reward_target, settings.max_fps),
-            look_costs[index] if look_costs else 0.0,
-        )
-        for index, look in enumerate(trajectory.looks)
-    )
+    look_rewards = tuple(_rewards_by_turn(trajectory, reward_target, settings, look_costs))
     mean_density = fmean(look_reward.density for look_reward in look_rewards)
     total_cost = sum(look_reward.cost for look_reward in look_rewards)
     return Reward(
@@ -160,6 +155,20 @@ def reward(
         1.0,
         look_rewards,
     )
+
+
+def _rewards_by_turn(
+    trajectory: Trajectory, reward_target: RewardTarget, settings: RewardSettings, look_costs: Sequence[float]
+) -> Iterator[LookReward]:
+    shown_windows: tuple[Window, ...] = ()
+    for turn_looks in trajectory.looks_by_turn():
+        turn_costs = look_costs[len(shown_windows) :][: len(turn_looks)]
+        shown_windows += tuple(look.window for look in turn_looks)
+        yield LookReward(
+            window_reward(shown_windows, reward_target),
+            fmean(density_reward(look, reward_target, settings.max_fps) for look in turn_looks),
+            sum(turn_costs, 0.0),
+        )
 
 
 def rewards_of_looks(rollout_reward: Reward, credit: LookCredit, settings: RewardSettings) -> tuple[float, ...]:

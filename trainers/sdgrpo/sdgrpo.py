@@ -61,7 +61,7 @@ from dmforge.trainers.sdgrpo.importance_sampling import importance_ratios, trunc
 from dmforge.trainers.sdgrpo.objective import divergences, is_clipped, objective
 from dmforge.trainers.sdgrpo.rollout_writer import RolloutWriter, writer_of
 from dmforge.trainers.sdgrpo.rollouts import PromptCollator, RolledOutGroup, RolloutPrompt, roll_out_round, training_group
-from dmforge.trainers.sdgrpo.sdgrpo_checks import open_rl_corpora, require_targets
+from dmforge.trainers.sdgrpo.sdgrpo_checks import open_rl_corpora, require_rollout_room, require_targets
 from dmforge.trainers.sdgrpo.sdgrpo_settings import InProcessSettings, SdgrpoSettings
 from dmforge.trainers.training_result import TrainingResult
 
@@ -330,6 +330,7 @@ def train(
         checkpoints.sweep(Path(settings.out))
     set_seed(settings.training.seed)
     student = prepare_student(make_student(settings.model, corpora, settings.training.seed), settings.model)
+    require_rollout_room(settings, corpora, student.vocabulary)
     trainer = SdgrpoTrainer(student, settings, corpora, args, make_writer)
     start_s = time.perf_counter()
     if settings.evaluation:

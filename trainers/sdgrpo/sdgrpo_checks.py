@@ -8,6 +8,7 @@ import numpy as np
 
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.generators.inference.engines.vllm_engine import require_vllm
+from dmforge.generators.student.vocabulary import Vocabulary
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.sizes import clip_tokens
@@ -20,19 +21,22 @@ MAX_STAMP_TOKENS = 24
 
 def open_rl_corpora(settings: SdgrpoSettings) -> list[Corpus]:
     """Open the corpora, after checking that their longest rollouts fit into a forward and into the engine."""
-    if settings.model.dialect != "span":
-        hint = 'take dialect = "span"; SFT trains in the others'
-        raise InputError(
-            f"SD-GRPO is not made in the dialect `{settings.model.dialect}` yet", where="[model] dialect", hint=hint
-        )
-    vllm_settings = settings.engine if isinstance(settings.engine, ColocatedSettings) else None
-    if vllm_settings:
+    if isinstance(settings.engine, ColocatedSettings):
         require_vllm()
     corpora = open_corpora(settings.data, require_task)
+    require_rollout_room(settings, corpora)
+    return corpora
+
+
+def require_rollout_room(settings: SdgrpoSettings, corpora: Sequence[Corpus], vocabulary: Vocabulary | None = None) -> None:
+    """Raise unless a forward, and a row of an engine beside, has room for the longest rollout; with a vocabulary what its
+    dialect has before a prompt and around each clip is counted, too."""
+    vllm_settings = settings.engine if isinstance(settings.engine, ColocatedSettings) else None
+    turn_tokens, function_tokens = (vocabulary.turn_tokens, vocabulary.function_tokens) if vocabulary else (0, 0)
     for corpus in corpora:
         costliest_index = int(np.argmax(corpus.costs))
-        rollout_tokens = int(corpus.costs[costliest_index]) + settings.rollout.max_tokens
-        rollout_tokens += settings.rollout.max_looks * max_look_tokens(corpus.clips)
+        rollout_tokens = int(corpus.costs[costliest_index]) + function_tokens + settings.rollout.max_tokens
+        rollout_tokens += settings.rollout.max_looks * (max_look_tokens(corpus.clips) + turn_tokens)
         if rollout_tokens > settings.training.max_tokens:
             budget_message = f"a rollout may have {rollout_tokens} tokens, and a forward {settings.training.max_tokens}"
             hint = "raise [training] max_tokens, lower [rollout] max_tokens, or pack with clips that cost less"
@@ -43,7 +47,6 @@ def open_rl_corpora(settings: SdgrpoSettings) -> list[Corpus]:
             )
             hint = "raise [engine] max_model_len, lower [rollout] max_tokens, or pack with clips that cost less"
             raise InputError(budget_message, where=f"{corpus.place}: {corpus[costliest_index].sample.id}", hint=hint)
-    return corpora
 
 
 def require_targets(settings: SdgrpoSettings, corpora: Sequence[Corpus]) -> None:
