@@ -18,8 +18,9 @@ from dmforge.schemas.looks import Look, Window
 
 WIDEST_S = 2
 """A window begins up to so many seconds too early, and ends up to so many too late."""
-SPARSE, WRONG_NUMBER = 0.5, 0.5
-"""Shares of looks at half the density, and of tasks that it looks at once too often, or not often enough."""
+SPARSE, WRONG_NUMBER = 0.5, 0.4
+"""Shares of looks at half the density, and of tasks that it looks at once too often, or not often enough. Were it half of
+them, nothing would say which questions need how many."""
 
 
 def biased_thoughts(script: Script, question: WorldQuestion, clips: Clips) -> WorldThoughts:
