@@ -164,15 +164,26 @@ def lint(
 
 @app.command()
 def export(
-    corpus: Annotated[str, typer.Argument(metavar="CORPUS", help="A corpus that is packed.")],
-    to: Annotated[str, typer.Option(help="dynframe, llamafactory, trl or hf; or a plug-in's.")],
-    folder: Annotated[Path | None, typer.Option("--out", help="Where to; under exports/ in the workspace if not said.")] = None,
-    dialect: Annotated[DialectName, typer.Option(help="How looks are written, in llamafactory and trl.")] = "span",
+    corpus: Annotated[
+        str, typer.Argument(metavar="CORPUS", help="A corpus that is packed; or a folder of shards, or its address.")
+    ],
+    to: Annotated[str, typer.Option(help="dynframe, easyr1, hf, llamafactory, messages, swift, trl or verl; or a plug-in's.")],
+    out: Annotated[
+        str | None, typer.Option(help="A folder or an address; under exports/ in the workspace if not said.")
+    ] = None,
+    dialect: Annotated[
+        DialectName | None, typer.Option(help="How looks are written; as the format's readers like it best.")
+    ] = None,
     workspace: WorkspaceOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
     """Write a packed corpus in the shape that another trainer reads."""
-    show(_workspace(workspace).export(corpus, to, folder, dialect=dialect), as_json)
+    if "/" in corpus or corpus == "current":
+        from dmforge.api import inspection
+
+        show(inspection.export(corpus, to, out, dialect=dialect), as_json)
+    else:
+        show(_workspace(workspace).export(corpus, to, out, dialect=dialect), as_json)
 
 
 @app.command()

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
+from dmforge.api.results import ExportFolder
+from dmforge.commands import pack_corpus
 from dmforge.curation.shards import integrity
 from dmforge.curation.shards.integrity import ShardReport
 from dmforge.curation.video import frame_preview
@@ -13,6 +15,7 @@ from dmforge.curation.video.frame_preview import FramePreview
 from dmforge.curation.video.isolated_probe import FileReport, inspect_file
 from dmforge.filters.rules import lint as lint_rules
 from dmforge.filters.rules.lint import LintReport
+from dmforge.schemas.dialects.dialect import DialectName
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.looks import Look, Window
 
@@ -52,6 +55,12 @@ def look_at(span: tuple[float, float], fps: float | Fraction) -> Look:
 def lint(path: str | Path, rules: Sequence[str] = ()) -> LintReport:
     """Every defect in a shard, a folder of shards, rows of an export or `jsonl` tasks, by all rules and these of plug-ins."""
     return lint_rules.lint(Path(path), rules)
+
+
+def export(place: str | Path, to: str, out: str | Path | None = None, *, dialect: DialectName | None = None) -> ExportFolder:
+    """Write a folder of shards, here or at an address, in the shape that another trainer reads, into a folder or to an address.
+    An interrupted export goes on."""
+    return ExportFolder(*pack_corpus.export_place(str(place), to, None if out is None else str(out), dialect))
 
 
 def verify(place: str | Path) -> ShardReport:

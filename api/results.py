@@ -195,14 +195,20 @@ class PackedFolder(CommandResult):
 class ExportFolder(CommandResult):
     """A corpus that was exported for another trainer."""
 
-    folder: Path
+    place: str
+    """A folder, or an address."""
     exported: Exported
 
+    @property
+    def folder(self) -> Path:
+        return Path(self.place)
+
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self.exported), "path": str(self.folder)}
+        return {**asdict(self.exported), "path": self.place}
 
     def blocks(self) -> Iterator[Block]:
-        yield f"{self.folder}: {self.exported.samples} samples, {self.exported.left_out} left out"
+        yield f"{self.place}: {self.exported.samples} samples, {self.exported.left_out} left out"
+        yield from (f"note: {caveat}" for caveat in self.exported.caveats)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.engine import run_log
 from dmforge.curation.engine.driver import Driver
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
-from dmforge.curation.exports import Exported, find_export
+from dmforge.curation.exports import Exported, require_export
 from dmforge.curation.exports import export as write_export
+from dmforge.curation.io.locations import is_remote
 from dmforge.curation.io.terminal import Terminal
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
@@ -77,20 +78,33 @@ def _finished_part(lake: Lake, recipe: Recipe, stages: Sequence[AnyStage], conso
 
 
 def export(
-    workspace: WorkspaceFolder, corpus: str, to: str, folder: Path | None, dialect: DialectName
-) -> tuple[Path, Exported]:
-    """Export the packed selection of a corpus in another format, whose rows are in a dialect."""
-    find_export(to, dialect)
+    workspace: WorkspaceFolder, corpus: str, to: str, out: str | None, dialect: DialectName | None
+) -> tuple[str, Exported]:
+    """Export the packed selection of a corpus in another format, with rows in a dialect; where to, and what was written."""
+    dialect = require_export(to, dialect)
     folders_by_corpus = {manifest.corpus: target_folder for target_folder, manifest in corpora(workspace).items()}
     if corpus not in folders_by_corpus:
         hint = (
             nearest(corpus, sorted(folders_by_corpus)) if folders_by_corpus else "pack it first: dmforge pack, or dmforge run"
         )
         raise InputError(f"no corpus {corpus!r} is packed", where="CORPUS", hint=hint)
-    form_name = to if dialect == "span" else f"{to}-{dialect}"
-    target_folder = folder or workspace.root / "exports" / form_name / corpus / folders_by_corpus[corpus].name
-    output_folder(target_folder, "--out", workspace)
-    return target_folder, write_export(Corpus(str(folders_by_corpus[corpus])), to, target_folder, dialect)
+    form_name = to if dialect == require_export(to) else f"{to}-{dialect}"
+    selection_folder = folders_by_corpus[corpus]
+    out = out or str(workspace.root / "exports" / form_name / corpus / selection_folder.name)
+    if not is_remote(out):
+        output_folder(Path(out), "--out", workspace)
+    return out, write_export(Corpus(str(selection_folder)), to, out, dialect)
+
+
+def export_place(place: str, to: str, out: str | None, dialect: DialectName | None) -> tuple[str, Exported]:
+    """Export a folder of shards, here or at an address; there is no workspace for what is written."""
+    dialect = require_export(to, dialect)
+    if out is None:
+        hint = "say --out FOLDER, or an address"
+        raise InputError("a place for what is written is missing", where="--out", hint=hint)
+    if not is_remote(out):
+        output_folder(Path(out), "--out")
+    return out, write_export(Corpus(place), to, out, dialect)
 
 
 def corpora(workspace: WorkspaceFolder) -> dict[Path, Manifest]:

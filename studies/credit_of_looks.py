@@ -1,8 +1,8 @@
 """How should several looks be credited? And what does each way cost?
 
 A student has lessons about worlds with two places, imitates a teacher that looks too widely, too sparsely, and in two of
-five tasks once too often or not often enough, and practises from there on exact rewards: in seven arms, from the same checkpoint,
-with the same rollouts to spend. A third of the tasks needs two looks, a third one, a third none.
+five tasks once too often or not often enough, and practises from there on exact rewards: in seven arms, from the same
+checkpoint, with the same rollouts to spend. A third of the tasks needs two looks, a third one, a third none.
 
     to_go, 0 | set, 0 | marginal, 0             [training] looks, with holistic = 0: looks and answers have their own advantages
     to_go, 0.5 | set, 0.5 | marginal, 0.5       half of it that of the whole trajectory

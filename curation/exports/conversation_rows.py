@@ -1,16 +1,10 @@
-"""Shared parts of the exports: a trajectory as a user's and an assistant's turn in `span`, and the clips of any."""
+"""Shared parts of the exports: a trajectory as a user's and an assistant's turn in `span`, and what formats refuse."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from fractions import Fraction
-from pathlib import Path
 
-from dmforge.curation.io.atomic import write_bytes
-from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.document import ShardSample, has_limits
-from dmforge.curation.shards.examples import PackedVideo
-from dmforge.curation.video.export_clip import cut_look
 from dmforge.schemas.dialects.translation import say_in
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.looks import Look
@@ -41,7 +35,7 @@ def refuse_limits(sample: ShardSample, form: str) -> None:
     """Refuse a sample whose look has a box or a token quota, in a format whose trainers would cut its clip without them."""
     if has_limits(sample):
         message = f"{form} has no place for the box or the token quota of a look: its trainers would show another clip"
-        hint = "export --to llamafactory or --to trl, whose clips are cut here, or --to hf"
+        hint = "export --to a format whose clips are cut here, or --to hf (docs/formats.md)"
         raise InputError(message, where=sample.id, hint=hint)
 
 
@@ -51,15 +45,6 @@ def refuse_target_sets(sample: ShardSample, form: str) -> None:
         message = f"{form} has one window and one density a row, and this target has {len(sample.target_looks)} looks"
         hint = "export --to trl or --to hf, which have all of them; or select with [stages.select_rl] max_looks = 1"
         raise InputError(message, where=sample.id, hint=hint)
-
-
-def write_clips(corpus: Corpus, video: PackedVideo, sample: ShardSample, looks: Sequence[Look], folder: Path) -> list[str]:
-    """Write the clip of each look as an mp4, with exactly the frames of the transcript; their paths, in its order."""
-    clip_paths: list[str] = []
-    for number, look in enumerate(looks, 1):
-        clip_paths.append(f"videos/{sample.id}{f'.{number}' if number > 1 else ''}.mp4")
-        write_bytes(folder / clip_paths[-1], cut_look(corpus.clips, video.video.as_record(), look, video.grid))
-    return clip_paths
 
 
 def density_json(fps: Fraction) -> int | float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 from dmforge.curation.exports.conversation_rows import (
@@ -15,41 +16,44 @@ from dmforge.curation.exports.conversation_rows import (
     refuse_target_sets,
     user_text,
 )
-from dmforge.curation.io.atomic import write_bytes, write_json, write_json_lines
-from dmforge.curation.shards.corpus import Corpus
+from dmforge.curation.exports.row_format import ClippedSample, ExportTables, Row, RowFormat, TableRow
 from dmforge.curation.shards.document import ShardSample
+from dmforge.schemas.dialects.dialect import Dialect
 from dmforge.schemas.looks import Look, print_span
 
+CONVERSATIONS, TASKS = "conversations", "tasks"
 
-def to_dynframe(corpus: Corpus, folder: Path) -> int:
-    """Write `<corpus>.json` of trajectories or `<corpus>.jsonl` of tasks, `dataset_info.json`, and the videos."""
-    conversations: list[dict[str, Any]] = []
-    task_rows: list[dict[str, Any]] = []
-    for packed_video in corpus.videos():
-        relative_path = f"videos/{packed_video.key}.mp4"
-        write_bytes(folder / relative_path, packed_video.grid)
-        for sample in packed_video.samples:
-            refuse_limits(sample, "dynframe")
-            looks = looks_of(sample)
-            if len(looks) > 1:
-                continue  # the format has one density a row, and its trainer cuts one clip
-            if looks:
-                conversations.append(_conversation(sample, looks[0], len(conversations), relative_path))
-            elif sample.target is not None:
-                refuse_target_sets(sample, "dynframe")
-                task_rows.append(_task(sample, sample.target, relative_path))
-    corpus_name, dataset_info = corpus.manifest.corpus, dict[str, Any]()
-    if conversations:
-        write_json(folder / f"{corpus_name}.json", conversations, indent=2)
+
+def _rows(clipped: ClippedSample, dialect: Dialect) -> Iterator[TableRow]:
+    sample = clipped.sample
+    refuse_limits(sample, "dynframe")
+    looks = looks_of(sample)
+    if len(looks) == 1:  # the format has one density a row, and its trainer cuts one clip
+        yield CONVERSATIONS, _conversation(sample, looks[0], clipped.grid_path)
+    elif not looks and sample.target is not None:
+        refuse_target_sets(sample, "dynframe")
+        yield TASKS, _task(sample, sample.target, clipped.grid_path)
+
+
+def _finish(tables: ExportTables) -> None:
+    """Write `<corpus>.json` of trajectories or `<corpus>.jsonl` of tasks, and `dataset_info.json`."""
+    corpus_name, dataset_info = tables.manifest.corpus, dict[str, Any]()
+    if tables.counts[CONVERSATIONS]:
+        tables.write_list(f"{corpus_name}.json", map(_numbered, count(), tables.rows(CONVERSATIONS)))
         dataset_info[corpus_name] = {"file_name": f"{corpus_name}.json", **SHAREGPT}
-    if task_rows:
-        write_json_lines(folder / f"{corpus_name}.jsonl", task_rows)
-        dataset_info[f"{corpus_name}_rl" if conversations else corpus_name] = {"file_name": f"{corpus_name}.jsonl", **ALPACA}
-    write_json(folder / "dataset_info.json", dataset_info, indent=2)
-    return len(conversations) + len(task_rows)
+    if tables.counts[TASKS]:
+        tables.write_lines(f"{corpus_name}.jsonl", tables.rows(TASKS))
+        name = f"{corpus_name}_rl" if tables.counts[CONVERSATIONS] else corpus_name
+        dataset_info[name] = {"file_name": f"{corpus_name}.jsonl", **ALPACA}
+    tables.write_json("dataset_info.json", dataset_info)
 
 
-def _conversation(sample: ShardSample, look: Look, conversation_index: int, relative_path: str) -> dict[str, Any]:
+def _numbered(row_number: int, row: Row) -> Row:
+    """A row with its number in the file, unless it was imported from one that had another."""
+    return {"index": row_number} | {name: value for name, value in row.items() if name != "index" or value is not None}
+
+
+def _conversation(sample: ShardSample, look: Look, relative_path: str) -> dict[str, Any]:
     imported_row = _imported_row(sample)
     # a transcript imported from such a file holds the line end after the clip already
     response_text = "".join(
@@ -61,7 +65,7 @@ def _conversation(sample: ShardSample, look: Look, conversation_index: int, rela
     ]
     fps = density_json(look.fps)
     return {
-        "index": imported_row.get("index", conversation_index), "video": imported_row.get("video", [relative_path]),
+        "index": imported_row.get("index"), "video": imported_row.get("video", [relative_path]),
         "conversations": conversation_turns,
         "gemini_suggested_fps": imported_row.get("gemini_suggested_fps", fps),
         "original_fps": imported_row.get("original_fps", fps),
@@ -96,3 +100,13 @@ ALPACA: dict[str, Any] = {
     "columns": {"prompt": "prompt", "query": "prompt", "response": "", "history": "", "video": "video"},
     "extras": {"answer": "answer", "fps": "fps", "gt_span_start": "gt_span_start", "gt_span_end": "gt_span_end"},
 }
+DYNFRAME = RowFormat(
+    _rows,
+    _finish,
+    cuts_looks=False,
+    has_coarse=False,
+    has_grid=True,
+    caveats=(
+        "It has one clip a row, which its own runtime cuts: trajectories with several looks, or without one, are left out.",
+    ),
+)

@@ -1,85 +1,97 @@
-"""Export to a Hugging Face dataset folder: Parquet that `datasets` writes and reads, a card, and the videos."""
+"""Export to a Hugging Face dataset: a folder of videos with `metadata.parquet`, whose `*_file_name` are `Video` features."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from dmforge.curation.io.atomic import placing, write_bytes
-from dmforge.curation.shards.corpus import Corpus
-from dmforge.curation.shards.document import LOOK_FIELDS, ShardSample, as_json, has_limits
-from dmforge.curation.shards.examples import PackedVideo
-from dmforge.schemas.errors import InputError
+from dmforge.curation.exports.row_format import ClippedSample, ExportTables, Row, RowFormat, TableRow
+from dmforge.curation.io.batching import batched
+from dmforge.curation.shards.document import LOOK_FIELDS, as_json, has_limits
+from dmforge.curation.shards.folders import Manifest
+from dmforge.schemas.dialects.dialect import Dialect
 
-DATA = "data/train-00000-of-00001.parquet"
-
-
-def to_hf(corpus: Corpus, folder: Path) -> int:
-    """Write a row a sample. Windows and options are lists here, since Parquet has a schema; a transcript stays its pieces."""
-    try:
-        import datasets  # pyright: ignore[reportMissingTypeStubs]
-    except ImportError:
-        raise InputError("this needs `datasets`", where="--to hf", hint="pip install 'dmforge[hub]'") from None
-    datasets.disable_progress_bars()
-    with_limits = any(has_limits(sample) for packed_video in corpus.videos() for sample in packed_video.samples)
-    dataset_rows = list(_rows(corpus, folder, with_limits))
-    text_type, number_type = datasets.Value("string"), datasets.Value("float64")
-    piece_fields = ("author", "kind", "text", *LOOK_FIELDS[: None if with_limits else 2])
-    piece_types = dict.fromkeys(piece_fields, text_type)
-    column_features: Any = dict.fromkeys(dataset_rows[0], text_type) if dataset_rows else {}
-    column_features |= {
-        "duration_s": number_type,
-        "options": datasets.List(text_type),
-        "windows": datasets.List(datasets.List(number_type)),
-        "pieces": datasets.List(piece_types),
-    }
-    dataset: Any = datasets.Dataset.from_list(dataset_rows, features=datasets.Features(column_features))
-    with placing(folder / DATA) as temporary_path:
-        dataset.to_parquet(str(temporary_path))
-    write_bytes(folder / "README.md", _card(corpus).encode())
-    return len(dataset_rows)
+ROWS, LIMITED = "rows", "limited"
+METADATA = "metadata.parquet"
+ROWS_AT_ONCE = 1_000
 
 
-def _rows(corpus: Corpus, folder: Path, with_limits: bool) -> Iterator[dict[str, Any]]:
-    for packed_video in corpus.videos():
-        for suffix, rendition_bytes in (("mp4", packed_video.grid), ("coarse.mp4", packed_video.coarse)):
-            write_bytes(folder / f"videos/{packed_video.key}.{suffix}", rendition_bytes)
-        for sample in packed_video.samples:
-            yield _row(packed_video, as_json(sample, with_limits=with_limits), sample)
+def _rows(clipped: ClippedSample, dialect: Dialect) -> Iterator[TableRow]:
+    """A row a sample. Windows and options are lists here, since Parquet has a schema; a transcript stays its pieces."""
+    sample, video = clipped.sample, clipped.video
+    if has_limits(sample):
+        yield LIMITED, {}  # then all pieces have the fields of boxes and quotas
+    yield (
+        ROWS,
+        {
+            **as_json(sample, with_limits=True),
+            "options": list(sample.options),
+            "windows": [[float(gold_window.start_s), float(gold_window.end_s)] for gold_window in sample.windows],
+            "video": video.video,
+            "grid_file_name": clipped.grid_path,
+            "coarse_file_name": clipped.coarse.path,
+            "looks_file_names": [clip.path for clip in clipped.looks],
+            "clips": clipped.clips_json(),
+            "duration_s": video.duration_cs / 100,
+            "source": video.source,
+            "licence": video.licence,
+            "namespace": video.namespace,
+            "source_id": video.source_id,
+        },
+    )
 
 
-def _row(packed_video: PackedVideo, sample_values: dict[str, Any], sample: ShardSample) -> dict[str, Any]:
-    shard_video = packed_video.video
-    return {
-        **sample_values,
-        "options": list(sample.options),
-        "windows": [[float(gold_window.start_s), float(gold_window.end_s)] for gold_window in sample.windows],
-        "video": shard_video.video,
-        "video_file": f"videos/{packed_video.key}.mp4",
-        "coarse_file": f"videos/{packed_video.key}.coarse.mp4",
-        "duration_s": shard_video.duration_cs / 100,
-        "source": shard_video.source,
-        "licence": shard_video.licence,
-        "namespace": shard_video.namespace,
-        "source_id": shard_video.source_id,
-    }
+def _finish(tables: ExportTables) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    hidden_fields = () if tables.counts[LIMITED] else LOOK_FIELDS[2:]
+    text, number = pa.string(), pa.float64()
+    clip_fields: Any = {
+        "path": text, "start_s": number, "fps": number, "frame_times_s": pa.list_(number), "stamps_s": pa.list_(number),
+    }  # fmt: skip
+    piece_fields = ("author", "kind", "text", *LOOK_FIELDS)
+    column_types: dict[str, Any] = {
+        "duration_s": number, "options": pa.list_(text), "windows": pa.list_(pa.list_(number)),
+        "looks_file_names": pa.list_(text), "clips": pa.list_(pa.struct(clip_fields)),
+        "pieces": pa.list_(pa.struct([(name, text) for name in piece_fields if name not in hidden_fields])),
+    }  # fmt: skip
+    first_row = next(tables.rows(ROWS))
+    shown = {name: name for name in first_row if name not in {f"target_{field}" for field in hidden_fields}}
+    schema = pa.schema({name: column_types.get(name, text) for name in shown})
+    with tables.place.file(METADATA) as path, pq.ParquetWriter(path, schema) as writer:
+        for some_rows in batched(tables.rows(ROWS), ROWS_AT_ONCE):
+            writer.write_table(pa.Table.from_pylist([_shown(row, schema.names) for row in some_rows], schema))
+    with tables.place.file("README.md") as path:
+        path.write_text(_card(tables.manifest), "utf-8")
 
 
-def _card(corpus: Corpus) -> str:
-    manifest = corpus.manifest
+def _shown(row: Row, names: list[str]) -> Row:
+    return {name: row[name] for name in names}
+
+
+def _card(manifest: Manifest) -> str:
     return f"""---
 pretty_name: {json.dumps(manifest.corpus)}
 configs:
 - config_name: default
   data_files:
   - split: train
-    path: {DATA}
+    path:
+    - {METADATA}
+    - videos/*.mp4
 ---
 
 # {manifest.corpus}
 
 {manifest.samples} samples about {manifest.videos} videos, exported from the selection `{manifest.selection}`: its card says
 where they come from, under which licences, and how they were judged. `source` and `licence` stand on each row.
+
+`coarse` is the overview, `looks` are the clips of the trajectory, `grid` is the video that looks are cut from, 12 frames a
+second. Frames of all of them have the times of the video; `clips` lists these, and the stamps under which a student is shown
+them.
 """
+
+
+HF = RowFormat(_rows, _finish, has_grid=True)

@@ -313,7 +313,7 @@ def _content(content: Any) -> str:
         content_part
         if isinstance(content_part, str)
         else VIDEO_MARK
-        if content_part["type"] == "video"
+        if content_part["type"] in ("video", "video_url")
         else content_part["text"]
         for content_part in content_parts
     )

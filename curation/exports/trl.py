@@ -2,83 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from dmforge.curation.exports.conversation_rows import density_json, looks_of, write_clips
-from dmforge.curation.exports.conversation_turns import AssistantTurn, assistant_turns
-from dmforge.curation.io.atomic import write_bytes, write_json_lines
-from dmforge.curation.shards.corpus import Corpus
+from dmforge.curation.exports.conversation_rows import density_json
+from dmforge.curation.exports.conversation_turns import AssistantTurn, assistant_turns, is_task
+from dmforge.curation.exports.row_format import ClippedSample, ExportTables, Row, RowFormat, TableRow
 from dmforge.curation.shards.document import ShardSample
-from dmforge.schemas.dialects.dialect import Dialect, DialectName
-from dmforge.schemas.dialects.known_dialects import DIALECTS
+from dmforge.schemas.dialects.dialect import Dialect
 from dmforge.schemas.dialects.tool_dialect import FUNCTION, TOOL, print_arguments
-from dmforge.schemas.dialects.translation import say_in
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.looks import Window
 from dmforge.schemas.transcript import Piece
 
 Messages = list[dict[str, Any]]
-TargetColumns = Callable[[tuple[Look, ...]], dict[str, Any]]
-"""Writes the looks of a target as columns of a row."""
+ROWS = "rows"
 
 
-def to_trl(corpus: Corpus, folder: Path, dialect: DialectName = "span") -> int:
-    """Write `train.jsonl` and the videos that it names."""
-    # a column has one type in all rows of a file, or `datasets` doesn't read it
-    has_target_sets = any(sample.further_targets for packed_video in corpus.videos() for sample in packed_video.samples)
-    target_columns = _target_list_columns if has_target_sets else _target_columns
-    return write_json_lines(folder / "train.jsonl", _rows(corpus, folder, DIALECTS[dialect], target_columns))
-
-
-def _rows(corpus: Corpus, folder: Path, dialect: Dialect, target_columns: TargetColumns) -> Iterator[dict[str, Any]]:
+def _rows(clipped: ClippedSample, dialect: Dialect) -> Iterator[TableRow]:
+    sample = clipped.sample
+    prompt_pieces = [piece for piece in sample.transcript.pieces if piece.author == "prompt"]
+    prompt_messages = [{"role": "user", "content": _content(prompt_pieces)}]
+    completion = {} if is_task(sample) else {"completion": _completion(sample, dialect)}
     # a text, as that reader takes it, too: columns of `datasets` would give every schema the keys of all others
     tool_columns = {"tools": f"[{', '.join(dialect.tools)}]"} if dialect.tools else {}
-    for packed_video in corpus.videos():
-        coarse_path = f"videos/{packed_video.key}.coarse.mp4"
-        write_bytes(folder / coarse_path, packed_video.coarse)
-        for sample in packed_video.samples:
-            completion_messages, looks = _completion(sample, dialect)
-            prompt_pieces = [piece for piece in sample.transcript.pieces if piece.author == "prompt"]
-            prompt_messages = [{"role": "user", "content": _content(prompt_pieces)}]
-            clip_paths = write_clips(corpus, packed_video, sample, looks, folder)
-            if not clip_paths:
-                reward_columns = _reward_columns(sample, target_columns)
-                yield {"prompt": prompt_messages, "videos": [coarse_path], **tool_columns, **reward_columns}
-                continue
-            yield {
-                "prompt": prompt_messages,
-                "completion": completion_messages,
-                "videos": [coarse_path, *clip_paths],
-                **tool_columns,
-                **_reward_columns(sample, target_columns),
-            }
+    files = {"videos": clipped.paths, "clips": clipped.clips_json()}
+    yield ROWS, {"prompt": prompt_messages, **completion, **files, **tool_columns, **_reward_columns(sample)}
+
+
+def _finish(tables: ExportTables) -> None:
+    """Write `train.jsonl`. A column has one type in all rows of a file, or `datasets` doesn't read it."""
+    has_target_sets = any(len(row["target_window"]) > 1 for row in tables.rows(ROWS))
+    tables.write_lines("train.jsonl", tables.rows(ROWS) if has_target_sets else map(_with_one_target, tables.rows(ROWS)))
 
 
 def _content(pieces: Iterable[Piece]) -> list[dict[str, str]]:
     return [{"type": "video"} if piece.text is None else {"type": "text", "text": piece.text} for piece in pieces]
 
 
-def _completion(sample: ShardSample, dialect: Dialect) -> tuple[Messages, list[Look]]:
-    """The messages behind the prompt, and the looks whose clips stand in them."""
-    if dialect.turn_end:
-        turns = assistant_turns(sample, dialect)
-        return _in_turns(turns, dialect), [look for turn in turns for look in turn.looks]
-    transcript = say_in("span", sample.transcript, sample.id)  # in one message of the assistant nobody else has turns
-    pieces = [piece for piece in transcript.pieces if piece.author != "prompt"]
-    return [{"role": "assistant", "content": _content(pieces)}], looks_of(sample)
-
-
-def _in_turns(turns: Sequence[AssistantTurn], dialect: Dialect) -> Messages:
-    """The conversation, which the chat template of Qwen3-VL renders to the very text that our SFT shows."""
+def _completion(sample: ShardSample, dialect: Dialect) -> Messages:
+    """The messages behind the prompt, which the chat template of Qwen3-VL renders to the very text that our SFT shows, if the
+    dialect's looks end a turn."""
     messages: Messages = []
-    for turn in turns:
+    for turn in assistant_turns(sample, dialect):
         messages.append(_with_calls(turn) if dialect.tools and turn.looks else _said(turn.text))
-        if dialect.response_role == "tool":
+        if dialect.response_role == "user" and turn.looks:
+            messages.append({"role": "user", "content": [{"type": "video"} for _ in turn.looks]})
+        else:
             messages += [{"role": "tool", "name": FUNCTION, "content": [{"type": "video"}]} for _ in turn.looks]
-        elif turn.looks:
-            messages.append({"role": dialect.response_role, "content": [{"type": "video"} for _ in turn.looks]})
     return messages
 
 
@@ -94,8 +65,8 @@ def _with_calls(turn: AssistantTurn) -> dict[str, Any]:
     return _said(thought) | {"tool_calls": [{"type": "function", "function": function} for function in functions]}
 
 
-def _reward_columns(sample: ShardSample, target_columns: TargetColumns) -> dict[str, Any]:
-    """The columns that a reward function is given besides a completion."""
+def _reward_columns(sample: ShardSample) -> Row:
+    """The columns that a reward function is given besides a completion; those of a target are lists, one item a look."""
     if any(target_look.has_limits for target_look in sample.target_looks):
         message = "trl has no column for the box or the token quota of a target: rewards would go without them"
         raise InputError(message, where=sample.id, hint="export --to hf, or select targets without them")
@@ -104,21 +75,28 @@ def _reward_columns(sample: ShardSample, target_columns: TargetColumns) -> dict[
         "kind": sample.kind,
         "options": list(sample.options),
         "windows": [_bounds_s(gold_window) for gold_window in sample.windows],
-        **target_columns(sample.target_looks),
+        "needs": sample.needs,
+        "target_window": [_bounds_s(target_look.window) for target_look in sample.target_looks],
+        "target_fps": [float(density_json(target_look.fps)) for target_look in sample.target_looks],
     }
 
 
-def _target_columns(target_looks: tuple[Look, ...]) -> dict[str, Any]:
-    """The window and the density of the one look of a target."""
-    window_s = _bounds_s(target_looks[0].window) if target_looks else []
-    return {"target_window": window_s, "target_fps": float(density_json(target_looks[0].fps)) if target_looks else 0.0}
-
-
-def _target_list_columns(target_looks: tuple[Look, ...]) -> dict[str, Any]:
-    """The windows and the densities of all looks of a target: a reward function made for one fails, and none goes without."""
-    windows_s = [_bounds_s(target_look.window) for target_look in target_looks]
-    return {"target_window": windows_s, "target_fps": [float(density_json(target_look.fps)) for target_look in target_looks]}
+def _with_one_target(row: Row) -> Row:
+    """The window and the density of the one look of a target, in a corpus where no target has several."""
+    window_s, fps = (row[name][0] if row[name] else empty for name, empty in (("target_window", []), ("target_fps", 0.0)))
+    return {**row, "target_window": window_s, "target_fps": fps}
 
 
 def _bounds_s(window: Window) -> list[float]:
     return [float(window.start_s), float(window.end_s)]
+
+
+TRL = RowFormat(
+    _rows,
+    _finish,
+    dialects=("span", "tool", "grounding"),
+    caveats=(
+        "TRL 1.16: SFTTrainer reads no `videos` and says nothing of it, so it would train on text alone; GRPOTrainer gives a "
+        "rollout the column `prompt` only. Use the prompts and the reward columns with rollouts of your own.",
+    ),
+)

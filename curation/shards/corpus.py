@@ -82,10 +82,17 @@ class Corpus:
 
     def videos(self) -> Iterator[PackedVideo]:
         """Every video, in the order of the shards."""
-        for video_number in range(len(self._places.videos)):
-            video_place = self._places.video(video_number)
-            (byte_parts,) = self._store.read([self._byte_range_of(video_place)])
-            yield self._unpack(video_place, byte_parts)
+        return map(self.video, range(self.video_count))
+
+    @property
+    def video_count(self) -> int:
+        return len(self._places.videos)
+
+    def video(self, video_number: int) -> PackedVideo:
+        """A video by its number, in the order of the shards."""
+        video_place = self._places.video(video_number)
+        (byte_parts,) = self._store.read([self._byte_range_of(video_place)])
+        return self._unpack(video_place, byte_parts)
 
     def dataset(self) -> CorpusDataset:
         """A dataset for a `DataLoader`, to be read in the order of `sampler`."""

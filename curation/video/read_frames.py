@@ -7,8 +7,10 @@ frames of looks from `read_look`, so all are shown the same pixels.
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import repeat
 from pathlib import Path
 
 import av
@@ -24,7 +26,7 @@ from dmforge.curation.video.renditions import COARSE_RATE
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.crops import Crop, plan_crop
 from dmforge.schemas.errors import LakeError
-from dmforge.schemas.frames import GRID_FPS
+from dmforge.schemas.frames import GRID_FPS, FramePlan
 from dmforge.schemas.looks import Box, Look
 from dmforge.schemas.records import Video
 from dmforge.schemas.sizes import Size
@@ -37,10 +39,23 @@ SCALER = int(Interpolation.AREA) | SWS_ACCURATE_RND | SWS_BITEXACT
 
 def read_look(clips: Clips, video: Video, look: Look, grid_source: Path | bytes) -> Frames:
     """The frames of a look, cropped to its box, at the size at which they are shown; where all looks have one, as stored."""
+    frame_plan, size, crop = _pictures_of(clips, video, look)
+    return _read(grid_source, frame_plan.indices, Fraction(GRID_FPS), gop_frames=GRID_FPS, size=size, crop=crop)
+
+
+def stream_look(clips: Clips, video: Video, look: Look, grid_source: Path | bytes) -> Iterator[VideoFrame]:
+    """The frames of `read_look` one by one, in the colours in which the grid is stored."""
+    frame_plan, size, crop = _pictures_of(clips, video, look)
+    shown_times = Counter(frame_plan.indices)
+    for index, frame in _decode_shown(grid_source, sorted(shown_times), Fraction(GRID_FPS), GRID_FPS, size, crop, "yuv420p"):
+        yield from repeat(frame, shown_times[index])
+
+
+def _pictures_of(clips: Clips, video: Video, look: Look) -> tuple[FramePlan, Size | None, Crop | None]:
+    """Which frames a look shows, at which size, where that isn't as they are stored, and which part of them."""
     frame_plan, size = clips.shown(video, look)
     is_stored = clips.look_size == "fixed" and not look.has_limits
-    picture_size, crop = None if is_stored else size, clips.crop(video, look)
-    return _read(grid_source, frame_plan.indices, Fraction(GRID_FPS), gop_frames=GRID_FPS, size=picture_size, crop=crop)
+    return frame_plan, None if is_stored else size, clips.crop(video, look)
 
 
 def read_coarse(source: Path | bytes, frame_indices: Sequence[int]) -> Frames:
@@ -80,15 +95,27 @@ def _decode_rgb(
     crop: Crop | None = None,
 ) -> Iterator[tuple[int, Frames]]:
     """The frames of these indices in RGB, ascending, as they are stored or at a smaller size; an error where one is missing."""
+    for frame_index, frame in _decode_shown(source, frame_indices, rate_fps, gop_frames, size, crop, "rgb24"):
+        yield frame_index, np.asarray(frame.to_ndarray(), np.uint8)
+
+
+def _decode_shown(
+    source: Path | bytes,
+    frame_indices: Sequence[int],
+    rate_fps: Fraction,
+    gop_frames: int | None,
+    size: Size | None,
+    crop: Crop | None,
+    pixel_format: str,
+) -> Iterator[tuple[int, VideoFrame]]:
     reformatter = VideoReformatter()
     try:
         for frame_index, stored_frame in _decode(source, frame_indices, rate_fps, gop_frames):
             frame = stored_frame if crop is None else _cropped(stored_frame, crop, source)
             if size is None or (frame.width, frame.height) == (size.width, size.height):
-                rgb_frame = reformatter.reformat(frame, format="rgb24")
+                yield frame_index, reformatter.reformat(frame, format=pixel_format)
             else:
-                rgb_frame = reformatter.reformat(frame, size.width, size.height, "rgb24", interpolation=SCALER)
-            yield frame_index, np.asarray(rgb_frame.to_ndarray(), np.uint8)
+                yield frame_index, reformatter.reformat(frame, size.width, size.height, pixel_format, interpolation=SCALER)
     except FFmpegError as error:
         raise LakeError(f"the rendition can't be read: {error.strerror}", where=_describe(source), hint=HINT) from None
 

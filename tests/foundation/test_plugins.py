@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from dmforge import cli
 from dmforge.commands.upgrade import rewrite_recipe
-from dmforge.curation.exports import find_export
+from dmforge.curation.exports import require_export
 from dmforge.curation.io.plugins import PluginError
 from dmforge.curation.sources.formats import find_format
 from dmforge.curation.workspace_folder import WorkspaceFolder
@@ -210,7 +210,7 @@ LOADERS: dict[str, Callable[[str], object]] = {
     "stages": lambda name: stage_class(name, "here"),
     "formats": lambda name: find_format(name, "here"),
     "rules": lambda name: RulesConfig(extra_rules=(name,)),
-    "exports": find_export,
+    "exports": require_export,
 }
 
 

@@ -7,12 +7,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 
 from dmforge.curation.exports import export
 from dmforge.curation.exports.read_back import read_written
 from dmforge.curation.shards.corpus import Corpus
-from dmforge.curation.video.decoders.pyav import PyAV
 from dmforge.curation.video.timeline import read_timeline
 from dmforge.generators.synthetic.worlds.rasterize import read_timecode
 from dmforge.schemas.errors import InputError
@@ -31,16 +31,22 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 
 def assert_is_the_look(path: Path) -> None:
-    times = [Fraction(number, 2) for number in range(5)]
-    shown = [read_timecode(frame) for frame in PyAV().read(path, times).frames]
-    assert shown == [CASE.on_screen(Fraction(3) + time_s) for time_s in times]
+    times = [Fraction(3) + Fraction(number, 2) for number in range(5)]
+    assert shown_in(path) == [(float(time_s), CASE.on_screen(time_s)) for time_s in times]
 
 
 def assert_is_coarse(path: Path) -> None:
-    timeline = read_timeline(path)
-    times = [timeline.time_s(pts) for pts in timeline.pts]
-    shown = [read_timecode(frame) for frame in PyAV().read(path, times).frames]
-    assert shown == [CASE.on_screen(Fraction(number, 2)) for number in range(40)]
+    times = [Fraction(number, 2) for number in range(40)]
+    assert shown_in(path) == [(float(time_s), CASE.on_screen(time_s)) for time_s in times]
+
+
+def shown_in(path: Path) -> list[tuple[float, int]]:
+    """Each frame of a file: its time, and which frame of the video it is."""
+    with av.open(str(path), "r") as container:
+        return [
+            (round(float(frame.pts * frame.time_base), 6), read_timecode(frame.to_ndarray(format="rgb24")))  # pyright: ignore
+            for frame in container.decode(video=0)
+        ]
 
 
 def exported(corpus: Corpus, to: str, folder: Path, left_out: int = 0) -> Path:
@@ -108,7 +114,14 @@ def test_hf(corpus: Corpus, tmp_path: Path) -> None:
     assert [row["id"] for row in rows] == [corpus[number].sample.id for number in range(2)]
     assert rows[0]["options"] == list(corpus[0].sample.options)
     assert rows[1]["target_window"] == "3.00 - 5.50"
-    assert all((folder / row[name]).is_file() for row in rows for name in ("video_file", "coarse_file"))
+    trajectory, task = rows
+    assert (len(trajectory["looks"]), task["looks"]) == (1, [])
+    shown = trajectory["looks"][0].get_frames_in_range(0, 5)
+    assert [read_timecode(frame.permute(1, 2, 0).numpy()) for frame in shown.data] == [
+        CASE.on_screen(Fraction(3) + Fraction(number, 2)) for number in range(5)
+    ]
+    assert shown.pts_seconds.tolist() == trajectory["clips"][1]["frame_times_s"]
+    assert trajectory["grid"].metadata.num_frames == 240
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +172,7 @@ def test_a_set_is_read_back_as_it_was(form: str, aimed_twice: Corpus, corpus: Co
     expected = {aimed_twice: ((3.0, 5.5, 2.0), (7.0, 9.0, 0.5)), corpus: ((3.0, 5.5, 2.0),)}
     for number, (packed, targets) in enumerate(expected.items()):
         path = Path(packed.place) if form == "shards" else exported(packed, form, tmp_path / str(number))
-        file = {"trl": path / "train.jsonl", "hf": path / "data/train-00000-of-00001.parquet"}.get(form, path)
+        file = {"trl": path / "train.jsonl", "hf": path / "metadata.parquet"}.get(form, path)
         assert [record.targets for record in read_written(file)] == [(), targets]
 
 

@@ -188,7 +188,7 @@ class MemoryEstimate:
         gathered, all_gathered = _gathered(model, settings) if spread > 1 else (0, 0)
         rollouts = self._keys_and_values(settings)
         optimizer = _optimizer_bytes(model, settings) // spread
-        update = max(kept + self._word_rows(settings), gradients)
+        update = max(kept + self._word_rows(settings), gradients + self._kept_last(model, settings))
         if self.ranks > 1 or self.row.forwards > 1:  # they stay
             update = kept + gradients
         peak = weights // spread + reference + optimizer + max(update + gathered, rollouts and rollouts + all_gathered)
@@ -202,6 +202,12 @@ class MemoryEstimate:
         if settings.training.gradient_checkpointing:  # of one layer at a time what it keeps is there
             return layers * kept.layer_input + blocks * kept.block_input + max(kept.layer, kept.block) + rest
         return layers * kept.layer + blocks * kept.block + rest
+
+    def _kept_last(self, model: Any, settings: SftSettings | SdgrpoSettings) -> int:
+        """What a forward has kept of its first layer, less the gradients of that, which come last and take its place."""
+        kept = kept_bytes(self.config, self.vocabulary, settings, self.row)
+        layer = next(part for name, part in model.named_modules() if name.endswith("language_model.layers.0"))
+        return max(0, kept.layer - sum(weight.nbytes for weight in layer.parameters() if weight.requires_grad))
 
     def _word_rows(self, settings: SftSettings | SdgrpoSettings) -> int:
         """The matrix with a row for each token, or its gradient, which is the first that a backward pass makes."""

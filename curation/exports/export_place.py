@@ -1,0 +1,229 @@
+"""Where an export is written: a folder, or an address that fsspec reaches. Either is whole, or not there.
+
+A folder gets its name at the end. Object stores have no renames: there `export.json` comes last, and without it an export is
+unfinished. What is unfinished is gone on with by the same command.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fcntl import LOCK_EX, LOCK_NB
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from dmforge.curation.io.atomic import TEMPORARY, disk_errors, placing, sync_folder, write_bytes
+from dmforge.curation.io.locations import filesystem_of, is_remote
+from dmforge.curation.io.locks import lock, lock_file
+from dmforge.schemas.errors import InputError, LakeError
+
+SEAL = "export.json"
+"""The file that says what an export is; the last one that is written."""
+PARTS = "parts"
+"""The folder of what is needed only until an export is finished."""
+_BEGUN = f"{PARTS}/export.json"
+OTHER_OUT = "give another place with --out"
+
+
+class ExportPlace(Protocol):
+    """Takes the files of an export by their names."""
+
+    @property
+    def where(self) -> str: ...
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file; it lasts once `keep` has been called for it."""
+        ...
+
+    def keep(self, names: Iterable[str]) -> None: ...
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a file; None where there is none."""
+        ...
+
+    def size(self, name: str) -> int | None:
+        """How many bytes a file has; None where there is none."""
+        ...
+
+    @contextmanager
+    def file(self, name: str) -> Generator[Path]:
+        """A local path; what is written there is the content of the file."""
+        ...
+
+    @contextmanager
+    def held(self, export_json: dict[str, Any]) -> Generator[None]:
+        """Hold the place for this export, alone: what another one had left unfinished is removed. When the block ends well, the
+        place is finished; what the block had written before it failed is gone on with, unless input was at fault."""
+        ...
+
+
+def export_place(location: str) -> ExportPlace:
+    """The place for a local path or an address."""
+    return RemotePlace(location.rstrip("/")) if is_remote(location) else LocalPlace(Path(location))
+
+
+@dataclass(frozen=True)
+class LocalPlace:
+    """A folder."""
+
+    folder: Path
+
+    @property
+    def where(self) -> str:
+        return str(self.folder)
+
+    @property
+    def unfinished(self) -> Path:
+        return self.folder.with_name(self.folder.name + TEMPORARY)
+
+    def write(self, name: str, content: bytes) -> None:
+        file_path = self.unfinished / name
+        with disk_errors(file_path):
+            file_path.parent.mkdir(exist_ok=True)
+            file_path.write_bytes(content)
+
+    def keep(self, names: Iterable[str]) -> None:
+        file_paths = [self.unfinished / name for name in names]
+        for path in (*file_paths, *sorted({file_path.parent for file_path in file_paths})):
+            sync_folder(path)
+
+    def read(self, name: str) -> bytes | None:
+        file_path = self.unfinished / name
+        with disk_errors(file_path):
+            return file_path.read_bytes() if file_path.exists() else None
+
+    def size(self, name: str) -> int | None:
+        file_path = self.unfinished / name
+        return file_path.stat().st_size if file_path.exists() else None
+
+    @contextmanager
+    def file(self, name: str) -> Generator[Path]:
+        with placing(self.unfinished / name) as temporary_path:
+            yield temporary_path
+
+    @contextmanager
+    def held(self, export_json: dict[str, Any]) -> Generator[None]:
+        if self.folder.exists():
+            raise InputError("there is something here already", where=self.where, hint=OTHER_OUT)
+        lock_path = self.unfinished / PARTS / "lock"
+        with lock_file(lock_path) as descriptor:
+            if not lock(descriptor, LOCK_EX | LOCK_NB, lock_path):
+                raise InputError("another export is writing here", where=self.where, hint=f"let it end, or {OTHER_OUT}")
+            if self.read(_BEGUN) != _encoded(export_json):
+                self._clear(lock_path)
+                write_bytes(self.unfinished / _BEGUN, _encoded(export_json))
+            try:
+                yield
+            except InputError:
+                shutil.rmtree(self.unfinished, ignore_errors=True)
+                raise
+            with disk_errors(self.folder):
+                shutil.rmtree(self.unfinished / PARTS)
+                sync_folder(self.unfinished)
+                os.replace(self.unfinished, self.folder)
+                sync_folder(self.folder.parent)
+
+    def _clear(self, lock_path: Path) -> None:
+        """Remove what another export has left unfinished, and earlier versions."""
+        with disk_errors(self.unfinished):
+            for path in (*self.unfinished.iterdir(), *lock_path.parent.iterdir()):
+                if path not in (lock_path, lock_path.parent):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@dataclass(frozen=True)
+class RemotePlace:
+    """A folder at an address."""
+
+    where: str
+
+    @cached_property
+    def _system(self) -> tuple[Any, str]:
+        try:
+            system, folder = filesystem_of(self.where)
+            if "file" in system.protocol:  # object stores have no folders to make
+                system.auto_mkdir = True
+            return system, folder
+        except (ValueError, ImportError) as error:
+            hint = "give a folder, or an address whose storage fsspec knows: s3 (pip install s3fs), gs (gcsfs), ..."
+            raise InputError(f"no storage: {error}", where=self.where, hint=hint) from None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RemotePlace, (self.where,)
+
+    def write(self, name: str, content: bytes) -> None:
+        system, folder = self._system
+        with self._errors():
+            system.pipe_file(f"{folder}/{name}", content)
+
+    def keep(self, names: Iterable[str]) -> None:
+        """A file lasts once it has been written."""
+
+    def read(self, name: str) -> bytes | None:
+        system, folder = self._system
+        with self._errors():
+            try:
+                content: bytes = system.cat_file(f"{folder}/{name}")
+            except FileNotFoundError:
+                return None
+            return content
+
+    def size(self, name: str) -> int | None:
+        system, folder = self._system
+        with self._errors():
+            try:
+                size: int = system.size(f"{folder}/{name}")
+            except FileNotFoundError:
+                return None
+            return size
+
+    @contextmanager
+    def file(self, name: str) -> Generator[Path]:
+        system, folder = self._system
+        with tempfile.TemporaryDirectory(prefix="dmforge-export-") as temporary_folder:
+            local_path = Path(temporary_folder, "content")
+            yield local_path
+            with self._errors():
+                system.put_file(str(local_path), f"{folder}/{name}")
+
+    @contextmanager
+    def held(self, export_json: dict[str, Any]) -> Generator[None]:
+        system, folder = self._system
+        with self._errors():
+            if system.exists(f"{folder}/{SEAL}"):
+                raise InputError("there is an export here already", where=self.where, hint=OTHER_OUT)
+            begun = self.read(_BEGUN)
+            if begun is None and system.exists(folder) and system.ls(folder):
+                raise InputError("there is something here already", where=self.where, hint=OTHER_OUT)
+            if begun != _encoded(export_json):
+                if begun is not None:
+                    system.rm(folder, recursive=True)
+                self.write(_BEGUN, _encoded(export_json))
+        try:
+            yield
+        except InputError:
+            with self._errors():
+                system.rm(folder, recursive=True)
+            raise
+        with self._errors():
+            system.rm(f"{folder}/{PARTS}", recursive=True)
+
+    @contextmanager
+    def _errors(self) -> Generator[None]:
+        try:
+            yield
+        except (InputError, FileNotFoundError):
+            raise
+        except Exception as error:  # every storage has errors of its own
+            hint = "see what its server says; the same command goes on from here"
+            raise LakeError(f"can't be written: {type(error).__name__}", where=self.where, hint=hint) from error
+
+
+def _encoded(export_json: dict[str, Any]) -> bytes:
+    return (json.dumps(export_json, indent=1) + "\n").encode()

@@ -1,0 +1,69 @@
+"""Export to verl: Parquet of messages for SFT, and of prompts with rewards for RL, whose rollouts may call the tool."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from dmforge.curation.exports.conversation_turns import is_task, text_messages
+from dmforge.curation.exports.parquet_rows import write_parquet
+from dmforge.curation.exports.row_format import ClippedSample, ExportedClip, ExportTables, Row, RowFormat, TableRow
+from dmforge.curation.exports.tool_task import tool_task
+from dmforge.schemas.dialects.dialect import Dialect
+from dmforge.schemas.dialects.tool_dialect import FUNCTION
+
+SFT, RL = "sft", "rl"
+
+
+def _rows(clipped: ClippedSample, dialect: Dialect) -> Iterator[TableRow]:
+    sample = clipped.sample
+    messages = text_messages(sample, dialect, "tool", tells_of_tools=False)
+    videos = [_video(clip) for clip in clipped.clips]
+    extra_info: Row = {"id": sample.id, "clips": clipped.clips_json()}
+    if not is_task(sample):
+        tools = [json.loads(tool) for tool in dialect.tools]
+        yield SFT, {"messages": messages, "tools": tools, "videos": videos, "extra_info": extra_info}
+        return
+    extra_info |= {"question": sample.question, "options": list(sample.options), "need_tools_kwargs": True}
+    yield (
+        RL,
+        {
+            "data_source": f"dmforge/{sample.corpus}",
+            "agent_name": "tool_agent",
+            "prompt": messages,
+            "videos": videos,
+            "ability": sample.kind,
+            "reward_model": {"style": "rule", "ground_truth": sample.gold},
+            "extra_info": extra_info | {"tools_kwargs": {FUNCTION: {"create_kwargs": tool_task(clipped)}}},
+        },
+    )
+
+
+def _video(clip: ExportedClip) -> Row:
+    """What verl hands on to qwen-vl-utils: all frames of the file, which takes even numbers."""
+    return {"video": clip.path, "nframes": len(clip.plan.times_s) // 2 * 2}
+
+
+def _finish(tables: ExportTables) -> None:
+    for table in (SFT, RL):
+        if tables.counts[table]:
+            write_parquet(tables, table, f"{table}.parquet", _numbered if table == RL else None)
+
+
+def _numbered(row_number: int, row: Row) -> Row:
+    extra_info: dict[str, Any] = {"index": row_number, **row["extra_info"]}
+    return {**row, "extra_info": extra_info}
+
+
+VERL = RowFormat(
+    _rows,
+    _finish,
+    dialects=("tool",),
+    has_grid=True,
+    caveats=(
+        "verl takes paths from the folder in which it is started: start it in the folder of the export.",
+        "verl 0.9.1 prints stamps by each clip's own clock. Its ToolAgentLoop refuses a tool that returns a video: frames of a "
+        "look go back as images (docs/formats.md).",
+    ),
+)
