@@ -5,6 +5,7 @@ STAMP := .venv/.installed
 WORKERS ?= 3
 VLLM := .venv-vllm
 LLM := .venv-llm
+TRAINERS := .venv-trainers
 SIZE ?= small
 OUT ?= $(if $(filter small,$(SIZE)),demo,demo-$(SIZE))
 SECONDS_IN_ALL ?= 300
@@ -16,7 +17,7 @@ PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 
 QUICK := $(patsubst %,tests/foundation/test_%.py,frames grammar house journal lake looks names options records scoring sizes stamps transcript) \
 	tests/judging/test_rules.py
 
-.PHONY: demo quick test test-slow test-providers check walk wheel docs site bench growth peers chaos fuzz test-vllm test-llm setup clean
+.PHONY: demo quick test test-slow test-providers check walk wheel docs site bench growth peers chaos fuzz test-vllm test-llm test-trainers setup clean
 .DEFAULT_GOAL := help
 
 help:
@@ -37,6 +38,7 @@ help:
 	@echo "make fuzz       spoilt examples for every parser of foreign bytes; SECONDS_IN_ALL=300"
 	@echo "make test-vllm  vLLM on the CPU, in an environment of its own (3 GB)"
 	@echo "make test-llm   a real small language model behind llama.cpp, in an environment of its own (600 MB)"
+	@echo "make test-trainers  the readers of LLaMA-Factory, ms-swift, verl and TRL, over our exports (300 MB)"
 
 setup: $(STAMP)
 
@@ -148,5 +150,18 @@ $(VLLM)/.installed: pyproject.toml constraints-vllm.txt tests/vllm/lane/torchvis
 	echo import torchvision_cpu > "$$($(VLLM)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/torchvision_cpu.pth"
 	@touch $@
 
+# LLAMAFACTORY=FOLDER reads with a checkout of its main, too
+test-trainers: $(TRAINERS)/.installed
+	DMFORGE_TRAINERS=1 OMP_NUM_THREADS=1 $(TRAINERS)/bin/python -m pytest -s tests/trainers
+
+# Other trainers pin other versions of what .venv has; so their readers stand beside it, and what they only import is left out
+$(TRAINERS)/.installed: $(STAMP) constraints-trainers.txt tests/vllm/lane/torchvision_cpu.py
+	$(PYTHON) -m venv $(TRAINERS)
+	$(TRAINERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement constraints-trainers.txt
+	cp -r tests/vllm/lane/torchvision_cpu.py tests/trainers/lane/torchaudio "$$($(TRAINERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+	echo import torchvision_cpu > "$$($(TRAINERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/torchvision_cpu.pth"
+	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" > "$$($(TRAINERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/zz_beside.pth"
+	@touch $@
+
 clean:
-	rm -rf .venv $(VLLM) $(LLM) demo demo-full demo-chain fuzz-findings growth peers site .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv $(VLLM) $(LLM) $(TRAINERS) demo demo-full demo-chain fuzz-findings growth peers site .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -37,9 +37,9 @@ LLAMAFACTORY = RowFormat(
     _finish,
     dialects=("span", "tool", "grounding"),
     caveats=(
-        "LLaMA-Factory 0.9.5, the latest on PyPI, ends in an IndexError on clips of unlike length; its main reads them.",
-        "It samples each clip anew by video_fps and video_maxlen, and prints stamps that count from the clip's own beginning: "
-        "a span of the text and a stamp of a look don't meet.",
+        "LLaMA-Factory 0.9.5, the latest on PyPI, ends in an IndexError on rows with several clips; its main reads them.",
+        "It samples each clip anew: video_fps: 12 and video_maxlen: 256 take all frames. Stamps of a look count from its "
+        "own beginning: a span of the text and a stamp don't meet.",
         "In `span` a turn ends behind each look, as in no context of dmforge; --dialect tool gives the ids of our own SFT.",
     ),
 )

@@ -36,6 +36,7 @@ SWIFT = RowFormat(
     dialects=("tool", "span", "grounding"),
     caveats=(
         "ms-swift takes paths from the folder in which it is started: start it in the folder of the export.",
-        "It samples each clip anew by its own settings (FPS, FPS_MAX_FRAMES).",
+        "It samples each clip anew: FPS=12 FPS_MIN_FRAMES=2 takes all frames. Stamps of a look count from the look's own "
+        "beginning: a span of the text and a stamp don't meet.",
     ),
 )

@@ -63,7 +63,9 @@ VERL = RowFormat(
     has_grid=True,
     caveats=(
         "verl takes paths from the folder in which it is started: start it in the folder of the export.",
-        "verl 0.9.1 prints stamps by each clip's own clock. Its ToolAgentLoop refuses a tool that returns a video: frames of a "
-        "look go back as images (docs/formats.md).",
+        "verl 0.9.1's dataset for SFT hands frames on without their times: say "
+        "data.apply_chat_template_kwargs.do_sample_frames=False, else four of each clip are taken. Stamps are then those of 24 "
+        "frames a second. It computes positions of Qwen2-VL, and ends in an IndexError over clips of Qwen3-VL.",
+        "Its ToolAgentLoop refuses a tool that returns a video: frames of a look go back as images (docs/formats.md).",
     ),
 )

@@ -1,0 +1,1 @@
+"""Stands for torchaudio, of which no clip here has need."""
