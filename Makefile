@@ -6,6 +6,7 @@ WORKERS ?= 3
 VLLM := .venv-vllm
 LLM := .venv-llm
 TRAINERS := .venv-trainers
+S3 := .venv-s3
 SIZE ?= small
 OUT ?= $(if $(filter small,$(SIZE)),demo,demo-$(SIZE))
 SECONDS_IN_ALL ?= 300
@@ -17,7 +18,7 @@ PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 
 QUICK := $(patsubst %,tests/foundation/test_%.py,frames grammar house journal lake looks names options records scoring sizes stamps transcript) \
 	tests/judging/test_rules.py
 
-.PHONY: demo quick test test-slow test-providers check walk wheel docs site bench growth peers chaos fuzz test-vllm test-llm test-trainers setup clean
+.PHONY: demo quick test test-slow test-providers check walk wheel docs site bench growth peers chaos fuzz test-vllm test-llm test-trainers test-s3 setup clean
 .DEFAULT_GOAL := help
 
 help:
@@ -39,6 +40,7 @@ help:
 	@echo "make test-vllm  vLLM on the CPU, in an environment of its own (3 GB)"
 	@echo "make test-llm   a real small language model behind llama.cpp, in an environment of its own (600 MB)"
 	@echo "make test-trainers  the readers of LLaMA-Factory, ms-swift, verl and TRL, over our exports (300 MB)"
+	@echo "make test-s3    an S3 server on loopback: exports to it, shards and a training from it"
 
 setup: $(STAMP)
 
@@ -163,5 +165,14 @@ $(TRAINERS)/.installed: $(STAMP) constraints-trainers.txt tests/vllm/lane/torchv
 	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" > "$$($(TRAINERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/zz_beside.pth"
 	@touch $@
 
+test-s3: $(S3)/.installed
+	DMFORGE_S3=1 OMP_NUM_THREADS=1 $(S3)/bin/python -m pytest tests/object_store
+
+$(S3)/.installed: $(STAMP) constraints-s3.txt
+	$(PYTHON) -m venv $(S3)
+	$(S3)/bin/python -m pip install --quiet --disable-pip-version-check --requirement constraints-s3.txt
+	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" > "$$($(S3)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/zz_beside.pth"
+	@touch $@
+
 clean:
-	rm -rf .venv $(VLLM) $(LLM) $(TRAINERS) demo demo-full demo-chain fuzz-findings growth peers site .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv $(VLLM) $(LLM) $(TRAINERS) $(S3) demo demo-full demo-chain fuzz-findings growth peers site .pytest_cache .ruff_cache .hypothesis build *.egg-info

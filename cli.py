@@ -164,26 +164,15 @@ def lint(
 
 @app.command()
 def export(
-    corpus: Annotated[
-        str, typer.Argument(metavar="CORPUS", help="A corpus that is packed; or a folder of shards, or its address.")
-    ],
+    corpus: Annotated[str, typer.Argument(metavar="CORPUS", help="A packed corpus; or a folder of shards, or its address.")],
     to: Annotated[str, typer.Option(help="dynframe, easyr1, hf, llamafactory, messages, swift, trl or verl; or a plug-in's.")],
-    out: Annotated[
-        str | None, typer.Option(help="A folder or an address; under exports/ in the workspace if not said.")
-    ] = None,
-    dialect: Annotated[
-        DialectName | None, typer.Option(help="How looks are written; as the format's readers like it best.")
-    ] = None,
+    out: Annotated[str | None, typer.Option(help="A folder or an address; by default under exports/ in the workspace.")] = None,
+    dialect: Annotated[DialectName | None, typer.Option(help="How looks are written; each format has one of its own.")] = None,
     workspace: WorkspaceOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
     """Write a packed corpus in the shape that another trainer reads."""
-    if "/" in corpus or corpus == "current":
-        from dmforge.api import inspection
-
-        show(inspection.export(corpus, to, out, dialect=dialect), as_json)
-    else:
-        show(_workspace(workspace).export(corpus, to, out, dialect=dialect), as_json)
+    show(_workspace(workspace).export(corpus, to, out, dialect=dialect), as_json)
 
 
 @app.command()

@@ -193,8 +193,9 @@ class Workspace:
         return {manifest.corpus: Corpus(folder) for folder, manifest in pack_corpus.corpora(self.folder).items()}
 
     def export(self, corpus: str, to: str, out: Place | None = None, *, dialect: DialectName | None = None) -> ExportFolder:
-        """Write a packed corpus in the shape that another trainer reads: under exports/, or into a folder or to an address.
-        Looks are written in the dialect; without one as the format's readers take them best. An interrupted export goes on."""
+        """Write a packed corpus, or shards in a folder or at an address, in the shape that another trainer reads: under
+        exports/, or into a folder or to an address. Looks are written in the dialect; without one in the format's own. An
+        interrupted export goes on."""
         return ExportFolder(*pack_corpus.export(self.folder, corpus, to, None if out is None else str(out), dialect))
 
     def audit(self, name: str = "", *, other: Place | None = None) -> QueryResult:

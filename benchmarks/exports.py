@@ -67,10 +67,10 @@ def packed(folder: Path, number: int, samples: int) -> ShardEntry:
     for nth in range(samples):
         start_cs, length_cs = chance.randrange(0, video.duration_cs - 1100), chance.randrange(400, 1000)
         look = Look(Window(start_cs, start_cs + length_cs), chance.choice(DENSITIES))
-        said = SPAN.transcribe(
+        transcript = SPAN.transcribe(
             (COARSE, Piece("prompt", f"What happens in {number}?")), Trajectory(("Hm.", "Ah."), (look,), "a")
         )
-        trajectories.append(replace(sample(number, nth), transcript=said))
+        trajectories.append(replace(sample(number, nth), transcript=transcript))
     return replace(
         made,
         video=video,
@@ -85,14 +85,14 @@ def as_before(corpus: Corpus, folder: Path) -> None:
     """The clips of looks and overviews, one after the other."""
     for video in corpus.videos():
         write_bytes(folder / f"{video.key}.coarse.mp4", video.coarse)
-        for told in video.samples:
-            (look,) = looks_of(told)
+        for packed_sample in video.samples:
+            (look,) = looks_of(packed_sample)
             frames = read_look(corpus.clips, video.video.as_record(), look, video.grid)
             buffer, rate = io.BytesIO(), corpus.clips.look(video.video.as_record(), look).actual_fps
             with encoding_h264(buffer, Size(frames.shape[2], frames.shape[1]), rate, BEFORE) as encode:
                 for pixels in frames:
                     encode(VideoFrame.from_ndarray(pixels, format="rgb24"))
-            write_bytes(folder / f"{told.id}.mp4", buffer.getvalue())
+            write_bytes(folder / f"{packed_sample.id}.mp4", buffer.getvalue())
 
 
 def measured(name: str, work: Callable[[], object], folder: Path, samples: int) -> list[object]:

@@ -80,7 +80,9 @@ def _finished_part(lake: Lake, recipe: Recipe, stages: Sequence[AnyStage], conso
 def export(
     workspace: WorkspaceFolder, corpus: str, to: str, out: str | None, dialect: DialectName | None
 ) -> tuple[str, Exported]:
-    """Export the packed selection of a corpus in another format, with rows in a dialect; where to, and what was written."""
+    """Export the packed selection of a corpus, or shards at a place, in another format; where to, and what was written."""
+    if "/" in corpus:
+        return export_place(corpus, to, out, dialect)
     dialect = require_export(to, dialect)
     folders_by_corpus = {manifest.corpus: target_folder for target_folder, manifest in corpora(workspace).items()}
     if corpus not in folders_by_corpus:

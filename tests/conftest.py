@@ -14,11 +14,11 @@ settings.load_profile("shared")
 SHARES_S = {
     "api": 10, "audit": 40, "compatibility": 30, "docs": 15, "foundation": 110, "judging": 50, "providers": 30, "questions": 10,
     "replay": 30, "report": 30, "rl": 35, "scale": 20, "security": 20, "shards": 25, "sources": 30, "student": 20,
-    "teachers": 55, "training": 35, "video": 30, "worlds": 45, "vllm": 1200, "llm": 1800, "trainers": 900,
+    "teachers": 55, "training": 35, "video": 30, "worlds": 45, "vllm": 1200, "llm": 1800, "trainers": 900, "object_store": 300,
 }  # fmt: skip
 """Seconds of `make test` that each folder under tests/ may take, of each of three workers on two cores."""
 
-LANES = {"vllm": "DMFORGE_VLLM", "llm": "DMFORGE_LLM", "trainers": "DMFORGE_TRAINERS"}
+LANES = {"vllm": "DMFORGE_VLLM", "llm": "DMFORGE_LLM", "trainers": "DMFORGE_TRAINERS", "object_store": "DMFORGE_S3"}
 """Folders whose tests have an environment of their own, `make test-vllm` and so on, and the variable that says so."""
 collect_ignore = [folder for folder, variable in LANES.items() if not os.environ.get(variable)]
 

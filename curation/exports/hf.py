@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from dmforge.curation.exports.row_format import ClippedSample, ExportTables, Row, RowFormat, TableRow
+from dmforge.curation.exports.row_format import ClippedSample, ExportTables, RowFormat, TableRow
 from dmforge.curation.io.batching import batched
 from dmforge.curation.shards.document import LOOK_FIELDS, as_json, has_limits
 from dmforge.curation.shards.folders import Manifest
@@ -57,18 +57,15 @@ def _finish(tables: ExportTables) -> None:
         "looks_file_names": pa.list_(text), "clips": pa.list_(pa.struct(clip_fields)),
         "pieces": pa.list_(pa.struct([(name, text) for name in piece_fields if name not in hidden_fields])),
     }  # fmt: skip
-    first_row = next(tables.rows(ROWS))
-    shown = {name: name for name in first_row if name not in {f"target_{field}" for field in hidden_fields}}
-    schema = pa.schema({name: column_types.get(name, text) for name in shown})
+    hidden_columns = {f"target_{field}" for field in hidden_fields}
+    columns = [name for name in next(tables.rows(ROWS)) if name not in hidden_columns]
+    schema = pa.schema({name: column_types.get(name, text) for name in columns})
     with tables.place.file(METADATA) as path, pq.ParquetWriter(path, schema) as writer:
         for some_rows in batched(tables.rows(ROWS), ROWS_AT_ONCE):
-            writer.write_table(pa.Table.from_pylist([_shown(row, schema.names) for row in some_rows], schema))
+            kept_rows = [{name: row[name] for name in columns} for row in some_rows]
+            writer.write_table(pa.Table.from_pylist(kept_rows, schema))
     with tables.place.file("README.md") as path:
         path.write_text(_card(tables.manifest), "utf-8")
-
-
-def _shown(row: Row, names: list[str]) -> Row:
-    return {name: row[name] for name in names}
 
 
 def _card(manifest: Manifest) -> str:

@@ -9,7 +9,7 @@ from dmforge.curation.exports.dynframe import DYNFRAME
 from dmforge.curation.exports.easyr1 import EASYR1
 from dmforge.curation.exports.hf import HF
 from dmforge.curation.exports.llamafactory import LLAMAFACTORY
-from dmforge.curation.exports.messages import MESSAGES
+from dmforge.curation.exports.openai_messages import MESSAGES
 from dmforge.curation.exports.row_format import RowFormat
 from dmforge.curation.exports.swift import SWIFT
 from dmforge.curation.exports.trl import TRL

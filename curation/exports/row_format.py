@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from textwrap import indent
 from typing import Any
 
 from dmforge.curation.exports.export_place import ExportPlace
@@ -90,11 +91,11 @@ class ExportTables:
             path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
     def write_list(self, name: str, rows: Iterable[Row]) -> None:
-        """A JSON list, of which never more than a row is in memory."""
+        """A JSON list as `json` indents it, of which never more than a row is in memory."""
         with self.place.file(name) as path, path.open("w", encoding="utf-8") as file:
             separator = "[\n"
             for row in rows:
-                file.write(separator + json.dumps(row, indent=2, ensure_ascii=False))
+                file.write(separator + indent(json.dumps(row, indent=2, ensure_ascii=False), "  "))
                 separator = ",\n"
             file.write("[]\n" if separator == "[\n" else "\n]\n")
 

@@ -96,11 +96,22 @@ class RemoteStore:
 
     def __init__(self, place: str) -> None:
         self.place = place.rstrip("/")
+        self._connect()
+
+    def _connect(self) -> None:
+        self._process = os.getpid()
         try:
-            self._system, self._path = filesystem_of(self.place)
+            self._opened_system, self._path = filesystem_of(self.place)
         except (ValueError, ImportError) as error:  # a storage that fsspec doesn't know, or whose package isn't installed
             hint = "give a folder, or an address whose storage fsspec knows: https, s3 (pip install s3fs), gs (gcsfs), ..."
             raise InputError(f"no storage: {error}", where=self.place, hint=hint) from None
+
+    @property
+    def _system(self) -> Any:
+        """The connection of this process: one that was forked off, as to decode ahead, can't use that of its parent."""
+        if self._process != os.getpid():
+            self._connect()
+        return self._opened_system
 
     def open(self, name: str) -> IO[bytes]:
         try:

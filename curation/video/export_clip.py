@@ -12,11 +12,14 @@ from fractions import Fraction
 from itertools import chain, pairwise
 
 import av
+from av.error import FFmpegError
 from av.video.frame import PictureType
 
 from dmforge.curation.video.encode_h264 import BITEXACT, encoding_h264
-from dmforge.curation.video.read_frames import stream_look
+from dmforge.curation.video.media import HINT
+from dmforge.curation.video.read_frames import IN_A_SHARD, stream_look
 from dmforge.schemas.clips import Clips
+from dmforge.schemas.errors import LakeError
 from dmforge.schemas.frames import FramePlan
 from dmforge.schemas.looks import Look
 from dmforge.schemas.records import Video
@@ -55,19 +58,24 @@ def set_clock(frame_plan: FramePlan, coarse_bytes: bytes) -> bytes:
     """An overview whose frames have the times at which they are shown; nothing is encoded anew."""
     ticks = ticks_of(frame_plan)
     mp4_buffer = io.BytesIO()
-    with (
-        av.open(io.BytesIO(coarse_bytes), "r") as source,
-        av.open(mp4_buffer, "w", format="mp4", options=MUXER) as target,
-    ):
-        coarse_stream = source.streams.video[0]
-        stream = target.add_stream_from_template(coarse_stream)
-        stream.time_base = Fraction(1, TICKS_PER_S)
-        packets = (packet for packet in source.demux(coarse_stream) if packet.size)
-        for tick, duration, packet in zip(ticks, _durations(ticks, frame_plan.actual_fps), packets, strict=True):
-            packet.stream, packet.time_base = stream, stream.time_base
-            packet.pts = packet.dts = tick
-            packet.duration = duration
-            target.mux(packet)
+    try:
+        with (
+            av.open(io.BytesIO(coarse_bytes), "r") as source,
+            av.open(mp4_buffer, "w", format="mp4", options=MUXER) as target,
+        ):
+            coarse_stream = source.streams.video[0]
+            stream = target.add_stream_from_template(coarse_stream)
+            stream.time_base = Fraction(1, TICKS_PER_S)
+            packets = [packet for packet in source.demux(coarse_stream) if packet.size]
+            if len(packets) != len(ticks):
+                raise LakeError(f"an overview has {len(packets)} frames, not {len(ticks)}", where=IN_A_SHARD, hint=HINT)
+            for tick, duration, packet in zip(ticks, _durations(ticks, frame_plan.actual_fps), packets, strict=True):
+                packet.stream, packet.time_base = stream, stream.time_base
+                packet.pts = packet.dts = tick
+                packet.duration = duration
+                target.mux(packet)
+    except FFmpegError as error:
+        raise LakeError(f"an overview can't be read: {error.strerror}", where=IN_A_SHARD, hint=HINT) from None
     return mp4_buffer.getvalue()
 
 

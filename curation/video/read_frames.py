@@ -36,6 +36,9 @@ SWS_ACCURATE_RND, SWS_BITEXACT = 0x40000, 0x80000
 SCALER = int(Interpolation.AREA) | SWS_ACCURATE_RND | SWS_BITEXACT
 """Averages areas, and gives the same pixels on every CPU."""
 
+IN_A_SHARD = "a rendition in a shard"
+"""Where bytes come from, in the words of an error."""
+
 
 def read_look(clips: Clips, video: Video, look: Look, grid_source: Path | bytes) -> Frames:
     """The frames of a look, cropped to its box, at the size at which they are shown; where all looks have one, as stored."""
@@ -169,4 +172,4 @@ def _open(source: Path | bytes) -> InputContainer:
 
 
 def _describe(source: Path | bytes) -> str:
-    return "a rendition in a shard" if isinstance(source, bytes) else str(source)
+    return IN_A_SHARD if isinstance(source, bytes) else str(source)

@@ -191,7 +191,7 @@ def test_what_has_no_place_for_a_box_refuses_it_by_name(boxed: Path, tmp_path: P
         assert (result.exit_code, words in " ".join(result.output.split())) == (2, True), result.output
         assert not (tmp_path / form).exists()
     assert dmforge("export", "rl", "--to", "hf", "-w", boxed, "--out", tmp_path / "hf")["left_out"] == 0
-    rows = pq.read_table(tmp_path / "hf/data/train-00000-of-00001.parquet").to_pylist()
+    rows = pq.read_table(tmp_path / "hf/metadata.parquet").to_pylist()
     assert {row["target_box"] for row in rows} == {"", "120 40 560 800"}
     assert {piece["box"] for row in rows for piece in row["pieces"]} == {""}
     corpus = Corpus(Path(dmforge("pack", "rl", "-w", boxed)["path"]))
@@ -301,7 +301,7 @@ def test_a_box_behind_the_first_look_is_a_box(aimed_twice: tuple[Path, Sample]) 
     assert texts == {"", ", 120 40 560 800"}
     out = root.parent / "boxed_exports"
     dmforge("export", "rl", "--to", "hf", "-w", root, "--out", out / "hf")
-    rows = pq.read_table(out / "hf/data/train-00000-of-00001.parquet").to_pylist()
+    rows = pq.read_table(out / "hf/metadata.parquet").to_pylist()
     assert {row["target_box"] for row in rows} == texts
     for form, words in (("dynframe", "dynframe has no place for the box"), ("trl", "trl has no column for the box")):
         result = CliRunner().invoke(cli.app, ["export", "rl", "--to", form, "-w", str(root), "--out", str(out / form)])

@@ -13,7 +13,7 @@ from dmforge import cli
 from dmforge.curation.exports import export
 from dmforge.curation.shards.corpus import Corpus
 from tests.judging import hand
-from tests.support import corpora
+from tests.support import corpora, flicker
 
 DM_RL = {
     "prompt": "<video>\nGive you a textual query: a person opens a laptop\nWhen does the described content occur in the video?",
@@ -66,11 +66,26 @@ def test_shards_and_every_export_of_them_say_the_same(tmp_path: Path) -> None:
     assert ("length", "2 words; a thought has 3 to 400") in wanted
     (shard, *_) = sorted(folder.glob("*.tar"))
     assert lint(shard)["records"] <= 6
-    for name, file in (("dynframe", "cot.json"), ("hf", "data/train-00000-of-00001.parquet")):
-        place = tmp_path / name
-        export(Corpus(str(folder)), name, place)
-        found = lint(place / file)
-        assert sorted((d["rule"], d["message"]) for d in found["defects"]) == wanted
+    export(Corpus(str(folder)), "dynframe", tmp_path / "dynframe")
+    found = lint(tmp_path / "dynframe" / "cot.json")
+    assert sorted((d["rule"], d["message"]) for d in found["defects"]) == wanted
+
+
+FILES = {
+    "llamafactory": "cot.json", "trl": "train.jsonl", "hf": "metadata.parquet", "messages": "trajectories.jsonl",
+    "swift": "trajectories.jsonl", "verl": "sft.parquet",
+}  # fmt: skip
+
+
+def test_what_is_wrong_with_a_trajectory_is_wrong_in_every_export_of_it(tmp_path: Path) -> None:
+    folder = flicker.cot(tmp_path / "cot", 6, 2, flicker.BIASED)
+    wanted = sorted((d["rule"], d["message"]) for d in lint(folder)["defects"] if d["rule"] != "time_grid")
+    assert wanted
+    for name, file in FILES.items():
+        export(Corpus(folder), name, tmp_path / name)
+        found = lint(tmp_path / name / file)
+        assert found["records"] == 6
+        assert sorted((d["rule"], d["message"]) for d in found["defects"] if d["rule"] != "time_grid") == wanted, name
 
 
 def test_tasks_for_reinforcement_are_judged_by_their_target_and_their_answer(tmp_path: Path) -> None:

@@ -591,7 +591,7 @@ def test_a_corpus_is_exported(workspace: Path, tmp_path: Path) -> None:
 def test_what_was_exported_for_the_hub_is_imported_as_the_same_tasks(workspace: Path, tmp_path: Path) -> None:
     inside("export", "cot", "--to", "hf", "--out", str(tmp_path / "out"), "-w", str(workspace))
     before = {row["id"] for row in rows(workspace, "tasks")}
-    told = printed_json("import", "hf", str(next(tmp_path.glob("out/data/*.parquet"))), "-w", str(workspace))
+    told = printed_json("import", "hf", str(tmp_path / "out" / "metadata.parquet"), "-w", str(workspace))
     assert told["rejected"] == {}
     assert told["tasks"] + told["identical"] == len(rows(workspace, "samples"))
     assert {row["id"] for row in rows(workspace, "tasks")} == before
