@@ -414,6 +414,7 @@ def import_annotations(
     licence: LicenceOption = "unknown",
     terms: TermsOption = "unknown",
     namespace: NamespaceOption = "unknown",
+    missing: Annotated[Path | None, typer.Option(metavar="FILE", help="List the videos that are missing, a line each.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and count; write nothing.")] = False,
     list_formats: Annotated[bool, typer.Option("--list", help="Name all formats.")] = False,
     workspace: WorkspaceOption = Path(),
@@ -434,6 +435,8 @@ def import_annotations(
     claims = {"split": split, "source": source, "licence": licence, "terms": terms, "namespace": namespace}
     imported = _workspace(workspace).import_annotations(form, *files, videos=videos or [], dry_run=dry_run, **claims)
     print_deferred(err, "import", imported.deferred)
+    if missing is not None:
+        imported.write_missing(missing)
     show(imported, as_json)
     unfinished_if(imported.pending > 0)
     if not dry_run and not imported.tasks:

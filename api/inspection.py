@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dmforge.api.results import ExportFolder
 from dmforge.commands import pack_corpus
+from dmforge.curation.io.terminal import Terminal
 from dmforge.curation.shards import integrity
 from dmforge.curation.shards.integrity import ShardReport
 from dmforge.curation.video import frame_preview
@@ -60,7 +61,8 @@ def lint(path: str | Path, rules: Sequence[str] = ()) -> LintReport:
 def export(place: str | Path, to: str, out: str | Path | None = None, *, dialect: DialectName | None = None) -> ExportFolder:
     """Write a folder of shards, here or at an address, in the shape that another trainer reads, into a folder or to an address.
     An interrupted export goes on."""
-    return ExportFolder(*pack_corpus.export_place(str(place), to, None if out is None else str(out), dialect))
+    console = Terminal(stderr=True)
+    return ExportFolder(*pack_corpus.export_place(console, str(place), to, None if out is None else str(out), dialect))
 
 
 def verify(place: str | Path) -> ShardReport:

@@ -27,7 +27,8 @@ from dmforge.commands.audit import Why
 from dmforge.commands.box_remarks import box_remarks
 from dmforge.commands.caller import Caller, python_call
 from dmforge.commands.full_run import RunSettings, full_run
-from dmforge.commands.intake import Imported, Ingested
+from dmforge.commands.import_counts import Imported
+from dmforge.commands.intake import Ingested
 from dmforge.commands.run_account import SpendingLimits
 from dmforge.commands.select import Selected
 from dmforge.commands.upgrade import Upgraded
@@ -163,13 +164,14 @@ class Workspace:
         namespace: str = UNKNOWN,
         dry_run: bool = False,
     ) -> Imported:
-        """Bring annotations into the lake, as tasks about videos; those in the folders `videos` are ingested."""
+        """Bring annotations into the lake, as tasks about videos; those in the folders `videos` are ingested. `missing` of the
+        result names videos that nobody has brought: import the same file again when they are there."""
         annotation_paths, video_folders = list(map(Path, files)), list(map(Path, videos))
         caller = self._called("import_annotations", {"form": form, "files": files})
         if dry_run:
             if not video_folders and find_format(form, "import").role == "train":
                 caller.console.print_line("the videos are not looked for; to count those that are missing, too: --videos DIR")
-            return intake.dry_import(form, annotation_paths, video_folders)
+            return intake.dry_import(form, annotation_paths, video_folders, SourceInfo(namespace=namespace))
         source_info = SourceInfo(source, licence, terms, namespace, split=split)
         return intake.import_annotations(
             self.folder, caller.console, caller.command, form, annotation_paths, video_folders, source_info
@@ -196,7 +198,8 @@ class Workspace:
         """Write a packed corpus, or shards in a folder or at an address, in the shape that another trainer reads: under
         exports/, or into a folder or to an address. Looks are written in the dialect; without one in the format's own. An
         interrupted export goes on."""
-        return ExportFolder(*pack_corpus.export(self.folder, corpus, to, None if out is None else str(out), dialect))
+        console = self._called("export", {"corpus": corpus, "to": to}).console
+        return ExportFolder(*pack_corpus.export(self.folder, console, corpus, to, None if out is None else str(out), dialect))
 
     def audit(self, name: str = "", *, other: Place | None = None) -> QueryResult:
         """The answer to a named question; without a name, all questions. `other` is what `difference` compares with."""

@@ -16,6 +16,7 @@ import pyarrow as pa
 from rich.console import Console
 
 from dmforge.commands import run
+from dmforge.commands.import_counts import Imported
 from dmforge.curation.io import locations
 from dmforge.curation.io.command_result import Block, CommandResult, TextTable
 from dmforge.curation.io.plugins import PluginError
@@ -59,31 +60,6 @@ class Ingested(CommandResult):
 
     def blocks(self) -> Iterator[Block]:
         yield ", ".join(f"{count} {count_name}" for count_name, count in self.as_json().items())
-
-
-@dataclass(frozen=True, slots=True)
-class Imported(CommandResult):
-    """Counts of an import, by what became of the questions: questions = tasks + identical + rejected + pending."""
-
-    tasks: int
-    identical: int
-    flagged: dict[str, int]
-    rejected: dict[str, int]
-    pending: int
-    deferred: dict[str, int]
-    examples: dict[str, str]
-    """For each reason, one question that was rejected for it: its file, its row, and the video that it names."""
-
-    def as_json(self) -> dict[str, Any]:
-        return {count_name: getattr(self, count_name) for count_name in ("tasks", "identical", "flagged", "rejected")}
-
-    def blocks(self) -> Iterator[Block]:
-        yield f"{self.tasks} tasks, {self.identical} identical, {sum(self.rejected.values())} rejected"
-        for flag_name, count in self.flagged.items():
-            yield f"  flagged: {count} {flag_name}"
-        for reason, count in self.rejected.items():
-            example_text = self.examples.get(reason, "").removesuffix(": ")
-            yield f"  rejected: {count} {reason}, as in {example_text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,22 +154,26 @@ def import_annotations(
     count_by_rejection = {reason: count for (status, reason), count in sorted(count_by_outcome.items()) if status != "made"}
     pending_count = len(set(row_ids)) - sum(count_by_outcome.values())
     identical_count = len(row_ids) - made_count - sum(count_by_rejection.values()) - pending_count
+    is_training = imported_files.folder == annotations.ANNOTATIONS  # of a benchmark no video is looked for
     return Imported(
-        made_count, identical_count, count_by_flag, count_by_rejection, pending_count, stage_report.deferred, detail_by_reason
-    )
+        made_count, identical_count, count_by_flag, count_by_rejection, pending_count, stage_report.deferred, detail_by_reason,
+        annotations.missing_names(workspace, imported_files) if is_training else {}, _namespace(imported_files.form, claims),
+    )  # fmt: skip
 
 
-def dry_import(form: str, files: Sequence[Path], folders: Sequence[Path]) -> Imported:
+def dry_import(form: str, files: Sequence[Path], folders: Sequence[Path], claims: SourceInfo = NO_CLAIMS) -> Imported:
     """Count what an import would find, as far as it can be told without videos. Writes nothing, and needs little memory."""
     finder = _finder_in_folders(folders) if folders else None
     question_hashes, flag_bits = array("Q"), array("Q")
     bit_by_flag, count_by_rejection, example_by_reason = dict[str, int](), Counter[str](), dict[str, str]()
-    for placed_question in read_questions(find_format(form, "import"), files):
+    annotation_format, missing = find_format(form, "import"), Counter[str]()
+    for placed_question in read_questions(annotation_format, files):
         question = placed_question.question
         checked_task = question if isinstance(question, RefusedQuestion) else check(question)
         refusal_reason = checked_task.reason if isinstance(checked_task, RefusedQuestion) else ""
         if not refusal_reason and finder is not None and len(finder.find(question.video)) != 1:
             refusal_reason = annotations.MISSING
+            missing[question.video] += not finder.find(question.video)
         if refusal_reason:
             count_by_rejection[refusal_reason] += 1
             example_by_reason.setdefault(refusal_reason, f"{placed_question.origin}: {question.video}")
@@ -214,6 +194,8 @@ def dry_import(form: str, files: Sequence[Path], folders: Sequence[Path]) -> Imp
         0,
         {},
         example_by_reason,
+        +missing,
+        _namespace(annotation_format, claims),
     )
 
 
@@ -241,7 +223,7 @@ def add_annotations(
     claims = replace(
         claims,
         source=annotation_format.name if claims.source == UNKNOWN else claims.source,
-        namespace=annotation_format.namespace if claims.namespace == UNKNOWN else claims.namespace,
+        namespace=_namespace(annotation_format, claims),
     )
     is_benchmark = annotation_format.role == "benchmark"
     _require_stage(workspace.require(), Benchmarks.name if is_benchmark else Import.name)
@@ -261,6 +243,11 @@ def add_annotations(
         )
         annotations.store_questions(workspace, imported_files, placed_questions, partial(_resolve_video, finder), claims)
     return imported_files
+
+
+def _namespace(form: AnnotationFormat, claims: SourceInfo) -> str:
+    """Whose names of videos these are: as it is claimed, else as the format says."""
+    return form.namespace if claims.namespace == UNKNOWN else claims.namespace
 
 
 def _require_stage(workspace: WorkspaceFolder, name: str) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+
+from rich.console import Console
 
 from dmforge.commands.judged_part import judged_part
 from dmforge.commands.readable_recipe import readable_recipe
@@ -16,8 +19,9 @@ from dmforge.curation.engine.driver import Driver
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.exports import Exported, require_export
 from dmforge.curation.exports import export as write_export
+from dmforge.curation.exports.export_parts import Report
 from dmforge.curation.io.locations import is_remote
-from dmforge.curation.io.terminal import Terminal
+from dmforge.curation.io.terminal import Terminal, duration_text
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.lifecycle import takedown
@@ -32,6 +36,9 @@ from dmforge.schemas.config import nearest
 from dmforge.schemas.dialects.dialect import DialectName
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id
+
+LINE_EVERY_S = 10.0
+"""Between two lines about an export under way."""
 
 
 def pack(workspace: WorkspaceFolder, console: Terminal, command: str, corpus: str, partial: bool) -> tuple[Path, Manifest]:
@@ -78,11 +85,11 @@ def _finished_part(lake: Lake, recipe: Recipe, stages: Sequence[AnyStage], conso
 
 
 def export(
-    workspace: WorkspaceFolder, corpus: str, to: str, out: str | None, dialect: DialectName | None
+    workspace: WorkspaceFolder, console: Console, corpus: str, to: str, out: str | None, dialect: DialectName | None
 ) -> tuple[str, Exported]:
     """Export the packed selection of a corpus, or shards at a place, in another format; where to, and what was written."""
     if "/" in corpus:
-        return export_place(corpus, to, out, dialect)
+        return export_place(console, corpus, to, out, dialect)
     dialect = require_export(to, dialect)
     folders_by_corpus = {manifest.corpus: target_folder for target_folder, manifest in corpora(workspace).items()}
     if corpus not in folders_by_corpus:
@@ -95,10 +102,10 @@ def export(
     out = out or str(workspace.root / "exports" / form_name / corpus / selection_folder.name)
     if not is_remote(out):
         output_folder(Path(out), "--out", workspace)
-    return out, write_export(Corpus(str(selection_folder)), to, out, dialect)
+    return out, write_export(Corpus(str(selection_folder)), to, out, dialect, _reporting_on(console))
 
 
-def export_place(place: str, to: str, out: str | None, dialect: DialectName | None) -> tuple[str, Exported]:
+def export_place(console: Console, place: str, to: str, out: str | None, dialect: DialectName | None) -> tuple[str, Exported]:
     """Export a folder of shards, here or at an address; there is no workspace for what is written."""
     dialect = require_export(to, dialect)
     if out is None:
@@ -106,7 +113,23 @@ def export_place(place: str, to: str, out: str | None, dialect: DialectName | No
         raise InputError("a place for what is written is missing", where="--out", hint=hint)
     if not is_remote(out):
         output_folder(Path(out), "--out")
-    return out, write_export(Corpus(place), to, out, dialect)
+    return out, write_export(Corpus(place), to, out, dialect, _reporting_on(console))
+
+
+def _reporting_on(console: Console) -> Report:
+    """Says now and then how far an export is that takes long."""
+    began_s = last_line_s = time.monotonic()
+
+    def report(written: int, parts: int) -> None:
+        nonlocal last_line_s
+        now_s = time.monotonic()
+        if now_s - last_line_s < LINE_EVERY_S or written == parts:
+            return
+        last_line_s = now_s
+        left_s = int((now_s - began_s) / written * (parts - written))
+        console.print(f"export: {written:,} of {parts:,} parts, {duration_text(left_s)} left", soft_wrap=True)
+
+    return report
 
 
 def corpora(workspace: WorkspaceFolder) -> dict[Path, Manifest]:

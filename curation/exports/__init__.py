@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from dmforge.curation.exports.export_part import ExportJob
-from dmforge.curation.exports.export_parts import write_parts
+from dmforge.curation.exports.export_parts import Report, write_parts
 from dmforge.curation.exports.export_place import SEAL, export_place
 from dmforge.curation.exports.known_formats import FORMATS
 from dmforge.curation.exports.row_format import ExportTables, RowFormat
@@ -51,7 +51,13 @@ def require_export(to: str, dialect: DialectName | None = None) -> DialectName:
     return dialect or known_dialects[0]
 
 
-def export(corpus: Corpus, to: str, out: str | Path, dialect: DialectName | None = None) -> Exported:
+def export(
+    corpus: Corpus,
+    to: str,
+    out: str | Path,
+    dialect: DialectName | None = None,
+    report: Report = lambda written, parts: None,
+) -> Exported:
     """Write a corpus in another format into a folder or to an address, completely or not at all. Rows of conversations are
     said in the dialect. What an interrupted export has left is gone on with."""
     dialect, plug_in = require_export(to, dialect), _PLUGINS.load(to, "--to")
@@ -61,7 +67,7 @@ def export(corpus: Corpus, to: str, out: str | Path, dialect: DialectName | None
     export_json: dict[str, Any] = {"format": to, "dialect": dialect, "corpus": manifest.corpus, "selection": manifest.selection}
     with place.held(export_json):
         require_undamaged(corpus.place)
-        parts = write_parts(ExportJob(corpus.place, to, dialect, place.where), corpus, place)
+        parts = write_parts(ExportJob(corpus.place, to, dialect, place.where), corpus, place, report)
         samples = len(corpus) - parts.left_out
         if not samples and len(corpus):
             message = f"none of the {len(corpus)} samples of this corpus can be said in this format"

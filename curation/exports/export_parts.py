@@ -11,10 +11,11 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import count
 from typing import Any
 
 from dmforge.curation.exports.export_part import PART_VIDEOS, ExportJob, part_counts, part_name, write_part
@@ -24,6 +25,8 @@ from dmforge.schemas.errors import DmforgeError, InputError
 
 FEW_PARTS = 4
 """So many are written by this process: others take longer to start."""
+Report = Callable[[int, int], None]
+"""Is told how many parts have been written, and of how many."""
 COMMAND = (sys.executable, "-P", "-m", "dmforge.curation.exports.export_worker")
 
 
@@ -37,16 +40,17 @@ class WrittenParts:
     left_out: int
 
 
-def write_parts(job: ExportJob, corpus: Corpus, place: ExportPlace) -> WrittenParts:
-    """Write what is missing."""
+def write_parts(job: ExportJob, corpus: Corpus, place: ExportPlace, report: Report) -> WrittenParts:
+    """Write what is missing, and report each part."""
     part_numbers = range(-(-corpus.video_count // PART_VIDEOS))
     missing = [number for number in part_numbers if part_counts(place, number) is None]
     core_count = len(os.sched_getaffinity(0))
     if len(missing) <= FEW_PARTS or core_count == 1:
-        for number in missing:
+        for written_count, number in enumerate(missing, 1):
             write_part(job, number)
+            report(written_count, len(missing))
     else:
-        _write_side_by_side(job, missing, core_count)
+        _write_side_by_side(job, missing, core_count, report)
     table_rows, left_out = Counter[str](), 0
     for number in part_numbers:
         counts = part_counts(place, number)
@@ -56,13 +60,17 @@ def write_parts(job: ExportJob, corpus: Corpus, place: ExportPlace) -> WrittenPa
     return WrittenParts(tuple(map(part_name, part_numbers)), table_rows, left_out)
 
 
-def _write_side_by_side(job: ExportJob, missing: list[int], core_count: int) -> None:
+def _write_side_by_side(job: ExportJob, missing: list[int], core_count: int, report: Report) -> None:
     """Processes of their own, in which no script of a caller is run again; each takes the next part when it is done."""
     workers = [_start(job) for _ in range(min(core_count, len(missing)))]
-    numbers = iter(missing)
+    numbers, written = iter(missing), count(1)
+
+    def on_written() -> None:
+        report(next(written), len(missing))
+
     try:
         with ThreadPoolExecutor(len(workers)) as threads:
-            for feeding in [threads.submit(_feed, worker, numbers, job) for worker in workers]:
+            for feeding in [threads.submit(_feed, worker, numbers, job, on_written) for worker in workers]:
                 try:
                     feeding.result()
                 except BaseException:  # the others shall not go on either
@@ -82,7 +90,7 @@ def _start(job: ExportJob) -> subprocess.Popen[str]:
     return worker
 
 
-def _feed(worker: subprocess.Popen[str], numbers: Iterator[int], job: ExportJob) -> None:
+def _feed(worker: subprocess.Popen[str], numbers: Iterator[int], job: ExportJob, on_written: Callable[[], None]) -> None:
     assert worker.stdin is not None
     assert worker.stdout is not None
     for number in numbers:
@@ -99,6 +107,7 @@ def _feed(worker: subprocess.Popen[str], numbers: Iterator[int], job: ExportJob)
         if answer:
             error_class = InputError if answer.pop("is_input") else DmforgeError
             raise error_class(answer.pop("message"), **answer)
+        on_written()
 
 
 def _end(workers: list[subprocess.Popen[str]]) -> None:

@@ -7,6 +7,7 @@ imported again replaces its earlier questions, so videos that were missing then 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -109,6 +110,18 @@ def row_ids_of(workspace: WorkspaceFolder, annotation_files: ImportedFiles) -> l
             AnnotationRow(video_id, question_json, origin=row_origin, **header_claims).id
             for video_id, row_origin, question_json in parsed_lines
         ]
+
+
+def missing_names(workspace: WorkspaceFolder, annotation_files: ImportedFiles) -> Counter[str]:
+    """The names of videos that some files were about and that weren't there when they were imported, with their questions."""
+    stored_path, questions_by_name = annotation_files.path(workspace), Counter[str]()
+    with disk_errors(stored_path), stored_path.open("rb") as annotation_lines:
+        next(annotation_lines, None)
+        for line_number, annotation_line in enumerate(annotation_lines, 2):
+            question = read_question(_parse_line(annotation_line, f"{stored_path}:{line_number}")[2])
+            if isinstance(question, RefusedQuestion) and question.reason == MISSING:
+                questions_by_name[question.video] += 1
+    return questions_by_name
 
 
 def source_version(workspace: WorkspaceFolder, folder: str = ANNOTATIONS) -> str:

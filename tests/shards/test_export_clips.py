@@ -147,6 +147,13 @@ def test_an_address_takes_what_a_folder_takes_and_is_finished_by_its_last_file(m
     assert (tmp_path / "elses" / "a.txt").read_text() == "mine"
 
 
+def test_a_long_export_says_how_far_it_is(many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dmforge.commands.pack_corpus.LINE_EVERY_S", 0.0)
+    told = CliRunner().invoke(cli.app, ["export", str(many), "--to", "easyr1", "--out", str(tmp_path / "x")])
+    assert told.exit_code == 0
+    assert re.findall(r"export: (\d) of 6 parts, 0 min \d\d s left", told.stderr) == ["1", "2", "3", "4", "5"]
+
+
 def test_what_another_export_has_left_unfinished_is_not_gone_on_with(many: Path, corpus: Corpus, tmp_path: Path) -> None:
     unfinished = tmp_path / "out.writing"
     (unfinished / "parts").mkdir(parents=True)

@@ -104,6 +104,34 @@ def test_videos_are_found_in_folders_and_only_those_that_are_meant(tmp_path: Pat
     assert rows(place, "SELECT count(*) FROM tasks") == [(2,)]
 
 
+def test_what_is_missing_is_listed_for_whoever_fetches_it(tmp_path: Path) -> None:
+    place, videos, listed = workspace(tmp_path), tmp_path / "videos", tmp_path / "missing.jsonl"
+    videos.mkdir()
+    write(Case("here", times_s=TIMES), videos)
+    names = ["here", "v_abc", "x/abc.mp4", "abc_10.0_20.0", "lost", "lost", "lost"]
+    file = tmp_path / "tasks.jsonl"
+    questions = [
+        {"video": name, "kind": "open", "question": f"What {number}?", "answer": "it"} for number, name in enumerate(names)
+    ]
+    file.write_text("".join(json.dumps(question) + "\n" for question in questions))
+    words = ("import", "jsonl", file, "--videos", videos, "--namespace", "youtube", "--missing", listed)
+    expected = [
+        {"namespace": "youtube", "id": "lost", "names": ["lost"], "questions": 3},
+        {"namespace": "youtube", "id": "abc", "names": ["v_abc", "x/abc.mp4"], "questions": 2},
+        {"namespace": "youtube", "id": "abc", "start_s": 10.0, "end_s": 20.0, "names": ["abc_10.0_20.0"], "questions": 1},
+    ]
+    for further_words in (("--dry-run",), ("-w", place)):
+        listed.unlink(missing_ok=True)
+        dmforge(*words, *further_words, "--json")
+        assert list(map(json.loads, listed.read_text().splitlines())) == expected
+    for number, name in enumerate(("abc", "lost")):
+        write(Case(name, times_s=TIMES, first=100 * number), videos)
+    assert dmforge(*words, "-w", place, "--json")["tasks"] == 6
+    assert list(map(json.loads, listed.read_text().splitlines())) == expected[2:]
+    refused = dmforge("import", "jsonl", file, "-w", place, "--missing", place / "lake" / "x.jsonl", code=2)
+    assert "belongs to a workspace" in refused
+
+
 def test_a_licence_that_is_said_later_counts_and_renders_nothing_again(tmp_path: Path) -> None:
     place = workspace(tmp_path)
     path = write(Case("one"), tmp_path)
