@@ -97,12 +97,13 @@ def _files(
 
 
 def part_counts(place: ExportPlace, number: int) -> dict[str, Any] | None:
-    """What the first line of a part says; None where the part isn't there, or a file of it isn't whole."""
+    """What the first line of a part says; None where the part isn't there, or it or a file of it isn't whole."""
     content = place.read(part_name(number))
-    if content is None:
+    if content is None or b"\n" not in content:
         return None
     head: dict[str, Any] = json.loads(content.partition(b"\n")[0])
-    return head if all(place.size(name) == size for name, size in head["sizes"].items()) else None
+    is_whole = content.count(b"\n") == 1 + sum(head["rows"].values())
+    return head if is_whole and all(place.size(name) == size for name, size in head["sizes"].items()) else None
 
 
 def part_name(number: int) -> str:

@@ -228,8 +228,15 @@ def test_a_clip_that_a_failing_machine_has_lost_is_written_again(many: Path, tmp
     assert counts
     assert counts["rows"] == {"trajectories": 8}
     lost = next(iter(counts["sizes"]))
+    content = (tmp_path / "x.writing" / lost).read_bytes()
     os.truncate(tmp_path / "x.writing" / lost, 0)
     assert part_counts(place, 0) is None
+    (tmp_path / "x.writing" / lost).write_bytes(content)
+    assert part_counts(place, 0) == counts
+    part = tmp_path / "x.writing" / "parts" / "000000.jsonl"
+    for kept in (part.stat().st_size - 5, 20, 0):  # its rows were not all written, or not even its first line
+        os.truncate(part, kept)
+        assert part_counts(place, 0) is None
 
 
 def test_each_format_says_what_its_readers_lose(corpus: Corpus, tmp_path: Path) -> None:
