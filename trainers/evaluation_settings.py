@@ -14,7 +14,7 @@ from dmforge.schemas import formats
 from dmforge.schemas.config import Config, Formerly, Later, Operational
 from dmforge.schemas.errors import InputError
 from dmforge.trainers.roll_settings import RollSettings
-from dmforge.trainers.training_settings import SettingsSource, path_of, read_training_file, resolve_location
+from dmforge.trainers.training_settings import SettingsSource, path_of, read_training_file, resolve_checkpoint, resolve_location
 
 
 class BootstrapSettings(Config):
@@ -80,9 +80,7 @@ def read_evaluation(source: SettingsSource) -> EvaluationSettings:
         raise InputError(f"there is no workspace in {workspace_location}", where=f"{settings_path}: workspace", hint=hint)
     if workspace_location:
         WorkspaceFolder(Path(workspace_location)).require()
-    checkpoint_location = (
-        resolve_location(settings_path, settings.checkpoint) if settings.checkpoint.startswith(".") else settings.checkpoint
-    )
+    checkpoint_location = resolve_checkpoint(settings_path, settings.checkpoint)
     return settings.model_copy(
         update={
             "checkpoint": checkpoint_location,

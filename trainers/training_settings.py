@@ -274,11 +274,7 @@ def read_settings(settings_class: type[SettingsT], source: SettingsSource) -> Se
     corpora = tuple(
         corpus.model_copy(update={"place": resolve_location(settings_path, corpus.place)}) for corpus in settings.data.corpora
     )
-    checkpoint_location = (
-        resolve_location(settings_path, settings.model.checkpoint)
-        if settings.model.checkpoint.startswith(".")
-        else settings.model.checkpoint
-    )
+    checkpoint_location = resolve_checkpoint(settings_path, settings.model.checkpoint) if settings.model.checkpoint else ""
     vocabulary = tuple(resolve_location(settings_path, place) for place in settings.model.vocabulary)
     held_out = settings.evaluation and settings.evaluation.model_copy(
         update={"corpora": tuple(resolve_location(settings_path, place) for place in settings.evaluation.corpora)}
@@ -306,6 +302,12 @@ def read_training_file(settings_class: type[ConfigT], source: SettingsSource) ->
     file_values = read_toml(source) if isinstance(source, Path) else source
     formats.refuse_newer("the file", file_values.get("format", 1), formats.TRAINING, str(settings_path))
     return parse_config(settings_class, file_values, where=str(settings_path))
+
+
+def resolve_checkpoint(settings_path: Path, checkpoint: str) -> str:
+    """A checkpoint that a file names: a folder relative to the file's own, where there is one, else an id on the Hub."""
+    is_folder = checkpoint.startswith(".") or (settings_path.parent / checkpoint).is_dir()
+    return resolve_location(settings_path, checkpoint) if is_folder else checkpoint
 
 
 def resolve_location(settings_path: Path, location: str) -> str:

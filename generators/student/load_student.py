@@ -151,7 +151,8 @@ def _refuse_without_tags(vocabulary: Vocabulary) -> None:
 
 
 def _open_config(checkpoint: str) -> Any:
-    if ("/" in checkpoint and checkpoint.startswith((".", "/", "~"))) and not Path(checkpoint).is_dir():
+    is_id = checkpoint.count("/") == 1 and not checkpoint.startswith((".", "/", "~"))
+    if not is_id and not Path(checkpoint).is_dir():
         raise InputError("there is no such folder", where=checkpoint, hint=NO_STUDENT)
     try:
         config = AutoConfig.from_pretrained(checkpoint)

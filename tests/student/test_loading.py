@@ -97,6 +97,8 @@ def test_what_is_no_qwen3_vl_is_refused(tmp_path: Path) -> None:
         load(str(tmp_path))
     with pytest.raises(InputError, match="no such folder"):
         load(str(tmp_path / "nothing"))
+    with pytest.raises(InputError, match="no such folder"):  # no id on the Hub: those have an owner
+        load("student")
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(InputError, match="no checkpoint"):
         load(str(tmp_path))

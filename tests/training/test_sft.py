@@ -398,3 +398,14 @@ def test_what_stays_decoded_is_what_would_be_decoded_again(corpus: Path) -> None
     kept = [keeping.lay_out(example) is keeping.lay_out(example) for example in examples]
     assert kept[:2] == [True, True]
     assert sum(size for size, is_kept in zip(sizes, kept, strict=True) if is_kept) <= room
+
+
+def test_a_checkpoint_beside_the_settings_is_a_folder_and_no_id(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "students" / "base").mkdir(parents=True)
+    for named, expected in {
+        "students/base": str(tmp_path / "students" / "base"),
+        "./nothing": str(tmp_path / "nothing"),
+        "Qwen/Qwen3-VL-4B-Instruct": "Qwen/Qwen3-VL-4B-Instruct",
+    }.items():
+        path = write_settings(tmp_path / "sft.toml", corpus, model_from_config="", model_checkpoint=f'"{named}"')
+        assert read_sft(path).model.checkpoint == expected
