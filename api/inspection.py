@@ -58,11 +58,11 @@ def lint(path: str | Path, rules: Sequence[str] = ()) -> LintReport:
     return lint_rules.lint(Path(path), rules)
 
 
-def export(place: str | Path, to: str, out: str | Path | None = None, *, dialect: DialectName | None = None) -> ExportFolder:
+def export(place: str | Path, to: str, out: str | Path, *, dialect: DialectName | None = None) -> ExportFolder:
     """Write a folder of shards, here or at an address, in the shape that another trainer reads, into a folder or to an address.
     An interrupted export goes on."""
     console = Terminal(stderr=True)
-    return ExportFolder(*pack_corpus.export_place(console, str(place), to, None if out is None else str(out), dialect))
+    return ExportFolder(*pack_corpus.export_shards(console, str(place), to, str(out), dialect))
 
 
 def verify(place: str | Path) -> ShardReport:

@@ -19,7 +19,7 @@ from dmforge.curation.engine.driver import Driver
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.exports import Exported, require_export
 from dmforge.curation.exports import export as write_export
-from dmforge.curation.exports.export_parts import Report
+from dmforge.curation.exports.export_parts import OnPartWritten
 from dmforge.curation.io.locations import is_remote
 from dmforge.curation.io.terminal import Terminal, duration_text
 from dmforge.curation.lake.commits import Lake
@@ -89,7 +89,7 @@ def export(
 ) -> tuple[str, Exported]:
     """Export the packed selection of a corpus, or shards at a place, in another format; where to, and what was written."""
     if "/" in corpus:
-        return export_place(console, corpus, to, out, dialect)
+        return export_shards(console, corpus, to, out, dialect)
     dialect = require_export(to, dialect)
     folders_by_corpus = {manifest.corpus: target_folder for target_folder, manifest in corpora(workspace).items()}
     if corpus not in folders_by_corpus:
@@ -105,7 +105,7 @@ def export(
     return out, write_export(Corpus(str(selection_folder)), to, out, dialect, _reporting_on(console))
 
 
-def export_place(console: Console, place: str, to: str, out: str | None, dialect: DialectName | None) -> tuple[str, Exported]:
+def export_shards(console: Console, place: str, to: str, out: str | None, dialect: DialectName | None) -> tuple[str, Exported]:
     """Export a folder of shards, here or at an address; there is no workspace for what is written."""
     dialect = require_export(to, dialect)
     if out is None:
@@ -116,7 +116,7 @@ def export_place(console: Console, place: str, to: str, out: str | None, dialect
     return out, write_export(Corpus(place), to, out, dialect, _reporting_on(console))
 
 
-def _reporting_on(console: Console) -> Report:
+def _reporting_on(console: Console) -> OnPartWritten:
     """Says now and then how far an export is that takes long."""
     began_s = last_line_s = time.monotonic()
 

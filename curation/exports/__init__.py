@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from dmforge.curation.exports.export_part import ExportJob
-from dmforge.curation.exports.export_parts import Report, write_parts
+from dmforge.curation.exports.export_parts import OnPartWritten, write_parts
 from dmforge.curation.exports.export_place import SEAL, export_place
 from dmforge.curation.exports.known_formats import FORMATS
 from dmforge.curation.exports.row_format import ExportTables, RowFormat
@@ -56,7 +56,7 @@ def export(
     to: str,
     out: str | Path,
     dialect: DialectName | None = None,
-    report: Report = lambda written, parts: None,
+    report: OnPartWritten = lambda written, parts: None,
 ) -> Exported:
     """Write a corpus in another format into a folder or to an address, completely or not at all. Rows of conversations are
     said in the dialect. What an interrupted export has left is gone on with."""
@@ -74,7 +74,7 @@ def export(
             raise InputError(message, where=f"--to {to}", hint="take another format: docs/formats.md says what each has")
         tables = ExportTables(place, manifest, DIALECTS[dialect], parts.names, parts.table_rows)
         row_format.finish(tables)
-        if place.size(README) is None:
+        if place.read(README) is None:
             with place.file(README) as path:
                 path.write_text(_readme(row_format, tables), "utf-8")
         tables.write_json(SEAL, {**export_json, "samples": samples, "left_out": parts.left_out})

@@ -25,7 +25,7 @@ from dmforge.schemas.errors import DmforgeError, InputError
 
 FEW_PARTS = 4
 """So many are written by this process: others take longer to start."""
-Report = Callable[[int, int], None]
+OnPartWritten = Callable[[int, int], None]
 """Is told how many parts have been written, and of how many."""
 COMMAND = (sys.executable, "-P", "-m", "dmforge.curation.exports.export_worker")
 
@@ -40,7 +40,7 @@ class WrittenParts:
     left_out: int
 
 
-def write_parts(job: ExportJob, corpus: Corpus, place: ExportPlace, report: Report) -> WrittenParts:
+def write_parts(job: ExportJob, corpus: Corpus, place: ExportPlace, report: OnPartWritten) -> WrittenParts:
     """Write what is missing, and report each part."""
     part_numbers = range(-(-corpus.video_count // PART_VIDEOS))
     missing = [number for number in part_numbers if part_counts(place, number) is None]
@@ -60,7 +60,7 @@ def write_parts(job: ExportJob, corpus: Corpus, place: ExportPlace, report: Repo
     return WrittenParts(tuple(map(part_name, part_numbers)), table_rows, left_out)
 
 
-def _write_side_by_side(job: ExportJob, missing: list[int], core_count: int, report: Report) -> None:
+def _write_side_by_side(job: ExportJob, missing: list[int], core_count: int, report: OnPartWritten) -> None:
     """Processes of their own, in which no script of a caller is run again; each takes the next part when it is done."""
     workers = [_start(job) for _ in range(min(core_count, len(missing)))]
     numbers, written = iter(missing), count(1)
@@ -68,16 +68,12 @@ def _write_side_by_side(job: ExportJob, missing: list[int], core_count: int, rep
     def on_written() -> None:
         report(next(written), len(missing))
 
-    try:
-        with ThreadPoolExecutor(len(workers)) as threads:
+    with ThreadPoolExecutor(len(workers)) as threads:
+        try:
             for feeding in [threads.submit(_feed, worker, numbers, job, on_written) for worker in workers]:
-                try:
-                    feeding.result()
-                except BaseException:  # the others shall not go on either
-                    _end(workers)
-                    raise
-    finally:
-        _end(workers)
+                feeding.result()
+        finally:  # where one has failed the others shall not go on either, and who waits for them is not kept waiting
+            _end(workers)
 
 
 def _start(job: ExportJob) -> subprocess.Popen[str]:

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fcntl import LOCK_EX, LOCK_NB
@@ -47,8 +47,8 @@ class ExportPlace(Protocol):
         """The content of a file; None where there is none."""
         ...
 
-    def size(self, name: str) -> int | None:
-        """How many bytes a file has; None where there is none."""
+    def has_whole(self, sizes: Mapping[str, int]) -> bool:
+        """Whether all files that were written behind each other are still there, as long as they were."""
         ...
 
     @contextmanager
@@ -98,9 +98,9 @@ class LocalPlace:
         with disk_errors(file_path):
             return file_path.read_bytes() if file_path.exists() else None
 
-    def size(self, name: str) -> int | None:
-        file_path = self.unfinished / name
-        return file_path.stat().st_size if file_path.exists() else None
+    def has_whole(self, sizes: Mapping[str, int]) -> bool:
+        paths_and_sizes = [(self.unfinished / name, size) for name, size in sizes.items()]
+        return all(path.exists() and path.stat().st_size == size for path, size in paths_and_sizes)
 
     @contextmanager
     def file(self, name: str) -> Generator[Path]:
@@ -174,14 +174,9 @@ class RemotePlace:
                 return None
             return content
 
-    def size(self, name: str) -> int | None:
-        system, folder = self._system
-        with self._errors():
-            try:
-                size: int = system.size(f"{folder}/{name}")
-            except FileNotFoundError:
-                return None
-            return size
+    def has_whole(self, sizes: Mapping[str, int]) -> bool:
+        """Nothing is asked: a part is written behind its files, and a request for each would take longer than the export."""
+        return True
 
     @contextmanager
     def file(self, name: str) -> Generator[Path]:

@@ -182,7 +182,10 @@ def remove_with(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     sweep(workspace)
     folders_to_remove = folders_with(workspace, videos)
     for folder in folders_to_remove:
-        exported_folders = workspace.root.glob(f"exports/*/{folder.parent.name}/{folder.name}")
+        export_names = (folder.name, folder.name + TEMPORARY)  # an interrupted one is kept, to be gone on with
+        exported_folders = [
+            path for name in export_names for path in workspace.root.glob(f"exports/*/{folder.parent.name}/{name}")
+        ]
         for folder_path in (folder, *exported_folders):
             with disk_errors(folder_path):
                 shutil.rmtree(folder_path)

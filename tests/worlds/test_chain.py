@@ -602,12 +602,15 @@ def test_a_takedown_takes_exports_and_what_cannot_say_what_it_holds(workspace: P
     inside("export", "cot", "--to", "dynframe", "-w", str(workspace))
     (folder,) = workspace.glob("shards/cot/*/")
     (exported,) = workspace.glob("exports/dynframe/cot/*")
+    interrupted = workspace / "exports" / "swift" / "cot" / f"{exported.name}.writing"
+    shutil.copytree(exported, interrupted)
     if broken:
         (folder / "index.parquet").unlink()
     video = show("video", rows(workspace, "samples")[0]["video"])
     inside("forget", video, "--reason", "the owner asked", "-w", str(workspace))
     assert not folder.exists()
     assert not exported.exists()
+    assert not interrupted.exists()
 
 
 def test_one_worker_makes_the_same_shards_as_two(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
