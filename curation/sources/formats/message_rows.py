@@ -21,8 +21,9 @@ from dmforge.schemas.records import TaskKind
 PATH_KEYS = ("url", "video", "path", "file")
 """Where sets write the path of a video that is an object: `{"url": ...}`, `{"video": ...}`."""
 COARSE_SUFFIX = ".coarse.mp4"
-CLIPS, TOOLS = "clips", "tools"
-"""Fields of our own exports that describe their files and their dialect, and say nothing of a task."""
+CLIPS, TOOLS, INFO = "clips", "tools", "extra_info"
+"""Fields of our own exports that describe their files and their dialect, and say nothing of a task. For verl the clips are
+described in `extra_info`."""
 NOBODY_ANSWERS = "nobody answers"
 
 
@@ -114,11 +115,15 @@ def is_answered(messages: Iterable[Raw]) -> bool:
 
 
 def _own_fields(record: Raw) -> set[str]:
-    return {CLIPS, TOOLS} if CLIPS in record else set()
+    """The fields that only our own exports have; none in rows of others."""
+    info = record.get(INFO)
+    if CLIPS in record:
+        return {CLIPS, TOOLS}
+    return {INFO, TOOLS} if isinstance(info, Mapping) and CLIPS in info else set()
 
 
 def _names(record: Raw, names: Sequence[str]) -> Sequence[str]:
-    return [exported_name(name) for name in names] if CLIPS in record else names
+    return [exported_name(name) for name in names] if _own_fields(record) else names
 
 
 def _no_video(names: Sequence[str]) -> RefusedQuestion:
