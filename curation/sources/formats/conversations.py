@@ -24,6 +24,8 @@ from dmforge.schemas.scoring import choice
 
 NONE_OF_THEM = "answer is none of its options"
 """Flag of an open question whose text has options, none of them its answer: it may be about what is listed, or wrong."""
+NOBODY_ANSWERS = "nobody answers"
+"""Why a conversation in which no question has an answer is no task."""
 ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 VIDEO = "<video>"
 """Stands for a clip in a text."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from dmforge.curation.sources.annotation_format import Question, Raw, RefusedQuestion
 from dmforge.curation.sources.formats.answers import Windows, answered
-from dmforge.curation.sources.formats.conversations import VIDEO, exchanges
+from dmforge.curation.sources.formats.conversations import NOBODY_ANSWERS, VIDEO, exchanges
 from dmforge.curation.sources.published_turns import FixedDensity
 from dmforge.curation.sources.row_rest import with_rest
 from dmforge.schemas.records import TaskKind
@@ -24,7 +24,6 @@ COARSE_SUFFIX = ".coarse.mp4"
 CLIPS, TOOLS, INFO = "clips", "tools", "extra_info"
 """Fields of our own exports that describe their files and their dialect, and say nothing of a task. For verl the clips are
 described in `extra_info`."""
-NOBODY_ANSWERS = "nobody answers"
 
 
 @dataclass(frozen=True, slots=True)
