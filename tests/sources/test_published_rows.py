@@ -289,6 +289,20 @@ def test_our_exports_are_read_back_with_their_trajectories_and_tasks(name: str, 
             assert (checked.windows, placed_task.question.fps) == ((EARLY.window,), 2.0)
 
 
+def test_problems_of_our_export_are_read_back_with_their_targets(tmp_path: Path) -> None:
+    corpus = packed(tmp_path / "corpus", (SPAN, ONCE))
+    export(corpus, "easyr1", tmp_path / "easyr1")
+    placed = list(read_questions(FORMATS["easyr1"], [tmp_path / "easyr1/train.parquet"]))
+    for one, sample in zip(placed, (corpus[0].sample, corpus[1].sample), strict=True):
+        assert isinstance(one.question, Question)
+        checked = check(one.question, corpus.video(0).video.duration_cs)
+        assert isinstance(checked, CheckedTask)
+        assert (checked.kind, checked.options, checked.answer, checked.windows) == (
+            sample.kind, sample.options, sample.gold, sample.windows or (EARLY.window,),
+        )  # fmt: skip
+        assert (one.question.video, one.question.fps, one.question.extras) == (video_of(corpus), 2.0, {})
+
+
 def video_of(corpus: Corpus) -> str:
     """Its id, by which a workspace that has it finds it, whatever its file is called."""
     return corpus.video(0).video.video

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -78,7 +78,7 @@ def answered(
     listed_options, choices = without_letters(list(options)), read_options(question_text)
     question_and_options = choices if choices.options == listed_options else Choices(question_text, listed_options)
     return replace(
-        question, kind="grounded_mcq" if windows else "mcq", question=question_and_options.question,
+        question, kind=kind or ("grounded_mcq" if windows else "mcq"), question=question_and_options.question,
         options=question_and_options.options,
     )  # fmt: skip
 
@@ -88,6 +88,13 @@ def answer_text(gold: object) -> str:
     if isinstance(gold, str):
         return tagged_answer(gold) or gold.strip()
     return "" if gold is None else json.dumps(gold)
+
+
+def target_fps(question: Question, target: Mapping[str, Any]) -> float | None:
+    """The density of our own target, where its looks are windows of the task: a task has one density for all of them."""
+    densities: list[float] = target.get("target_fps") or []
+    are_windows = set(question.windows).issuperset(windows_of(target.get("target_windows")))
+    return densities[0] if are_windows and len(set(densities)) == 1 else None
 
 
 def _is_number(value: object) -> bool:

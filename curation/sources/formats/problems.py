@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, Raw, RefusedQuestion
-from dmforge.curation.sources.formats.answers import answer_text, answered, windows_in_json
-from dmforge.curation.sources.formats.message_rows import video_name
+from dmforge.curation.sources.formats.answers import (
+    answer_text,
+    answered,
+    known_kind,
+    target_fps,
+    windows_in_json,
+    windows_of,
+)
+from dmforge.curation.sources.formats.message_rows import CLIPS, exported_name, video_name
 from dmforge.curation.sources.row_rest import with_rest
 
 BOXES = frozenset({"spatial grounding", "spatial-temporal grounding", "tracking", "segmentation"})
 """The types of OneThinker's problems that ask for boxes or masks."""
 HELD = ("problem", "videos", "images", "options")
+OWN = (CLIPS, "kind", "windows", "target_windows", "target_fps")
+"""Further fields of our own export."""
 
 
 def _reader(answer_field: str) -> Callable[[Raw, Companions], Iterator[Question | RefusedQuestion]]:
@@ -39,10 +49,23 @@ def _names(videos: Any) -> list[str]:
     return [video_name(video) for video in ([videos] if isinstance(videos, str) else videos or ())]
 
 
+def easyr1(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
+    """A problem with its answer; of our own export with its windows and target as well."""
+    if CLIPS not in record:
+        yield from by_answer(record, companions)
+        return
+    (name,) = _names(record["videos"])
+    question = answered(
+        exported_name(name), record["problem"], record["answer"], options=record["options"], kind=known_kind(record["kind"]),
+        windows=windows_of(record["windows"]),
+    )  # fmt: skip
+    yield with_rest(replace(question, fps=target_fps(question, record)), record, (*HELD, *OWN, "answer"))
+
+
 by_answer = _reader("answer")
 FORMATS = (
     AnnotationFormat(
-        "easyr1", "json", frozenset({"problem", "answer", "videos"}), by_answer, "Parquet or JSON {problem, answer, videos}"
+        "easyr1", "json", frozenset({"problem", "answer", "videos"}), easyr1, "Parquet or JSON {problem, answer, videos}"
     ),
     AnnotationFormat(
         "longvideo_reason", "json", frozenset({"problem", "answer", "videos", "data_type"}), by_answer,

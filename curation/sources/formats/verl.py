@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, Raw, RefusedQuestion
-from dmforge.curation.sources.formats.answers import answered, known_kind, windows_of
+from dmforge.curation.sources.formats.answers import answered, known_kind, target_fps, windows_of
 from dmforge.curation.sources.formats.message_rows import exported_name, read_messages, video_name
 from dmforge.curation.sources.row_rest import with_rest
 
@@ -33,7 +33,7 @@ def questions(record: Raw, companions: Companions) -> Iterator[Question | Refuse
         exported_name(names[0]) if target else video_name(names[0]), info.get("question") or row.question, gold,
         options=info.get("options") or (), windows=windows_s, kind=kind, duration_s=target.get("duration_s"),
     )  # fmt: skip
-    question = replace(question, fps=_target_fps(question, target))
+    question = replace(question, fps=target_fps(question, target))
     yield with_rest(question, _rest(record, info, reward, bool(target)), ())
 
 
@@ -51,13 +51,6 @@ def _own_target(info: Mapping[str, Any]) -> Mapping[str, Any]:
     own_call = tools.get(OWN_TOOL) if isinstance(tools, Mapping) else None
     arguments: Any = own_call.get("create_kwargs") if isinstance(own_call, Mapping) else None
     return arguments if isinstance(arguments, Mapping) and "target_windows" in arguments else {}
-
-
-def _target_fps(question: Question, target: Mapping[str, Any]) -> float | None:
-    """The density of our own target, where its looks are the task's windows: a task has one density for all of them."""
-    densities: list[float] = target.get("target_fps") or []
-    is_windows = windows_of(target.get("target_windows")) == question.windows
-    return densities[0] if is_windows and len(set(densities)) == 1 else None
 
 
 def _object(value: Any) -> dict[str, Any]:
