@@ -116,8 +116,9 @@ FIXTURES = (
     Fixture(
         "sharegpt_video",
         '{"id": "1", "video": "x.mp4", "conversations": [{"from": "human", "value": "<image>\\nSay it."},'
-        ' {"from": "gpt", "value": "It is."}, {"from": "human", "value": "More?"}, {"from": "gpt", "value": "No."}]}\n',
-        ("x.mp4", "open", "Say it.", "It is.", ()), 2, {}, {"image tag": 1},
+        ' {"from": "gpt", "value": "It is."}, {"from": "human", "value": "More?"}, {"from": "gpt", "value": "No."}]}\n'
+        '{"id": "2", "video": "x.mp4", "conversations": [{"from": "human", "value": "Say it."}]}\n',
+        ("x.mp4", "open", "Say it.", "It is.", ()), 2, {"nobody answers": 1}, {"image tag": 1},
     ),
     Fixture(
         "llamafactory",
