@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from dmforge.command_line import questions
+from dmforge.command_line.opening import open_workspace
 from dmforge.commands.command_group import CommandGroup
 from dmforge.commands.common_options import MANY, DemoSize, JsonOption, VersionOption, WorkspaceOption
-from dmforge.commands.console import err, failed_if_in_vain, out, print_deferred, show, show_answer, show_once, unfinished_if
+from dmforge.commands.console import err, failed_if_in_vain, out, print_deferred, show, show_once, unfinished_if
 from dmforge.curation.io.process_startup import few_heaps
 from dmforge.schemas.dialects.dialect import DialectName
 from dmforge.schemas.errors import DmforgeError, InputError, LakeError
-
-if TYPE_CHECKING:
-    from dmforge.api.workspace import Workspace
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -57,7 +55,7 @@ def init(
 @app.command()
 def plan(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """Say what a run would do and cost. Nothing is written."""
-    forecasts = _workspace(workspace).plan()
+    forecasts = open_workspace(workspace).plan()
     for note in forecasts.notes():
         err.print_line(note)
     show(forecasts, as_json)
@@ -102,7 +100,7 @@ def run(
     settings = RunSettings(until, videos, limits, retry_quarantined, retry_rejected, executor, address, share, log=log)
     if wait_timeout is not None:
         settings = replace(settings, wait_timeout_s=wait_timeout)
-    finished = _workspace(workspace).run_with(settings, command_line())
+    finished = open_workspace(workspace).run_with(settings, command_line())
     show(finished, as_json)
     unfinished_if(finished.is_unfinished, finished.to_change)
     failed_if_in_vain(finished.asked_in_vain)
@@ -120,7 +118,7 @@ def select(
     as_json: JsonOption = False,
 ) -> None:
     """Apply the recipe's thresholds, an order and caps to the scores at hand. Asks nobody anything."""
-    show(_workspace(workspace).select(corpus, where=where, dry_run=dry_run), as_json)
+    show(open_workspace(workspace).select(corpus, where=where, dry_run=dry_run), as_json)
 
 
 @app.command()
@@ -131,7 +129,7 @@ def pack(
     as_json: JsonOption = False,
 ) -> None:
     """Pack what is selected as shards, with an index and a card."""
-    show(_workspace(workspace).pack(corpus, partial=partial), as_json)
+    show(open_workspace(workspace).pack(corpus, partial=partial), as_json)
 
 
 @app.command()
@@ -172,19 +170,19 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write a packed corpus in the shape that another trainer reads."""
-    show(_workspace(workspace).export(corpus, to, out, dialect=dialect), as_json)
+    show(open_workspace(workspace).export(corpus, to, out, dialect=dialect), as_json)
 
 
 @app.command()
 def status(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """Say where each stage stands."""
-    show(_workspace(workspace).status(), as_json)
+    show(open_workspace(workspace).status(), as_json)
 
 
 @app.command()
 def digest(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """Check every part and print the logical digest: equal digests are equal corpora, whatever their history."""
-    show(_workspace(workspace).digest(), as_json)
+    show(open_workspace(workspace).digest(), as_json)
 
 
 @app.command()
@@ -194,7 +192,7 @@ def merge(
     as_json: JsonOption = False,
 ) -> None:
     """Join other workspaces into this one. What they have settled and paid for is not done again."""
-    show(_workspace(workspace).merge(*others), as_json)
+    show(open_workspace(workspace).merge(*others), as_json)
 
 
 @app.command()
@@ -207,7 +205,7 @@ def forget(
     as_json: JsonOption = False,
 ) -> None:
     """Take videos down: their rows, media, journal lines and shards, for good."""
-    taken_down = _workspace(workspace).forget(*videos or [], source=source, reason=reason, dry_run=dry_run)
+    taken_down = open_workspace(workspace).forget(*videos or [], source=source, reason=reason, dry_run=dry_run)
     show(taken_down, as_json)
     for note in taken_down.notes():
         err.print_line(note)
@@ -229,7 +227,7 @@ def upgrade(
         first, *others = (upgrade_file(file, dry_run) for file in files)
         show(sum(others, first), as_json)
     else:
-        show(_workspace(workspace).upgrade(dry_run=dry_run), as_json)
+        show(open_workspace(workspace).upgrade(dry_run=dry_run), as_json)
 
 
 @app.command()
@@ -391,7 +389,7 @@ def ingest(
     as_json: JsonOption = False,
 ) -> None:
     """Bring videos into the lake. Of known ones, what is said of them now counts."""
-    ingested = _workspace(workspace).ingest(
+    ingested = open_workspace(workspace).ingest(
         *places, source=source, licence=licence, terms=terms, namespace=namespace, benchmark=benchmark
     )
     print_deferred(err, "ingest", ingested.deferred)
@@ -433,7 +431,7 @@ def import_annotations(
         hint = "dmforge import FORMAT FILE..., or --list"
         raise InputError("the format and the files are missing", where="import", hint=hint)
     claims = {"split": split, "source": source, "licence": licence, "terms": terms, "namespace": namespace}
-    imported = _workspace(workspace).import_annotations(form, *files, videos=videos or [], dry_run=dry_run, **claims)
+    imported = open_workspace(workspace).import_annotations(form, *files, videos=videos or [], dry_run=dry_run, **claims)
     print_deferred(err, "import", imported.deferred)
     if missing is not None:
         imported.write_missing(missing)
@@ -459,91 +457,17 @@ def review(
         print(address, flush=True)  # noqa: T201 (its address is its result)
         err.print("open this address in a browser on this machine; Ctrl-C ends the review, dmforge run counts what was decided")
 
-    review_commands.review(_workspace(workspace).folder, corpus, sample, name, port, announce)
+    review_commands.review(open_workspace(workspace).folder, corpus, sample, name, port, announce)
 
 
-@app.command()
-def audit(
-    query: Annotated[str, typer.Argument(help="A named question: funnel, say; without one, all are listed.")] = "",
-    sql: Annotated[str | None, typer.Option(metavar="TEXT", help="Another question: one SELECT over its tables.")] = None,
-    list_queries: Annotated[bool, typer.Option("--list", help="List the named questions.")] = False,
-    other: Annotated[
-        Path | None, typer.Option("--with", metavar="OTHER", help="A workspace or a folder of shards: for `difference`.")
-    ] = None,
-    form: Annotated[str | None, typer.Option("--format", help="table, csv, json or parquet.")] = None,
-    out_file: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Into a file; its suffix says the format.")
-    ] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, max=86_400, help="When a question of --sql is stopped.")] = 60.0,
-    memory_mb: Annotated[int, typer.Option("--memory-mb", min=64, max=MANY, help="The most memory it may use.")] = 2048,
-    html: Annotated[Path | None, typer.Option(hidden=True)] = None,
-    workspace: WorkspaceOption = Path(),
-    as_json: JsonOption = False,
-) -> None:
-    """Ask the lake a question, by its name or in SQL. Reads what is committed and changes nothing, also while a run goes on."""
-    if html is not None:
-        raise InputError("the report has a command of its own now", where="--html", hint=f"dmforge report {html}")
-    if query and sql is not None:
-        raise InputError("give a named question or --sql, not both", where="audit", hint=f"dmforge audit {query}")
-    from dmforge.commands import audit as audit_commands
-    from dmforge.curation.audit import output, sql_sandbox
-
-    audited = _workspace(workspace)
-    form = output.format_of("json" if as_json else form, out_file)
-    if list_queries or not (query or sql is not None):
-        show_answer(audited.audit(), form)
-        return
-    if sql is not None:
-        answer_stream = audit_commands.ask_sql(audited.folder, sql, sql_sandbox.SqlLimits(memory_mb, seconds))
-    else:
-        answer_stream = contextlib.nullcontext(audit_commands.audit_reader(audited.folder, query, other))
-    if out_file is not None:
-        row_count = audit_commands.write_answer(audited.folder, answer_stream, out_file, form)
-        out.print_line(f"{out_file}: {row_count} rows")
-        return
-    with answer_stream as result_stream:
-        show_answer(audit_commands.named_answer(query, output.answer_of(result_stream)), form)
-
-
-@app.command()
-def report(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The page, for a browser.")],
-    training: Annotated[list[Path] | None, typer.Option(metavar="DIR", help="A training whose curves it shows.")] = None,
-    workspace: WorkspaceOption = Path(),
-    as_json: JsonOption = False,
-) -> None:
-    """Write all that the lake holds as one page: the funnel, figures, and samples as cards."""
-    show(_workspace(workspace).report(file, trainings=training or []), as_json)
-
-
-@app.command()
-def why(
-    row: Annotated[str, typer.Argument(metavar="ID", help="Of a sample, candidate, task, video, ...: or how it begins.")],
-    check: Annotated[bool, typer.Option("--check", help="Hold every receipt on the way against the bytes.")] = False,
-    workspace: WorkspaceOption = Path(),
-    as_json: JsonOption = False,
-) -> None:
-    """Say why a row is as it is: from the file that was brought to the bytes in a shard."""
-    row_why = _workspace(workspace).why(row, check=check)
-    show(row_why, as_json)
-    if not row_why.holds:
-        err.print("some receipts do not hold")
-        raise typer.Exit(1)
+for question in (questions.audit, questions.views, questions.report, questions.why):
+    app.command()(question)
 
 
 def main() -> None:
     """The entry point."""
     few_heaps()
     app()
-
-
-def _workspace(root: Path) -> Workspace:
-    from dmforge.api.workspace import Workspace
-    from dmforge.commands.caller import command_line
-    from dmforge.curation.io.process_startup import warm_up
-
-    warm_up()
-    return Workspace.of(root, command_line())
 
 
 if __name__ == "__main__":

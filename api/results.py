@@ -232,6 +232,21 @@ class LakeDigest(CommandResult):
 
 
 @dataclass(frozen=True, slots=True)
+class ViewsFile(CommandResult):
+    """The views that were written."""
+
+    path: Path
+    views: int
+
+    def as_json(self) -> dict[str, Any]:
+        return {"file": str(self.path), "views": self.views}
+
+    def blocks(self) -> Iterator[Block]:
+        how = f"duckdb DATABASE < {self.path}" if self.path.suffix == ".sql" else f"duckdb -readonly {self.path}"
+        yield f"{self.path}: {self.views} views, of what counts now; open them with: {how}"
+
+
+@dataclass(frozen=True, slots=True)
 class ReportFile(CommandResult):
     """The page that was written."""
 

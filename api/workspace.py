@@ -16,6 +16,7 @@ from dmforge.api.results import (
     ReportFile,
     StageStatus,
     StageTable,
+    ViewsFile,
 )
 from dmforge.commands import audit as audit_commands
 from dmforge.commands import declared_videos, intake, pack_corpus, upgrade
@@ -225,6 +226,14 @@ class Workspace:
     def report(self, file: Place, *, trainings: Sequence[Place] = ()) -> ReportFile:
         """Write all that the lake holds as one page, with the curves of some trainings."""
         return ReportFile(report_commands.write_report(self.folder, Path(file), list(map(Path, trainings))))
+
+    def write_views(self, script: Place) -> ViewsFile:
+        """Write a script of views of what counts now, which makes them in any database of DuckDB."""
+        return ViewsFile(Path(script), audit_commands.write_views(self.folder, Path(script)))
+
+    def write_view_database(self, database: Place) -> ViewsFile:
+        """Write a database of DuckDB with views of what counts now."""
+        return ViewsFile(Path(database), audit_commands.write_view_database(self.folder, Path(database)))
 
     def digest(self) -> LakeDigest:
         """Check every part, and digest what the lake holds."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,7 @@ import pyarrow as pa
 from dmforge.commands.readable_recipe import readable_recipe
 from dmforge.commands.run import readers_view
 from dmforge.curation import output_paths
-from dmforge.curation.audit import difference, id_lookup, lineage_text, output, sql_sandbox
+from dmforge.curation.audit import difference, id_lookup, lineage_text, output, plain_views, sql_sandbox
 from dmforge.curation.audit.lineage import Lineage, lineage
 from dmforge.curation.audit.output import StreamedResult
 from dmforge.curation.audit.printed_ids import PrintedIds, by_column
@@ -26,6 +26,7 @@ from dmforge.curation.io.command_result import Block, CommandResult, TextTable
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.evaluations import evaluations
 from dmforge.curation.lake.journal import answers
+from dmforge.curation.lake.views import LakeView
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import Recipe, find_stage_class
 from dmforge.schemas.errors import InputError
@@ -86,6 +87,26 @@ def write_answer(
     """Write an answer into a file outside the workspace's own folders; how many rows it has."""
     output_paths.output_file(out_path, "--out", workspace)
     return output.write_from(answer_context, out_path, form)
+
+
+def write_views(workspace: WorkspaceFolder, script: Path) -> int:
+    """Write a script of views for DuckDB alone; how many views it makes."""
+    if script.suffix != ".sql":
+        raise InputError(
+            "a script of SQL ends in .sql", where=f"FILE {script}", hint="dmforge views --duckdb FILE for a database"
+        )
+    return _written_views(workspace, output_paths.output_file(script, "FILE", workspace), plain_views.write_script)
+
+
+def write_view_database(workspace: WorkspaceFolder, database: Path) -> int:
+    """Write a database of such views; how many it has."""
+    return _written_views(workspace, output_paths.output_file(database, "--duckdb", workspace), plain_views.write_database)
+
+
+def _written_views(workspace: WorkspaceFolder, path: Path, write: Callable[[LakeView, Tables, Path], int]) -> int:
+    recipe = readable_recipe(workspace.require())
+    with workspace.reading():
+        return write(readers_view(Lake(workspace), recipe), extra_tables(workspace, recipe), path)
 
 
 def audit_reader(workspace: WorkspaceFolder, query: str, other: Path | None) -> StreamedResult:

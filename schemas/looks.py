@@ -51,6 +51,11 @@ class Window:
         """Where the window ends, in seconds."""
         return Fraction(self.end_cs, 100)
 
+    @property
+    def bounds_s(self) -> list[float]:
+        """Both ends in seconds, as JSON has them."""
+        return [self.start_cs / 100, self.end_cs / 100]
+
 
 @dataclass(frozen=True, slots=True)
 class Box:

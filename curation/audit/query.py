@@ -82,7 +82,7 @@ def ask_table(view: View, name: str, extra_tables: Tables = NO_TABLES) -> pa.Tab
     """The answer to a named query as an Arrow table."""
     sql = COMMENT.sub("", query(name).sql)  # a word of prose is no table, and the journal is long
     cursor = view.cursor(with_words(sql))
-    prepare(cursor, sql, {"stages": lambda: stages(view), "gaps": lambda: gaps(view), **extra_tables})
+    prepare(cursor, sql, {**tables_of(view), **extra_tables})
     with interruptible():
         return cursor.sql(sql).to_arrow_table()
 
@@ -115,6 +115,11 @@ def with_words(sql: str) -> str:
 def is_named(name: str, sql: str) -> bool:
     """Whether SQL may mean this table or word."""
     return re.search(rf"\b{name}\b", sql, re.IGNORECASE) is not None
+
+
+def tables_of(view: View) -> Tables:
+    """What named questions ask beside the tables of the lake: where stages stand, and what was not described."""
+    return {"stages": lambda: stages(view), "gaps": lambda: gaps(view)}
 
 
 def stages(view: View) -> pa.Table:

@@ -13,7 +13,8 @@ from dmforge.curation.shards.document import ShardSample
 from dmforge.schemas.dialects.dialect import Dialect
 from dmforge.schemas.dialects.tool_list import tool_list
 from dmforge.schemas.dialects.translation import say_in
-from dmforge.schemas.looks import Look
+from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.scoring import overlap_cs
 
 TextMessages = list[dict[str, str]]
 
@@ -26,6 +27,10 @@ class AssistantTurn:
     """What the policy wrote, calls included, without the token that ends the turn: chat templates write that."""
     looks: tuple[Look, ...]
     """Those whose clips the next turn shows; none behind the answer."""
+
+    def misses(self, gold: tuple[Window, ...]) -> bool:
+        """Whether it looks, and no look shows anything of what is to be seen, where that is known."""
+        return bool(self.looks and gold) and not overlap_cs(tuple(look.window for look in self.looks), gold)
 
 
 def assistant_turns(sample: ShardSample, dialect: Dialect) -> list[AssistantTurn]:

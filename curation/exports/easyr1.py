@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dmforge.curation.exports.conversation_turns import prompt_text
-from dmforge.curation.exports.parquet_rows import write_parquet
+from dmforge.curation.exports.parquet_rows import common_schema, write_parquet
 from dmforge.curation.exports.row_format import ClippedSample, ExportTables, RowFormat, TableRow
 from dmforge.schemas.dialects.dialect import Dialect
 
@@ -14,7 +14,6 @@ ROWS = "rows"
 
 def _rows(clipped: ClippedSample, dialect: Dialect) -> Iterator[TableRow]:
     sample = clipped.sample
-    targets = [[float(look.window.start_s), float(look.window.end_s)] for look in sample.target_looks]
     yield (
         ROWS,
         {
@@ -23,8 +22,8 @@ def _rows(clipped: ClippedSample, dialect: Dialect) -> Iterator[TableRow]:
             "videos": [clipped.coarse.path],
             "kind": sample.kind,
             "options": list(sample.options),
-            "windows": [[float(window.start_s), float(window.end_s)] for window in sample.windows],
-            "target_windows": targets,
+            "windows": [window.bounds_s for window in sample.windows],
+            "target_windows": [look.window.bounds_s for look in sample.target_looks],
             "target_fps": [float(look.fps) for look in sample.target_looks],
             "clips": [clipped.coarse.as_json()],
         },
@@ -32,7 +31,7 @@ def _rows(clipped: ClippedSample, dialect: Dialect) -> Iterator[TableRow]:
 
 
 def _finish(tables: ExportTables) -> None:
-    write_parquet(tables, ROWS, "train.parquet")
+    write_parquet(tables.place, "train.parquet", common_schema(tables.rows(ROWS)), tables.rows(ROWS))
 
 
 EASYR1 = RowFormat(

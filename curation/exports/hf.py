@@ -6,15 +6,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from dmforge.curation.exports.parquet_rows import write_parquet
 from dmforge.curation.exports.row_format import ClippedSample, ExportTables, RowFormat, TableRow
-from dmforge.curation.io.batching import batched
 from dmforge.curation.shards.document import LOOK_FIELDS, as_json, has_limits
 from dmforge.curation.shards.folders import Manifest
 from dmforge.schemas.dialects.dialect import Dialect
 
 ROWS, LIMITED = "rows", "limited"
 METADATA = "metadata.parquet"
-ROWS_AT_ONCE = 1_000
 
 
 def _rows(clipped: ClippedSample, dialect: Dialect) -> Iterator[TableRow]:
@@ -27,7 +26,7 @@ def _rows(clipped: ClippedSample, dialect: Dialect) -> Iterator[TableRow]:
         {
             **as_json(sample, with_limits=True),
             "options": list(sample.options),
-            "windows": [[float(gold_window.start_s), float(gold_window.end_s)] for gold_window in sample.windows],
+            "windows": [gold_window.bounds_s for gold_window in sample.windows],
             "video": video.video,
             "grid_file_name": clipped.grid_path,
             "coarse_file_name": clipped.coarse.path,
@@ -44,7 +43,6 @@ def _rows(clipped: ClippedSample, dialect: Dialect) -> Iterator[TableRow]:
 
 def _finish(tables: ExportTables) -> None:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     hidden_fields = () if tables.counts[LIMITED] else LOOK_FIELDS[2:]
     text, number = pa.string(), pa.float64()
@@ -60,10 +58,7 @@ def _finish(tables: ExportTables) -> None:
     hidden_columns = {f"target_{field}" for field in hidden_fields}
     columns = [name for name in next(tables.rows(ROWS)) if name not in hidden_columns]
     schema = pa.schema({name: column_types.get(name, text) for name in columns})
-    with tables.place.file(METADATA) as path, pq.ParquetWriter(path, schema) as writer:
-        for some_rows in batched(tables.rows(ROWS), ROWS_AT_ONCE):
-            kept_rows = [{name: row[name] for name in columns} for row in some_rows]
-            writer.write_table(pa.Table.from_pylist(kept_rows, schema))
+    write_parquet(tables.place, METADATA, schema, ({name: row[name] for name in columns} for row in tables.rows(ROWS)))
     with tables.place.file("README.md") as path:
         path.write_text(_card(tables.manifest), "utf-8")
 

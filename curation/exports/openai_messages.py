@@ -44,9 +44,7 @@ def _call(call_number: int, turn: AssistantTurn, look_number: int) -> Row:
 
 
 def _finish(tables: ExportTables) -> None:
-    for table in (TRAJECTORIES, TASKS):
-        if tables.counts[table]:
-            tables.write_lines(f"{table}.jsonl", tables.rows(table))
+    tables.write_tables(TRAJECTORIES, TASKS)
 
 
 MESSAGES = RowFormat(_rows, _finish, dialects=("tool",))

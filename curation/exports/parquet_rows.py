@@ -1,27 +1,33 @@
-"""Writes the rows of a table as Parquet, with one schema for all of them and some rows at once in memory."""
+"""Writes rows as Parquet, with one schema for all of them and some rows at once in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-from dmforge.curation.exports.row_format import ExportTables, Row
+from dmforge.curation.exports.export_place import ExportPlace
+from dmforge.curation.exports.row_format import Row
 from dmforge.curation.io.batching import batched
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ROWS_AT_ONCE = 1_000
 
 
-def write_parquet(tables: ExportTables, table: str, name: str, numbered: Callable[[int, Row], Row] | None = None) -> None:
-    """Write a table to a file. The schema is what all rows say together, so a list that is empty in the first has its type."""
+def common_schema(rows: Iterable[Row]) -> pa.Schema:
+    """What all rows say together: a list that is empty in the first of them has its type."""
+    import pyarrow as pa
+
+    schemas: list[Any] = [pa.Table.from_pylist(some).schema for some in batched(rows, ROWS_AT_ONCE)]
+    return pa.unify_schemas(schemas, promote_options="permissive")
+
+
+def write_parquet(place: ExportPlace, name: str, schema: pa.Schema, rows: Iterable[Row]) -> None:
+    """Write rows of a schema to a file of an export."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    def rows() -> Iterator[Row]:
-        for row_number, row in enumerate(tables.rows(table)):
-            yield numbered(row_number, row) if numbered else row
-
-    schemas: list[Any] = [pa.Table.from_pylist(some).schema for some in batched(rows(), ROWS_AT_ONCE)]
-    schema = pa.unify_schemas(schemas, promote_options="permissive")
-    with tables.place.file(name) as path, pq.ParquetWriter(path, schema) as writer:
-        for some in batched(rows(), ROWS_AT_ONCE):
+    with place.file(name) as path, pq.ParquetWriter(path, schema) as writer:
+        for some in batched(rows, ROWS_AT_ONCE):
             writer.write_table(pa.Table.from_pylist(some, schema))

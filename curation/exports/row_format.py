@@ -99,6 +99,12 @@ class ExportTables:
                 separator = ",\n"
             file.write("[]\n" if separator == "[\n" else "\n]\n")
 
+    def write_tables(self, *tables: str) -> None:
+        """A file of lines for each of these tables that has rows, by its name."""
+        for table in tables:
+            if self.counts[table]:
+                self.write_lines(f"{table}.jsonl", self.rows(table))
+
     def write_lines(self, name: str, rows: Iterable[Row]) -> None:
         """A JSON document a line."""
         with self.place.file(name) as path, path.open("w", encoding="utf-8") as file:

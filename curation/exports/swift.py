@@ -1,10 +1,13 @@
-"""Export to ms-swift: messages with `<video>`, the clips in messages of the tool, and `loss` on those of the assistant."""
+"""Export to ms-swift: messages with `<video>`, the clips in messages of the tool, and `loss` on those of the assistant.
+
+A turn whose looks show nothing of what is to be seen is kept, since the next one goes on from it; nobody learns to write it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dmforge.curation.exports.conversation_turns import is_task, text_messages
+from dmforge.curation.exports.conversation_turns import assistant_turns, is_task, text_messages
 from dmforge.curation.exports.row_format import ClippedSample, ExportTables, Row, RowFormat, TableRow
 from dmforge.schemas.dialects.dialect import Dialect
 
@@ -13,8 +16,9 @@ TRAJECTORIES, TASKS = "trajectories", "tasks"
 
 def _rows(clipped: ClippedSample, dialect: Dialect) -> Iterator[TableRow]:
     sample = clipped.sample
+    is_trained = (not turn.misses(sample.windows) for turn in assistant_turns(sample, dialect))
     messages: list[Row] = [
-        {**message, "loss": True} if message["role"] == "assistant" else dict(message)
+        {**message, "loss": next(is_trained)} if message["role"] == "assistant" else dict(message)
         for message in text_messages(sample, dialect, "tool", tells_of_tools=True)
     ]
     row = {"messages": messages, "videos": clipped.paths, "clips": clipped.clips_json()}
@@ -25,9 +29,7 @@ def _rows(clipped: ClippedSample, dialect: Dialect) -> Iterator[TableRow]:
 
 
 def _finish(tables: ExportTables) -> None:
-    for table in (TRAJECTORIES, TASKS):
-        if tables.counts[table]:
-            tables.write_lines(f"{table}.jsonl", tables.rows(table))
+    tables.write_tables(TRAJECTORIES, TASKS)
 
 
 SWIFT = RowFormat(

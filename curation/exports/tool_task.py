@@ -14,7 +14,7 @@ def tool_task(clipped: ClippedSample) -> Row:
         "width": video.width,
         "height": video.height,
         "gold": clipped.sample.gold,
-        "windows": [[float(window.start_s), float(window.end_s)] for window in clipped.sample.windows],
-        "target_windows": [[float(look.window.start_s), float(look.window.end_s)] for look in targets],
+        "windows": [window.bounds_s for window in clipped.sample.windows],
+        "target_windows": [look.window.bounds_s for look in targets],
         "target_fps": [float(look.fps) for look in targets],
     }

@@ -12,7 +12,6 @@ from dmforge.curation.shards.document import ShardSample
 from dmforge.schemas.dialects.dialect import Dialect
 from dmforge.schemas.dialects.tool_dialect import FUNCTION, TOOL, print_arguments
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.looks import Window
 from dmforge.schemas.transcript import Piece
 
 Messages = list[dict[str, Any]]
@@ -74,9 +73,9 @@ def _reward_columns(sample: ShardSample) -> Row:
         "solution": sample.gold,
         "kind": sample.kind,
         "options": list(sample.options),
-        "windows": [_bounds_s(gold_window) for gold_window in sample.windows],
+        "windows": [gold_window.bounds_s for gold_window in sample.windows],
         "needs": sample.needs,
-        "target_window": [_bounds_s(target_look.window) for target_look in sample.target_looks],
+        "target_window": [target_look.window.bounds_s for target_look in sample.target_looks],
         "target_fps": [float(density_json(target_look.fps)) for target_look in sample.target_looks],
     }
 
@@ -85,10 +84,6 @@ def _with_one_target(row: Row) -> Row:
     """The window and the density of the one look of a target, in a corpus where no target has several."""
     window_s, fps = (row[name][0] if row[name] else empty for name, empty in (("target_window", []), ("target_fps", 0.0)))
     return {**row, "target_window": window_s, "target_fps": fps}
-
-
-def _bounds_s(window: Window) -> list[float]:
-    return [float(window.start_s), float(window.end_s)]
 
 
 TRL = RowFormat(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from dmforge.curation.exports.conversation_turns import is_task, text_messages
-from dmforge.curation.exports.parquet_rows import write_parquet
+from dmforge.curation.exports.parquet_rows import common_schema, write_parquet
 from dmforge.curation.exports.row_format import ClippedSample, ExportedClip, ExportTables, Row, RowFormat, TableRow
 from dmforge.curation.exports.tool_task import tool_task
 from dmforge.schemas.dialects.dialect import Dialect
@@ -48,12 +47,15 @@ def _video(clip: ExportedClip) -> Row:
 def _finish(tables: ExportTables) -> None:
     for table in (SFT, RL):
         if tables.counts[table]:
-            write_parquet(tables, table, f"{table}.parquet", _numbered if table == RL else None)
+            schema = common_schema(_numbered(tables.rows(table)))
+            write_parquet(tables.place, f"{table}.parquet", schema, _numbered(tables.rows(table)))
 
 
-def _numbered(row_number: int, row: Row) -> Row:
-    extra_info: dict[str, Any] = {"index": row_number, **row["extra_info"]}
-    return {**row, "extra_info": extra_info}
+def _numbered(rows: Iterator[Row]) -> Iterator[Row]:
+    """Rows with their number in `extra_info`, where verl's dataset looks for it."""
+    for row_number, row in enumerate(rows):
+        extra_info: Row = {"index": row_number, **row["extra_info"]}
+        yield {**row, "extra_info": extra_info}
 
 
 VERL = RowFormat(

@@ -13,7 +13,7 @@ TargetNumbers = tuple[float, float, float]
 
 def sample_targets(sample: ShardSample) -> tuple[TargetNumbers, ...]:
     """The looks of a target in a shard."""
-    return tuple((float(look.window.start_s), float(look.window.end_s), float(look.fps)) for look in sample.target_looks)
+    return tuple((look.window.start_cs / 100, look.window.end_cs / 100, float(look.fps)) for look in sample.target_looks)
 
 
 def trl_targets(target_window: Any, target_fps: Any) -> tuple[TargetNumbers, ...]:

@@ -36,15 +36,15 @@ def without_wildcards(path: object) -> str:
 
 def empty_sql(columns: pa.Schema) -> str:
     """SQL of no rows with these columns."""
-    typed_nulls = ", ".join(f'NULL::{_type_sql(field.type)} AS "{field.name}"' for field in columns)
+    typed_nulls = ", ".join(f'NULL::{type_sql(field.type)} AS "{field.name}"' for field in columns)
     return f"SELECT * FROM (SELECT {typed_nulls}) WHERE false"
 
 
-def _type_sql(arrow_type: pa.DataType) -> str:
+def type_sql(arrow_type: pa.DataType) -> str:
     """DuckDB's name of a column's type: the types are those that `columns.column` gives."""
     if pa.types.is_list(arrow_type):
-        return f"{_type_sql(arrow_type.value_type)}[]"
+        return f"{type_sql(arrow_type.value_type)}[]"
     if pa.types.is_struct(arrow_type):
-        typed_fields = ", ".join(f'"{field.name}" {_type_sql(field.type)}' for field in arrow_type)
+        typed_fields = ", ".join(f'"{field.name}" {type_sql(field.type)}' for field in arrow_type)
         return f"STRUCT({typed_fields})"
     return "BLOB" if pa.types.is_fixed_size_binary(arrow_type) else SCALARS[arrow_type]

@@ -36,8 +36,8 @@ from dmforge.trainers.training_settings import (
 
 ROOT = Path(__file__).parents[2]
 TOP = {
-    "cli": 7, "__init__": 7, "api": 6, "commands": 5, "recipe": 4, "trainers": 3, "filters": 3, "generators": 2, "curation": 1,
-    "schemas": 0,
+    "cli": 8, "__init__": 8, "command_line": 7, "api": 6, "commands": 5, "recipe": 4, "trainers": 3, "filters": 3,
+    "generators": 2, "curation": 1, "schemas": 0,
 }  # fmt: skip
 ROOMS = {
     "curation": {

@@ -20,6 +20,7 @@ from tests.rl.test_sdgrpo import ended, log_of
 from tests.student.small_families import small
 from tests.support.rank_processes import begin_ranks
 from tests.training import conftest as training
+from tests.training.test_until import repeating
 
 pytestmark = pytest.mark.slow
 STEPS = {"training_steps": "16", "training_learning_rate": "1e-2", "saving_save_every": "16", "saving_log_every": "1"}
@@ -60,10 +61,13 @@ def test_adapters_lie_beside_its_attention_and_are_merged(base: Path, trajectori
     assert not any(".experts." in name for name in changed)
 
 
-def test_spread_over_ranks_it_learns_the_same(base: Path, trajectories: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("text_alone", [False, True])
+def test_spread_over_ranks_it_learns_the_same(base: Path, trajectories: Path, tmp_path: Path, text_alone: bool) -> None:
+    """Also where no batch shows a clip: then the eye's weights are gathered all the same."""
+    corpus = repeating(tmp_path, 1, 64) if text_alone else trajectories
     steps = {"training_steps": "4", "saving_save_every": "4"}
-    sft.train(read_sft(imitation(tmp_path, base, trajectories, "alone", **steps)))
-    spread = imitation(tmp_path, base, trajectories, "spread", training_shard='"fsdp2"', **steps)
+    sft.train(read_sft(imitation(tmp_path, base, corpus, "alone", **steps)))
+    spread = imitation(tmp_path, base, corpus, "spread", training_shard='"fsdp2"', **steps)
     ended(begin_ranks("tests.training.child", [str(spread), "never", "0"], 2))
     losses = [[line["loss"] for line in log_of(tmp_path / out)] for out in ("alone", "spread")]
     assert np.allclose(*losses, rtol=1e-3)

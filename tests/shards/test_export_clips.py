@@ -23,10 +23,11 @@ from typer.testing import CliRunner
 
 from dmforge import cli
 from dmforge.curation.exports import export
+from dmforge.curation.exports.conversation_turns import assistant_turns
 from dmforge.curation.exports.known_formats import FORMATS
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.generators.synthetic.worlds.rasterize import read_timecode
-from dmforge.schemas.dialects.known_dialects import SPAN
+from dmforge.schemas.dialects.known_dialects import DIALECTS, SPAN
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.grammar import Trajectory
 from dmforge.schemas.looks import Look, Window
@@ -102,6 +103,19 @@ def test_the_stamps_are_those_under_which_a_student_is_shown_the_frames(corpus: 
     for clip, listed in zip(shown, row["clips"], strict=True):
         stamps = [f"<{stamp_s:.1f} seconds>" for stamp_s in listed["stamps_s"]]
         assert re.findall(r"<[0-9.]+ seconds>", printed(clip)) == stamps
+
+
+def test_nobody_learns_to_write_a_look_that_shows_nothing_of_what_is_to_be_seen(corpus: Corpus, tmp_path: Path) -> None:
+    """Gold is 1.00 - 3.50 and 4.00 - 5.00; the second and the fourth look lie elsewhere. What is unknown is no miss."""
+    export(corpus, "swift", tmp_path / "swift")
+    task, trajectory = rows_of(tmp_path / "swift")
+    by_turn = [message["loss"] for message in trajectory["messages"] if message["role"] == "assistant"]
+    assert by_turn == [True, False, True, False, True]
+    assert not any(
+        "loss" in message for message in (*task["messages"], *trajectory["messages"]) if message["role"] != "assistant"
+    )
+    (first, *_) = assistant_turns(corpus[0].sample, DIALECTS["tool"])
+    assert not first.misses(())
 
 
 # processes, kills, places

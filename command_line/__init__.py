@@ -1,0 +1,1 @@
+"""Groups of commands, which `cli.py` puts together: parse, call, print."""
