@@ -20,6 +20,7 @@ MAX_DOCUMENT = 2 << 30
 MAX_UTF16 = 256 << 20
 """The limit for a file in UTF-16, as spreadsheets save it: it is read as a whole, since its line ends are no single bytes."""
 HINT = "give a file of this format; dmforge import --list says what each looks like"
+PARQUET = b"PAR1"
 MAX_KEY = 80
 """Letters of a key that messages quote."""
 CONVERT = "convert the file to UTF-8, as in: iconv -f UTF-16 -t UTF-8 FILE > NEW"
@@ -32,10 +33,16 @@ def raw_records(file: Path, form: AnnotationFormat) -> Iterator[tuple[str, Any]]
     if not file.stat().st_size:
         raise InputError("the file is empty", where=str(file), hint=HINT)
     read_records = {"json": _read_json_records, "csv": _read_csv_rows, "text": _read_text_lines, "parquet": _read_parquet_rows}[
-        form.layout
+        "parquet" if form.layout == "json" and _is_parquet(file) else form.layout
     ]
     with disk_errors(file):
         yield from read_records(file, form)
+
+
+def _is_parquet(file: Path) -> bool:
+    """Whether its first bytes say that it is Parquet, as which the Hub has many a set of JSON rows."""
+    with disk_errors(file), file.open("rb") as opened_file:
+        return opened_file.read(len(PARQUET)) == PARQUET
 
 
 def open_as_utf8(file: Path) -> AbstractContextManager[IO[bytes]]:

@@ -15,7 +15,7 @@ from dmforge.schemas.records import Needs, TaskKind
 
 Role = Literal["train", "benchmark"]
 Layout = Literal["json", "csv", "text", "parquet"]
-"""One JSON document or a record a line, comma-separated values under a head, plain lines, Parquet."""
+"""One JSON document, a record a line or Parquet of such records; comma-separated values under a head, plain lines, Parquet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Question:
     fps: float | None = None
     """The density that the file gives as a target."""
     extras: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What else an export in the same format must give back."""
+    """What else its row says, and an export in the same format must give back."""
 
 
 @dataclass(frozen=True, slots=True)

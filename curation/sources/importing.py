@@ -87,14 +87,12 @@ def _candidate(task: Task, reply: str) -> Candidate:
     if isinstance(trajectory, Trajectory):
         transcript = dialect.transcribe(prompt(task), trajectory)
         return Candidate(task.video, task.id, 0, task.source, transcript, trajectory.looks, trajectory.answer, "gold", ())
-    text_before, video_tag, text_after = reply.partition(VIDEO)
-    parsed_trajectory = parse(text_before + text_after)
+    parsed_trajectory = parse(reply.replace(VIDEO, ""), max(1, reply.count(VIDEO)))
     parsed_looks = parsed_trajectory.looks if isinstance(parsed_trajectory, Trajectory) else ()
-    transcript_pieces = [*prompt(task), Piece("policy", text_before)]
-    if video_tag and parsed_looks:
-        transcript_pieces += [Piece("runtime", None, parsed_looks[0]), Piece("policy", text_after)]
-    elif video_tag:
-        transcript_pieces[-1] = Piece("policy", reply)
+    first_text, *further_texts = reply.split(VIDEO, len(parsed_looks)) if parsed_looks else [reply]
+    transcript_pieces = [*prompt(task), Piece("policy", first_text)]
+    for look, text_behind in zip(parsed_looks, further_texts, strict=False):
+        transcript_pieces += [Piece("runtime", None, look), Piece("policy", text_behind)]
     final_answer = parsed_trajectory.answer if isinstance(parsed_trajectory, Trajectory) else ""
     return Candidate(
         task.video, task.id, 0, task.source, Transcript(tuple(transcript_pieces)), parsed_looks, final_answer, "gold", ()

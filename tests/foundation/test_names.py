@@ -25,7 +25,7 @@ STORED = {
     ("schemas/replies.py", "what"),
 }  # fmt: skip
 """Columns, JSON keys and fields of replies that have the name for good. May only shrink."""
-SHARED_MODULES = {"dynframe", "hf", "llamafactory"}
+SHARED_MODULES = {"dynframe", "hf", "llamafactory", "openai_messages", "swift", "verl"}
 """Formats that are both read and exported."""
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +17,9 @@ from dmforge.curation.sources.annotation_format import Question, RefusedQuestion
 from dmforge.curation.sources.annotation_reader import read_questions
 from dmforge.curation.sources.formats import FORMATS
 from dmforge.curation.sources.task_checks import CheckedTask, check
-from dmforge.schemas.looks import Window
 from tests.sources.expected import EXPECTED, Expected
-
-
-def w(*spans: tuple[float, float]) -> tuple[Window, ...]:
-    return tuple(Window(round(start * 100), round(end * 100)) for start, end in spans)
-
-
-@dataclass(frozen=True)
-class Fixture:
-    """A file in the shape of a format, and what it says."""
-
-    form: str
-    content: Any
-    first: tuple[str, str, str, str, tuple[Window, ...]]
-    """Video, kind, question, answer and windows of the first question."""
-    kept: int
-    rejected: dict[str, int] = field(default_factory=dict[str, int])
-    flagged: dict[str, int] = field(default_factory=dict[str, int])
-    beside: dict[str, Any] = field(default_factory=dict[str, Any])
-    suffix: str = ".json"
-
+from tests.sources.fixture import Fixture, w, written
+from tests.sources.published_rows import PUBLISHED
 
 NEXT = "frame_count,width,height,question,answer,qid,type,a0,a1,a2,a3,a4"
 FIXTURES = (
@@ -136,8 +116,9 @@ FIXTURES = (
     Fixture(
         "sharegpt_video",
         '{"id": "1", "video": "x.mp4", "conversations": [{"from": "human", "value": "<image>\\nSay it."},'
-        ' {"from": "gpt", "value": "It is."}, {"from": "human", "value": "More?"}, {"from": "gpt", "value": "No."}]}\n',
-        ("x.mp4", "open", "Say it.", "It is.", ()), 2, {}, {"image tag": 1},
+        ' {"from": "gpt", "value": "It is."}, {"from": "human", "value": "More?"}, {"from": "gpt", "value": "No."}]}\n'
+        '{"id": "2", "video": "x.mp4", "conversations": [{"from": "human", "value": "Say it."}]}\n',
+        ("x.mp4", "open", "Say it.", "It is.", ()), 2, {"nobody answers": 1}, {"image tag": 1},
     ),
     Fixture(
         "llamafactory",
@@ -200,16 +181,10 @@ FIXTURES = (
 )  # fmt: skip
 
 
-def written(fixture: Fixture, folder: Path) -> list[Path]:
-    paths: list[Path] = []
-    for name, content in {f"annotations{fixture.suffix}": fixture.content, **fixture.beside}.items():
-        path = folder / name
-        path.write_text(content if isinstance(content, str) else json.dumps(content))
-        paths.append(path)
-    return paths
+ALL = (*FIXTURES, *PUBLISHED)
 
 
-@pytest.mark.parametrize("fixture", FIXTURES, ids=lambda fixture: fixture.form)
+@pytest.mark.parametrize("fixture", ALL, ids=lambda fixture: fixture.form)
 def test_a_file_says_what_it_says(fixture: Fixture, tmp_path: Path) -> None:
     found = [one.question for one in read_questions(FORMATS[fixture.form], written(fixture, tmp_path))]
     checked = [(asked.video, check(asked) if isinstance(asked, Question) else asked) for asked in found]
@@ -221,7 +196,7 @@ def test_a_file_says_what_it_says(fixture: Fixture, tmp_path: Path) -> None:
 
 
 def test_every_format_has_a_fixture() -> None:
-    assert {fixture.form for fixture in FIXTURES} == FORMATS.keys() - {"hf", "ids"}
+    assert {fixture.form for fixture in ALL} == FORMATS.keys() - {"hf", "ids"}
 
 
 CHOICE = "<video>\nWhich colour?\nOptions:\n(A) red\n(B) dark blue\nAnswer:"
@@ -317,13 +292,13 @@ def test_windows_that_stand_in_a_file_that_is_not_given_are_asked_for_by_its_nam
     assert found.rejected == {"its video is not in gsub_*.json": 2}
 
 
-@pytest.mark.parametrize("fixture", FIXTURES, ids=lambda fixture: fixture.form)
+@pytest.mark.parametrize("fixture", ALL, ids=lambda fixture: fixture.form)
 def test_a_file_of_another_format_says_which_it_looks_like(fixture: Fixture, tmp_path: Path) -> None:
     (file, *_) = written(fixture, tmp_path)
     other = "nextqa" if fixture.form != "nextqa" else "coin"
     with pytest.raises(intake.InputError) as caught:
         list(read_questions(FORMATS[other], [file]))
-    assert f"it looks like {fixture.form}: " in str(caught.value), caught.value
+    assert f"it looks like {fixture.looks_like or fixture.form}: " in str(caught.value), caught.value
 
 
 @pytest.mark.real_data

@@ -35,7 +35,9 @@ NONSENSE: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("name", NONSENSE)
-@pytest.mark.parametrize("form", ["jsonl", "activitynet_captions", "nextqa", "charades_sta", "hf"])
+@pytest.mark.parametrize(
+    "form", ["jsonl", "activitynet_captions", "nextqa", "charades_sta", "hf", "messages", "verl", "timelens"]
+)
 def test_nonsense_is_refused(name: str, form: str, tmp_path: Path) -> None:
     content = NONSENSE[name]()
     if (name, form) == ("another format", "charades_sta"):

@@ -10,6 +10,7 @@ from dmforge.curation.sources.annotation_format import AnnotationFormat, Layout
 from dmforge.curation.sources.formats import (
     activitynet_captions,
     benchmarks,
+    cgbench_train,
     charades_sta,
     coin,
     didemo,
@@ -18,25 +19,41 @@ from dmforge.curation.sources.formats import (
     hirest,
     jsonl,
     llamafactory,
+    longvt,
+    mtvr,
     nextgqa,
     nextqa,
+    omniagent,
+    openai_messages,
+    problems,
     qvhighlights,
     rextime,
+    seeker,
     sharegpt_video,
     star,
+    stgr,
+    swift,
     tacos,
     time_r1,
     timeit,
+    timelens,
+    verl,
     video_r1,
+    videoauto_r1,
+    videotemp_o3,
     vitt,
 )
 
 _MODULES = (
     jsonl, charades_sta, activitynet_captions, qvhighlights, didemo, tacos, hirest, coin, vitt, timeit, nextqa, nextgqa, star,
-    rextime, video_r1, sharegpt_video, llamafactory, time_r1, dynframe, hf,
+    rextime, video_r1, sharegpt_video, llamafactory, time_r1, dynframe, hf, openai_messages, swift, verl, longvt, videotemp_o3,
+    mtvr, seeker, stgr, videoauto_r1, cgbench_train,
 )  # fmt: skip
+_FAMILIES = (problems, timelens, omniagent, benchmarks)
+"""Modules whose formats share a reader."""
 FORMATS: dict[str, AnnotationFormat] = {
-    form.name: form for form in (*(module.FORMAT for module in _MODULES), *benchmarks.FORMATS)
+    form.name: form
+    for form in (*(module.FORMAT for module in _MODULES), *(form for family in _FAMILIES for form in family.FORMATS))
 }
 
 

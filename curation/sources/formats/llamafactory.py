@@ -1,31 +1,24 @@
-"""LLaMA-Factory's own demo shape: messages, with the videos that their tags stand for."""
+"""LLaMA-Factory's own shape: messages, with the videos that their tags stand for. ms-swift and verl train on it, too."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, Raw, RefusedQuestion
-from dmforge.curation.sources.formats.conversations import exchanges
+from dmforge.curation.sources.formats.message_rows import read_messages, row_questions
+
+HELD = ("messages", "videos", "images", "audios")
 
 
 def questions(record: Raw, companions: Companions) -> Iterator[Question | RefusedQuestion]:
     del companions
-    videos = record.get("videos") or ()
-    flags = ("has audio",) if record.get("audios") else ()
-    for exchange in exchanges(record["messages"], "role", "content", "user", "assistant"):
-        names = [_name(video) for video in videos]
-        if exchange.looks:  # clips of looks are listed under the name of their video
-            names = list(dict.fromkeys(names))
-        if len(names) != 1:
-            yield RefusedQuestion(names[0] if names else "", "several videos" if names else "not a video")
-        else:
-            yield exchange.as_question(names[0], flags)
+    row = read_messages(record["messages"], record.get("videos") or ())
+    if row.has_parts:
+        raise ValueError("its contents are lists of parts")
+    yield from row_questions(record, row, HELD, flags=("has audio",) if record.get("audios") else ())
 
 
-def _name(video: Any) -> str:
-    """The name of a video, which some sets give with the stretch of a look."""
-    return video["url"] if isinstance(video, dict) else video
-
-
-FORMAT = AnnotationFormat("llamafactory", "json", frozenset({"messages"}), questions, "[{messages: [{role, content}], videos}]")
+FORMAT = AnnotationFormat(
+    "llamafactory", "json", frozenset({"messages"}), questions,
+    "[{messages: [{role, content}], videos}]: also ms-swift's and verl's rows for SFT",
+)  # fmt: skip
