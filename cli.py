@@ -114,11 +114,17 @@ def select(
         typer.Option(metavar="SQL", help="A further condition, over scores and what they are about; writes nothing."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be kept of what there is; write nothing.")] = False,
+    sweep: Annotated[
+        str | None, typer.Option(metavar="FILTER", help="Say what each value of this filter's threshold would keep.")
+    ] = None,
     workspace: WorkspaceOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
     """Apply the recipe's thresholds, an order and caps to the scores at hand. Asks nobody anything."""
-    show(open_workspace(workspace).select(corpus, where=where, dry_run=dry_run), as_json)
+    opened = open_workspace(workspace)
+    if sweep is not None and where is not None:
+        raise InputError("a sweep and a condition are two trials", where="--sweep", hint="give --sweep or --where")
+    show(opened.sweep(corpus, sweep) if sweep is not None else opened.select(corpus, where=where, dry_run=dry_run), as_json)
 
 
 @app.command()

@@ -31,7 +31,7 @@ from dmforge.commands.full_run import RunSettings, full_run
 from dmforge.commands.import_counts import Imported
 from dmforge.commands.intake import Ingested
 from dmforge.commands.run_account import SpendingLimits
-from dmforge.commands.select import Selected
+from dmforge.commands.select import Selected, SweepResult
 from dmforge.commands.upgrade import Upgraded
 from dmforge.curation.audit import output, sql_sandbox
 from dmforge.curation.audit.query import QueryResult, listed
@@ -184,6 +184,10 @@ class Workspace:
             return select_commands.what_if(self.folder, corpus, where)
         caller = self._called("select", {"corpus": corpus})
         return select_commands.select(self.folder, caller.console, caller.command, corpus)
+
+    def sweep(self, corpus: str, filter_name: str) -> SweepResult:
+        """What each value of a filter's threshold would keep, all others as the recipe has them. Writes nothing."""
+        return select_commands.sweep(self.folder, corpus, filter_name)
 
     def pack(self, corpus: str, *, partial: bool = False) -> PackedFolder:
         """Pack what is selected as shards, although earlier stages still have work to do if it is `partial`."""

@@ -23,6 +23,8 @@ from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.selection.select_cot import SelectCotConfig
 from dmforge.filters.selection.select_rl import SelectRlConfig, TargetRows
 from dmforge.filters.selection.selection import RANGE_SUBJECTS, UNDETERMINED, Selection, counts, let_through
+from dmforge.filters.selection.sweep import Sweep
+from dmforge.filters.selection.sweep import sweep as swept
 from dmforge.filters.selection.what_if import compile_condition
 from dmforge.recipe import Recipe, corpus_of, read_recipe
 from dmforge.schemas.config import nearest
@@ -33,6 +35,8 @@ REASONS = """
 SELECT CASE WHEN status = 'made' THEN NULL ELSE reason END AS told, count(*)
 FROM outcomes WHERE stage = $stage GROUP BY told
 """
+BAR = 40
+"""Characters of the longest bar."""
 RANGE_COUNTED = 250_000
 """Candidates that are decided at once where they are only counted: the rows stay in DuckDB."""
 
@@ -70,6 +74,26 @@ class Selected(CommandResult):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class SweepResult(CommandResult):
+    """The curve of a threshold, for people and machines."""
+
+    curve: Sweep
+
+    def as_json(self) -> dict[str, Any]:
+        return self.curve.as_json()
+
+    def blocks(self) -> Iterator[Block]:
+        curve = self.curve
+        most = max(1, *(step.kept for step in curve.steps))
+        word = "at least" if curve.bound == "min" else "at most"
+        rows = [
+            [f"{step.at:g}", step.kept, "#" * round(BAR * step.kept / most), "now" if step.at == curve.now else ""]
+            for step in curve.steps
+        ]
+        yield TextTable([f"{curve.filter}, {word}", "kept", "", ""], rows)
+
+
 def select(workspace: WorkspaceFolder, console: Terminal, command: str, corpus: str) -> Selected:
     """Apply the recipe's thresholds to the existing scores, without requests to teachers."""
     recipe = read_recipe(workspace.require().recipe)
@@ -102,29 +126,41 @@ def what_if(workspace: WorkspaceFolder, corpus: str, where: str | None) -> Selec
         message = f"{corpus!r} holds tasks, and a condition is asked of candidates"
         raise InputError(message, where="CORPUS", hint="give a corpus of candidates, or leave out --where")
     with workspace.reading():
-        earlier_stages = recipe.stages[: recipe.stages.index(stage)]
-        view = ReadersView(Lake(workspace), earlier_stages, run_log.pilots(workspace))
-        connection = view.connection.cursor()
-        if isinstance(stage.config, SelectRlConfig):
-            target_rows, video_ranges = (
-                TargetRows(view, stage.config),
-                view.ranges(Task, RANGE_SUBJECTS),
-            )
-            selection = Selection(connection, stage.config.requirements(), video_ranges, tasks_in_range=target_rows.tasks_in)
-        elif isinstance(stage.config, SelectCotConfig):
-            # a condition is asked once, of all
-            video_ranges = view.ranges(Candidate, RANGE_COUNTED) if where is None else IN_ONE
-            compiled_condition = None if where is None else compile_condition(where)
-            selection = Selection(
-                connection, stage.config.requirements(), video_ranges, compiled_condition, candidates_sql=let_through(view)
-            )
-        else:
-            message = f"{corpus!r} is made by {stage.name!r}, which has no thresholds to be tried"
-            raise InputError(message, where="CORPUS", hint="give the corpus of select_cot or of select_rl")
+        selection = _trial(workspace, recipe, stage, corpus, where)
         count_by_reason: Counter[str | None] = Counter()
         for _ in selection.decide_ranges():
-            count_by_reason.update(counts(connection))
+            count_by_reason.update(counts(selection.connection))
         return Selected.of(count_by_reason)
+
+
+def sweep(workspace: WorkspaceFolder, corpus: str, filter_name: str) -> SweepResult:
+    """What each value of a filter's threshold would keep, all others as the recipe has them. Writes nothing."""
+    recipe = read_recipe(workspace.require().recipe)
+    stage = stage_of(recipe, corpus)
+    with workspace.reading():
+        curve = swept(_trial(workspace, recipe, stage, corpus, None), filter_name)
+    if not curve.steps:
+        measured = sorted({measure for each in recipe.stages for measure in each.measures})
+        message = f"nothing was measured by {filter_name!r}"
+        raise InputError(message, where="--sweep", hint=nearest(filter_name, measured) if measured else "dmforge run first")
+    return SweepResult(curve)
+
+
+def _trial(workspace: WorkspaceFolder, recipe: Recipe, stage: AnyStage, corpus: str, where: str | None) -> Selection:
+    """The selection of a stage over the scores at hand."""
+    earlier_stages = recipe.stages[: recipe.stages.index(stage)]
+    view = ReadersView(Lake(workspace), earlier_stages, run_log.pilots(workspace))
+    connection = view.connection.cursor()
+    if isinstance(stage.config, SelectRlConfig):
+        target_rows, video_ranges = TargetRows(view, stage.config), view.ranges(Task, RANGE_SUBJECTS)
+        return Selection(connection, stage.config.requirements(), video_ranges, tasks_in_range=target_rows.tasks_in)
+    if not isinstance(stage.config, SelectCotConfig):
+        message = f"{corpus!r} is made by {stage.name!r}, which has no thresholds to be tried"
+        raise InputError(message, where="CORPUS", hint="give the corpus of select_cot or of select_rl")
+    # a condition is asked once, of all
+    video_ranges = view.ranges(Candidate, RANGE_COUNTED) if where is None else IN_ONE
+    condition = None if where is None else compile_condition(where)
+    return Selection(connection, stage.config.requirements(), video_ranges, condition, candidates_sql=let_through(view))
 
 
 def stage_of(recipe: Recipe, corpus: str) -> AnyStage:

@@ -170,6 +170,14 @@ class Selection:
             self.connection.execute(_VERDICT_OF)
             yield video_range
 
+    def standing_ranges(self) -> Iterator[Mapping[str, int]]:
+        """Make the temporary table `standing` for one range after the other: what is known of each candidate, undecided. Yields
+        the position of each filter's bit, and of its score `s0`, `s1`, ... where the order names it."""
+        filter_names = self._register_filters()
+        for video_range in self.ranges:
+            self._gather_standing(filter_names, video_range)
+            yield {name: position for position, name in enumerate(filter_names)}
+
     def settled(
         self, decisions_sql: str, origin: Origin, result: Callable[..., Result], makes: tuple[type[Record], ...]
     ) -> Iterator[StageResults]:
