@@ -12,6 +12,7 @@ import typer
 from dmforge.commands.command_group import CommandGroup
 from dmforge.commands.common_options import MANY, DemoSize, JsonOption, VersionOption, WorkspaceOption
 from dmforge.commands.console import err, failed_if_in_vain, out, print_deferred, show, show_answer, show_once, unfinished_if
+from dmforge.commands.inspect import inspect
 from dmforge.curation.io.process_startup import few_heaps
 from dmforge.schemas.dialects.dialect import DialectName
 from dmforge.schemas.errors import DmforgeError, InputError, LakeError
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     cls=CommandGroup,
-    help="Build and judge the data that teaches a model to think with video, and train on it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command()(inspect)
 
 
 @app.callback(no_args_is_help=True)

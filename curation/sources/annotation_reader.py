@@ -45,7 +45,7 @@ class RecordQuestions:
 
 def read_questions(form: AnnotationFormat, files: Sequence[Path]) -> Iterator[PlacedQuestion]:
     """All questions of files, in their order. Companion files are recognised by their content."""
-    companion_values, annotation_paths = split_companions(form, files)
+    companion_values, annotation_paths = _split_companions(form, files)
     for annotation_path in annotation_paths:
         yield from _read_file(form, annotation_path, companion_values)
 
@@ -67,20 +67,13 @@ def survey_records(form: AnnotationFormat, file: Path, companions: Companions) -
             yield RecordQuestions(record_place, record, _questions_of(form, record, companions))
 
 
-def split_companions(form: AnnotationFormat, files: Sequence[Path]) -> tuple[Companions, list[Path]]:
-    """What the companion files among some files say, and the other files."""
+def _split_companions(form: AnnotationFormat, files: Sequence[Path]) -> tuple[Companions, list[Path]]:
     if form.companion is None:
         return {}, list(files)
     companion_values: dict[str, Any] = {}
     annotation_paths: list[Path] = []
     for annotation_path in files:
-        try:
-            companion_entries = form.companion(annotation_path) if annotation_path.is_file() else None
-        except STRUCTURE as error:
-            message = f"{form.name} can't read it beside its annotations: {_describe_error(error)}"
-            raise InputError(message, where=str(annotation_path), hint=HINT) from None
-        except OSError as error:
-            raise InputError(f"can't be read: {error.strerror}", where=str(annotation_path), hint=HINT) from None
+        companion_entries = read_companion(form, annotation_path)
         if companion_entries is None:
             annotation_paths.append(annotation_path)
         else:
@@ -88,6 +81,17 @@ def split_companions(form: AnnotationFormat, files: Sequence[Path]) -> tuple[Com
     if not annotation_paths:
         raise InputError(f"no annotations of {form.name} among these files", where="FILE", hint=f"give {form.about}")
     return companion_values, annotation_paths
+
+
+def read_companion(form: AnnotationFormat, file: Path) -> Companions | None:
+    """What a companion file of a format says; None where it is none."""
+    try:
+        return form.companion(file) if form.companion is not None and file.is_file() else None
+    except STRUCTURE as error:
+        message = f"{form.name} can't read it beside its annotations: {_describe_error(error)}"
+        raise InputError(message, where=str(file), hint=HINT) from None
+    except OSError as error:
+        raise InputError(f"can't be read: {error.strerror}", where=str(file), hint=HINT) from None
 
 
 def _read_file(form: AnnotationFormat, file: Path, companions: Companions) -> Iterator[PlacedQuestion]:
