@@ -47,6 +47,8 @@ class _FirstRecords:
         self._file = file
 
     def of(self, form: AnnotationFormat) -> list[Any]:
+        if form.layout in ("text", "csv") and self._first_letter in (b"[", b"{"):
+            return []  # which may be one line without end
         if form.layout == "json" and form.records is not None:
             return list(itertools.islice(form.records(self._document), FIRST_RECORDS))
         if form.layout == "json":
@@ -60,7 +62,11 @@ class _FirstRecords:
     @cached_property
     def _document(self) -> Any:
         """The document; of a list, its beginning."""
-        return self._json_records if first_json_letter(self._file) == b"[" else read_json(self._file)
+        return self._json_records if self._first_letter == b"[" else read_json(self._file)
+
+    @cached_property
+    def _first_letter(self) -> bytes:
+        return first_json_letter(self._file)
 
 
 def _first_readable(file: Path, form: AnnotationFormat) -> list[Any]:

@@ -14,8 +14,9 @@ from dmforge.curation.sources.missing_videos import write_missing_videos
 from dmforge.curation.sources.videos import SUFFIXES
 from dmforge.filters.inspection.benchmark_matches import BenchmarkMatches
 from dmforge.filters.inspection.option_balance import GuessAccuracy, LetterShares, OptionBalance
+from dmforge.filters.inspection.parallel_checks import check_rows
 from dmforge.filters.inspection.question_twins import QuestionTwins
-from dmforge.filters.inspection.row_checks import check_row, options_of
+from dmforge.filters.inspection.row_checks import CheckedRow
 from dmforge.filters.inspection.set_checks import CHECKS
 from dmforge.filters.inspection.set_files import HINT, ReleasedSet, open_set
 from dmforge.filters.inspection.set_findings import SetFinding, SetTally
@@ -138,8 +139,9 @@ def inspect_set(
     videos = _videos(released_set, video_folders or [place for place in places if _has_videos(place)])
     title = ", ".join(place.name or str(place) for place in places)
     inspector = _Inspector(released_set, videos, matches)
-    for row_count, row in enumerate(read_set(released_set), 1):
-        inspector.check(row)
+    rows_with_lengths = ((row, videos.duration_cs(row.question.video) if videos else None) for row in read_set(released_set))
+    for row_count, (row, checked_row) in enumerate(check_rows(rows_with_lengths), 1):
+        inspector.add(row, checked_row)
         if progress and not row_count % ROWS_BETWEEN:
             progress(row_count)
     inspection = inspector.inspection(title)
@@ -158,21 +160,22 @@ class _Inspector:
         self._balance, self._twins = OptionBalance(), QuestionTwins()
         self._missing: defaultdict[str, Counter[str]] = defaultdict(Counter[str])
 
-    def check(self, row: SetRow) -> None:
+    def add(self, row: SetRow, checked_row: CheckedRow) -> None:
         set_file = self._set.files[row.file]
         row_number = self._tally.begin(row.file, row.place)
-        duration_cs = self._check_video(row_number, row.question.video, set_file.namespace) if row.question.video else None
-        checked_task = check_row(row_number, row, duration_cs, self._tally)
-        if checked_task is None:
+        self._tally.groups.update(checked_row.groups)
+        if row.question.video:
+            self._check_video(row_number, row.question.video, set_file.namespace)
+        for fault in checked_row.faults:
+            self._tally.add(fault.check, row_number, fault.reason, fault.fault)
+        task = checked_row.task
+        if task is None:
             return
-        options = options_of(checked_task)
-        right_index = choice(checked_task.answer, options) if options else None
-        if right_index is not None:
-            self._tally.groups["choices"] += 1
-            self._balance.add(row_number, options, right_index)
-        self._twins.add(row_number, row.question.video, checked_task, set_file.split)
+        if (right_index := choice(task.answer, checked_row.options)) is not None:
+            self._balance.add(row_number, checked_row.options, right_index)
+        self._twins.add(row_number, row.question.video, task, set_file.split)
         if self._matches is not None:
-            self._matches.check_question(row_number, checked_task.question, self._tally)
+            self._matches.check_question(row_number, task.question, self._tally)
 
     def inspection(self, title: str) -> Inspection:
         self._twins.report(self._tally)
@@ -187,14 +190,15 @@ class _Inspector:
             self._unchecked(), self._balance.letter_shares(), self._balance.guesses(), self._tally.lost(), self._missing,
         )  # fmt: skip
 
-    def _check_video(self, row_number: int, video: str, namespace: str) -> int | None:
-        """Look for the video of a row, here and in benchmarks; how long it is, where it is at hand."""
+    def _check_video(self, row_number: int, video: str, namespace: str) -> None:
+        """Look for the video of a row, here and in benchmarks."""
         self._tally.groups["named"] += 1
         if self._matches is not None:
             self._matches.check_video(row_number, namespace, video, self._tally)
+        if self._videos is not None:
+            self._videos.check(row_number, video, self._tally)
         if self._videos is None or self._videos.is_missing(video):
             self._missing[namespace][video] += 1
-        return None if self._videos is None else self._videos.check(row_number, video, self._tally)
 
     def _unchecked(self) -> dict[str, str]:
         unchecked: dict[str, str] = {}

@@ -16,8 +16,8 @@ from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.looks import Window, read_span
 from dmforge.schemas.tags import OPEN
 
-SEVERAL_VIDEOS = "several videos"
-"""Why an import refuses rows that list the clips of looks as further videos, as exports for trainers do."""
+ABOUT_CLIPS = frozenset({"several videos", "not a video"})
+"""Why an import refuses rows that list the clips of looks as further videos, or among the words, as exports for trainers do."""
 TRAJECTORY_KEYS = frozenset({"pieces", "conversations", "messages", "completion", "gt_span_start", "target_window"})
 """Keys of rows that may hold a trajectory or a target which their importer leaves aside."""
 NOTHING = "neither a trajectory nor a task"
@@ -85,7 +85,7 @@ def _with_trajectory(record: RecordQuestions, record_name: str) -> tuple[Questio
     (question,) = record.questions
     written = _written_reply(question, record_name)
     is_refused = isinstance(question, RefusedQuestion)
-    if written is not None or (is_refused and question.reason != SEVERAL_VIDEOS) or not _may_have_trajectory(record.record):
+    if written is not None or (is_refused and question.reason not in ABOUT_CLIPS) or not _may_have_trajectory(record.record):
         return question, written
     written = read_row(record.record, record_name)
     if written is None or not (_has_looks(written.text) or (written.targets and not is_refused)):

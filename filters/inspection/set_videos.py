@@ -25,20 +25,27 @@ class SetVideos:
     def probe(self, names: Iterable[str]) -> None:
         """Look at each video that one of these names means, in a process of its own that is killed where it hangs."""
         paths = sorted({matches[0] for matches in map(self._finder.find, set(names)) if len(matches) == 1})
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             self._report_by_path = dict(zip(paths, pool.map(inspect_file, map(Path, paths)), strict=True))
 
     def is_missing(self, video: str) -> bool:
         return not self._finder.find(video)
 
-    def check(self, row: int, video: str, tally: SetTally) -> int | None:
-        """Check the video of a row; how long it is, where it is at hand and can be decoded."""
-        matches = self._finder.find(video)
-        if len(matches) != 1:
-            tally.add("video_missing", row, AMBIGUOUS if matches else MISSING, video)
-            return None
+    def duration_cs(self, video: str) -> int | None:
+        """How long a video is, where it is at hand and can be decoded."""
+        report = self._report_of(video)
+        return None if report is None or report.duration is None else round(report.duration * 100)
+
+    def check(self, row: int, video: str, tally: SetTally) -> None:
+        """Check whether the video of a row is at hand, and can be decoded."""
+        report = self._report_of(video)
+        if report is None:
+            tally.add("video_missing", row, MISSING if self.is_missing(video) else AMBIGUOUS, video)
+            return
         tally.groups["found"] += 1
-        report = self._report_by_path[matches[0]]
         if not report.ok:
             tally.add("video_unreadable", row, report.reason, video)
-        return None if report.duration is None else round(report.duration * 100)
+
+    def _report_of(self, video: str) -> FileReport | None:
+        matches = self._finder.find(video)
+        return self._report_by_path[matches[0]] if len(matches) == 1 else None
