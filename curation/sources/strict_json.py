@@ -21,6 +21,8 @@ MAX_KEY = 80
 """Letters of a key that messages quote."""
 CHUNK = 1 << 20
 """Bytes that are read at once."""
+IN_NUMBERS = "0123456789.eE+-"
+"""What is read on for: of `0.` without the digit that follows, 0 is a value."""
 _BLANKS = re.compile(r"[ \t\n\r]*")
 
 
@@ -131,7 +133,7 @@ class _ListText:
             self._decoder.take_duplicate()
             try:
                 element_value, end = self._decoder.raw_decode(self._text, self._position)
-                if end < len(self._text) or self._is_at_end:  # else a number may go on
+                if self._is_at_end or (end < len(self._text) and self._text[end] not in IN_NUMBERS):
                     self._position = end
                     return element_value
             except json.JSONDecodeError as error:

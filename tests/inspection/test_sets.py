@@ -14,6 +14,7 @@ import dmforge as dm
 from dmforge import cli
 from dmforge.curation.exports import export
 from dmforge.curation.shards.corpus import Corpus
+from dmforge.filters.inspection.set_files import open_set
 from dmforge.filters.rules.lint import lint
 from tests.inspection.rows import counts, inspect, sound, written
 from tests.judging import hand
@@ -135,11 +136,10 @@ def test_nothing_is_written_into_a_workspace(tmp_path: Path) -> None:
 
 @pytest.mark.real_data
 def test_the_format_of_a_real_file_is_told_by_its_keys(real_data: Path) -> None:
-    folders = {"time_r1_xiaomi": "time_r1"}
+    other_names = {"time_r1_xiaomi": "time_r1"}
     for folder in sorted((real_data / "annotations").iterdir()):
-        document = inspect(folder)
-        assert {file["format"] for file in document["files"]} == {folders.get(folder.name, folder.name)}
-        assert document["records"]
+        files = open_set([folder]).files
+        assert {file.format_name for file in files} == {other_names.get(folder.name, folder.name)}
 
 
 @pytest.mark.real_data
