@@ -9,7 +9,6 @@ import typer
 
 from dmforge.commands.common_options import JsonOption
 from dmforge.commands.console import err, show
-from dmforge.curation.output_paths import output_file
 
 
 def inspect(
@@ -32,6 +31,7 @@ def inspect(
 ) -> None:
     """Audit a released set without a workspace: what is wrong with its rows, and how many are left without those."""
     from dmforge.commands.report import require_report_extra
+    from dmforge.curation.output_paths import output_file
     from dmforge.filters.inspection.inspect_set import inspect_set
     from dmforge.filters.inspection.inspection_page import write_page
 

@@ -13,7 +13,7 @@ from dmforge.curation.output_paths import output_file
 from dmforge.curation.sources.missing_videos import write_missing_videos
 from dmforge.curation.sources.videos import SUFFIXES
 from dmforge.filters.inspection.benchmark_matches import BenchmarkMatches
-from dmforge.filters.inspection.option_balance import GuessAccuracy, LetterShares, OptionBalance
+from dmforge.filters.inspection.option_balance import MIN_QUESTIONS, GuessAccuracy, LetterShares, OptionBalance
 from dmforge.filters.inspection.parallel_checks import check_rows
 from dmforge.filters.inspection.question_twins import QuestionTwins
 from dmforge.filters.inspection.row_checks import CheckedRow
@@ -100,16 +100,17 @@ class Inspection(CommandResult):
     def blocks(self) -> Iterator[Block]:
         formats = ", ".join(dict.fromkeys(file.format for file in self.files))
         trajectories = self.groups.get("trajectories", 0)
-        yield f"{self.records} rows in {len(self.files)} files of {formats}; {trajectories} with a trajectory"
+        file_count = "one file" if len(self.files) == 1 else f"{len(self.files)} files"
+        yield f"{self.records} rows in {file_count} of {formats}; {trajectories} with a trajectory"
         if self.findings:
             yield TextTable(["check", "rows", "share", "of", "lost", "by it alone", "as in"], list(map(_row, self.findings)))
-        yield from map(str, self.guesses)
+        yield from (str(guess) for guess in self.guesses if guess.questions >= MIN_QUESTIONS)
         if self.sound:
             yield f"sound: {', '.join(self.sound)}"
         yield from (f"not checked, {need}: {', '.join(names)}" for need, names in self.unchecked_by_need())
         if self.left_aside:
             yield f"left aside: {_listed(list(self.left_aside))}"
-        yield f"without every row that is lost {self.records - self.lost} of {self.records} are left"
+        yield f"{self.records - self.lost} of {self.records} rows are left without those that are lost"
 
     def unchecked_by_need(self) -> list[tuple[str, list[str]]]:
         """What is needed for checks that were not made, and which these are."""

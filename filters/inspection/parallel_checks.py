@@ -29,24 +29,21 @@ Checked = tuple[SetRow, CheckedRow]
 def check_rows(rows: Iterator[RowWithLength]) -> Iterator[Checked]:
     """Each row with what its checks came to."""
     yield from _check_batch(list(islice(rows, FEW_ROWS)))
-    next_row = next(rows, None)
-    if next_row is None:
-        return
-    further_rows = chain([next_row], rows)
     worker_count = len(os.sched_getaffinity(0))
-    if worker_count == 1:
-        for batch in batched(further_rows, BATCH_ROWS):
+    batches = batched(rows, BATCH_ROWS)
+    while batch := next(batches, None):
+        if worker_count > 1 and any(row.written for row, _ in batch):
+            yield from _check_side_by_side(chain([batch], batches), worker_count)
+        else:  # without a trajectory to check a row costs less than to hand it over
             yield from _check_batch(batch)
-    else:
-        yield from _check_side_by_side(further_rows, worker_count)
 
 
-def _check_side_by_side(rows: Iterator[RowWithLength], worker_count: int) -> Iterator[Checked]:
+def _check_side_by_side(batches: Iterator[list[RowWithLength]], worker_count: int) -> Iterator[Checked]:
     # forked, so that no script of a caller is run again; all that a child does is to match texts
     pool = ProcessPoolExecutor(worker_count, get_context("fork"), initializer=_leave_interrupts_to_parent)
     waiting: deque[Future[list[Checked]]] = deque()
     try:
-        for batch in batched(rows, BATCH_ROWS):
+        for batch in batches:
             waiting.append(pool.submit(_check_batch, batch))
             if len(waiting) >= BATCHES_OF_WORKER * worker_count:
                 yield from waiting.popleft().result()

@@ -10,6 +10,7 @@ import pytest
 
 from dmforge.filters.inspection import parallel_checks
 from tests.inspection.rows import OPTIONS, counts, inspect, sound, written
+from tests.judging import hand
 
 SOUND = [sound(number) for number in range(40)]
 NEW = sound(40)
@@ -145,10 +146,12 @@ def test_benchmarks_are_recognised_by_ids_and_by_questions(tmp_path: Path) -> No
     assert counts(inspect(charades, "--benchmark", ids)) == {"benchmark_video": 1}
 
 
-def test_rows_are_told_alike_by_one_process_and_by_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plants = [plant for name in PLANTS for plant in PLANTS[name][0]]
-    path = written(tmp_path / "a.jsonl", *SOUND, *plants, *SOUND)
+def test_trajectories_are_told_alike_by_one_process_and_by_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [json.loads(line)["row"] for line in hand.FILE.read_text().splitlines()]
+    path = tmp_path / "cot.json"
+    path.write_text(json.dumps(rows))
     document = inspect(path)
+    assert document["findings"]
     monkeypatch.setattr(parallel_checks, "FEW_ROWS", 3)
     monkeypatch.setattr(parallel_checks, "BATCH_ROWS", 7)
     monkeypatch.setattr(parallel_checks.os, "sched_getaffinity", lambda pid: {0, 1})
