@@ -1,7 +1,7 @@
 """What does it cost to inspect a released set, and does memory grow with it?
 
-Multiple choice with windows, a line each, and trajectories as DynFrame publishes them, in one list of JSON. Processor time is that
-of all processes together. The baseline reads the same file with `json` and does nothing with it; a list it holds as a whole.
+Multiple choice with windows, a line each, and trajectories as DynFrame publishes them, in one list of JSON. Processor time is
+that of all processes together. The baseline reads the same file with `json` and does nothing with it; a list it holds whole.
 """
 
 from __future__ import annotations
