@@ -63,9 +63,7 @@ def _annotation_rows(file_number: int, set_file: SetFile, form: AnnotationFormat
 def _written_rows(file_number: int, set_file: SetFile) -> Iterator[SetRow]:
     """The rows of shards, and of exports that no importer reads."""
     records = read_written(set_file.path)
-    row_number = 0
     while True:
-        row_number += 1
         try:
             record = next(records)
         except StopIteration:

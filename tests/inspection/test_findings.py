@@ -128,7 +128,6 @@ def test_what_stands_in_two_splits_is_at_fault_in_the_one_that_is_trained_on(tmp
 def test_benchmarks_are_recognised_by_ids_and_by_questions(tmp_path: Path) -> None:
     question = "What does the tall man in the blue coat carry across the bridge?"
     ids = tmp_path / "listed.txt"
-    ids.write_text("v_7\nytb_8.mp4\nnobody\n")
     ids.write_text("v7\nytb_v8.mp4\nnobody\n")
     own = tmp_path / "videomme.json"
     row = {"videoID": "v9", "question_id": "1", "question": question, "options": ["A. x", "B. y"], "answer": "A"}
