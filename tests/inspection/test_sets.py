@@ -46,7 +46,10 @@ def test_trajectories_are_held_against_the_rules_of_lint(tmp_path: Path) -> None
         assert told.get(rule, 0) == by_rule[rule], rule
 
 
-@pytest.mark.parametrize("shape", ["shards", "llamafactory", "messages", "swift", "hf", "trl"])
+SLOW = [pytest.param(shape, marks=pytest.mark.slow) for shape in ("swift", "messages", "trl")]
+
+
+@pytest.mark.parametrize("shape", ["shards", "llamafactory", "hf", *SLOW])
 def test_shards_and_exports_are_sets_too(shape: str, tmp_path: Path) -> None:
     folder = flicker.cot(tmp_path / "shards", 6, 2, flicker.BIASED)
     by_rule = Counter(rule for rule, _ in {(defect.rule, defect.record) for defect in lint(Path(folder)).defects})
