@@ -95,6 +95,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.memory4k
 	$(BIN)/python -m benchmarks.shards
 	$(BIN)/python -m benchmarks.importing
+	$(BIN)/python -m benchmarks.inspecting
 	$(BIN)/python -m benchmarks.teacher
 	$(BIN)/python -m benchmarks.questions
 	$(BIN)/python -m benchmarks.plans

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dmforge.api.inspection import export, frames, lint, probe, verify
+    from dmforge.api.inspection import export, frames, inspect, lint, probe, verify
     from dmforge.api.learning import evaluate, merge_adapters, open_engine, rollout, train
     from dmforge.api.workspace import Workspace, init, list_recipes
     from dmforge.curation.shards.corpus import Corpus
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 __all__ = [
-    "Corpus", "DmforgeError", "InputError", "Trajectory", "Workspace", "evaluate", "export", "frames", "init", "lint",
-    "list_recipes", "merge_adapters", "open_engine", "parse", "probe", "render", "rollout", "train", "verify",
+    "Corpus", "DmforgeError", "InputError", "Trajectory", "Workspace", "evaluate", "export", "frames", "init", "inspect",
+    "lint", "list_recipes", "merge_adapters", "open_engine", "parse", "probe", "render", "rollout", "train", "verify",
 ]  # fmt: skip
 MODULES = {
-    "api.inspection": ("export", "frames", "lint", "probe", "verify"),
+    "api.inspection": ("export", "frames", "inspect", "lint", "probe", "verify"),
     "api.learning": ("evaluate", "merge_adapters", "open_engine", "rollout", "train"),
     "api.workspace": ("Workspace", "init", "list_recipes"),
     "curation.shards.corpus": ("Corpus",),

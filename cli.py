@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from dmforge.command_line import questions
+from dmforge.command_line.inspect import inspect
 from dmforge.command_line.opening import open_workspace
 from dmforge.commands.command_group import CommandGroup
 from dmforge.commands.common_options import MANY, DemoSize, JsonOption, VersionOption, WorkspaceOption
@@ -19,7 +20,6 @@ from dmforge.schemas.errors import DmforgeError, InputError, LakeError
 
 app = typer.Typer(
     cls=CommandGroup,
-    help="Build and judge the data that teaches a model to think with video, and train on it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -466,8 +466,8 @@ def review(
     review_commands.review(open_workspace(workspace).folder, corpus, sample, name, port, announce)
 
 
-for question in (questions.audit, questions.views, questions.report, questions.why):
-    app.command()(question)
+for asking in (inspect, questions.audit, questions.views, questions.report, questions.why):
+    app.command()(asking)
 
 
 def main() -> None:

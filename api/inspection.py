@@ -14,6 +14,7 @@ from dmforge.curation.shards.integrity import ShardReport
 from dmforge.curation.video import frame_preview
 from dmforge.curation.video.frame_preview import FramePreview
 from dmforge.curation.video.isolated_probe import FileReport, inspect_file
+from dmforge.filters.inspection.inspect_set import Inspection, inspect_set
 from dmforge.filters.rules import lint as lint_rules
 from dmforge.filters.rules.lint import LintReport
 from dmforge.schemas.dialects.dialect import DialectName
@@ -56,6 +57,20 @@ def look_at(span: tuple[float, float], fps: float | Fraction) -> Look:
 def lint(path: str | Path, rules: Sequence[str] = ()) -> LintReport:
     """Every defect in a shard, a folder of shards, rows of an export or `jsonl` tasks, by all rules and these of plug-ins."""
     return lint_rules.lint(Path(path), rules)
+
+
+def inspect(
+    *places: str | Path,
+    videos: Sequence[str | Path] = (),
+    benchmarks: Sequence[str | Path] = (),
+    format: str | None = None,
+) -> Inspection:
+    """What is wrong with a released set, given as files and folders, and how many of its rows are left without that.
+
+    `videos` are folders with its videos, `benchmarks` lists of ids or files of benchmarks, `format` is what its files are where
+    their keys don't tell.
+    """
+    return inspect_set(list(map(Path, places)), list(map(Path, videos)), list(map(Path, benchmarks)), format)
 
 
 def export(place: str | Path, to: str, out: str | Path, *, dialect: DialectName | None = None) -> ExportFolder:

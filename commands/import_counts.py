@@ -34,7 +34,7 @@ class Imported(CommandResult):
 
     def write_missing(self, path: Path) -> int:
         """Write the list of missing videos, a line of JSON each; how many there are."""
-        return write_missing_videos(output_file(path, "--missing"), self.missing, self.namespace)
+        return write_missing_videos(output_file(path, "--missing"), {self.namespace: self.missing})
 
     def blocks(self) -> Iterator[Block]:
         yield f"{self.tasks} tasks, {self.identical} identical, {sum(self.rejected.values())} rejected"

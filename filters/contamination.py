@@ -26,7 +26,7 @@ class ContaminationConfig(StageConfig):
 
 
 @dataclass(frozen=True, slots=True)
-class _BenchmarkIndex:
+class BenchmarkIndex:
     """The videos that benchmarks list, by id and namespace."""
 
     by_id: Mapping[str, Mapping[str, str]]
@@ -76,14 +76,12 @@ class Contamination(Collective[Video, Verdict]):
                         show("video", spliced_part.part),
                     )
                 ]
-        benchmark_ngrams = {
-            word_ngram: reference.benchmark
-            for reference in references
-            for word_ngram in _word_ngrams(reference.question, self.config.words)
-        }
-        if benchmark_ngrams:
+        benchmark_questions = BenchmarkQuestions(
+            ((reference.question, reference.benchmark) for reference in references), self.config.words
+        )
+        if benchmark_questions:
             for task in sorted(view.all_rows(Task), key=lambda task: task.id):
-                verdicts_by_video[task.video].append(self._task_verdict(task, benchmark_ngrams))
+                verdicts_by_video[task.video].append(self._task_verdict(task, benchmark_questions))
         yield settle(
             origin,
             [Key(video.id, video.id) for video in sorted_videos],
@@ -91,7 +89,7 @@ class Contamination(Collective[Video, Verdict]):
             self.makes,
         )
 
-    def _video_verdict(self, provenance: Provenance, benchmark_index: _BenchmarkIndex, lookalike: Id | None) -> Verdict:
+    def _video_verdict(self, provenance: Provenance, benchmark_index: BenchmarkIndex, lookalike: Id | None) -> Verdict:
         benchmark_name = benchmark_index.find(
             provenance.namespace, [parse(source_id).id for source_id in (provenance.source_id, *provenance.also)]
         )
@@ -113,29 +111,51 @@ class Contamination(Collective[Video, Verdict]):
             verdict_detail,
         )
 
-    def _task_verdict(self, task: Task, benchmark_ngrams: Mapping[tuple[str, ...], str]) -> Verdict:
-        question_ngrams = _word_ngrams(task.question, self.config.words)
-        matching_benchmarks = [benchmark_ngrams[word_ngram] for word_ngram in question_ngrams if word_ngram in benchmark_ngrams]
-        verdict_score = 1 - len(matching_benchmarks) / len(question_ngrams) if question_ngrams else 1.0
-        verdict_reason = "shares words with a benchmark's question" if matching_benchmarks else ""
+    def _task_verdict(self, task: Task, benchmark_questions: BenchmarkQuestions) -> Verdict:
+        shared_runs = benchmark_questions.compare(task.question)
+        verdict_score = 1 - shared_runs.shared / shared_runs.runs if shared_runs.runs else 1.0
+        verdict_reason = "shares words with a benchmark's question" if shared_runs.shared else ""
         return Verdict(
-            task.video,
-            task.id,
-            "task",
-            "novel_words",
-            verdict_score,
-            len(question_ngrams),
-            verdict_reason,
-            matching_benchmarks[0] if matching_benchmarks else "",
-        )
+            task.video, task.id, "task", "novel_words", verdict_score, shared_runs.runs, verdict_reason, shared_runs.benchmark
+        )  # fmt: skip
 
 
-def index_benchmarks(references: Iterable[Reference]) -> _BenchmarkIndex:
+@dataclass(frozen=True, slots=True)
+class SharedRuns:
+    """How many runs of words a question has, how many of them benchmarks have, and the benchmark of the first of these."""
+
+    runs: int
+    shared: int
+    benchmark: str
+
+
+class BenchmarkQuestions:
+    """The runs of `ngram_words` words in the questions of benchmarks, each question with its benchmark."""
+
+    def __init__(self, questions: Iterable[tuple[str, str]], ngram_words: int) -> None:
+        self._ngram_words = ngram_words
+        self._benchmark_by_ngram = {
+            word_ngram: benchmark_name
+            for question, benchmark_name in questions
+            for word_ngram in _word_ngrams(question, ngram_words)
+        }
+
+    def __bool__(self) -> bool:
+        return bool(self._benchmark_by_ngram)
+
+    def compare(self, question: str) -> SharedRuns:
+        """The runs that a question shares with those of benchmarks."""
+        question_ngrams = _word_ngrams(question, self._ngram_words)
+        names = [self._benchmark_by_ngram[ngram] for ngram in question_ngrams if ngram in self._benchmark_by_ngram]
+        return SharedRuns(len(question_ngrams), len(names), names[0] if names else "")
+
+
+def index_benchmarks(references: Iterable[Reference]) -> BenchmarkIndex:
     """The index of what benchmarks list."""
     by_id: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for reference in sorted(references, key=lambda reference: reference.id):
         by_id[reference.source_id].setdefault(reference.namespace, reference.benchmark)
-    return _BenchmarkIndex(by_id)
+    return BenchmarkIndex(by_id)
 
 
 def _benchmark_lookalikes(view: View, provenances: Mapping[Id, Provenance]) -> dict[Id, Id]:

@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from dmforge.schemas.likeness import HASHES, ROWS, bands, is_near, shingles, signature
 
@@ -26,7 +27,7 @@ class NearDuplicates:
         self._index_by_key: dict[bytes, int] = {}
         representatives, count_by_text = list[str](), array("q")
         for text in texts:
-            text_index = self._index_by_key.setdefault(_shingle_key(text), len(representatives))
+            text_index = self._index_by_key.setdefault(shingle_key(text), len(representatives))
             if text_index == len(representatives):
                 representatives.append(text)
                 count_by_text.append(0)
@@ -34,7 +35,8 @@ class NearDuplicates:
             count_by_text[text_index] += 1
         self._near_counts = array("q", count_by_text)
         sorted_indices = sorted(range(len(representatives)), key=representatives.__getitem__)
-        for first_rank, second_rank in _candidate_pairs([representatives[text_index] for text_index in sorted_indices]):
+        band_table = band_hashes([representatives[text_index] for text_index in sorted_indices])
+        for first_rank, second_rank in candidate_pairs(band_table):
             first_index, second_index = sorted_indices[first_rank], sorted_indices[second_rank]
             if is_near(representatives[first_index], representatives[second_index]):
                 self._near_counts[first_index] += count_by_text[second_index]
@@ -42,24 +44,27 @@ class NearDuplicates:
 
     def near_count(self, text: str) -> int:
         """The number of texts near this one, itself included; it must be one of those given."""
-        return self._near_counts[self._index_by_key[_shingle_key(text)]]
+        return self._near_counts[self._index_by_key[shingle_key(text)]]
 
 
-def _shingle_key(text: str) -> bytes:
+def shingle_key(text: str) -> bytes:
     """A key that texts with the same shingles share."""
     shingle_text = "\0".join(sorted(shingles(text)))
     return hashlib.blake2b(shingle_text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def _candidate_pairs(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Pairs of text indices that share a band, each pair once, band after band."""
-    if not texts:
-        return
+def band_hashes(texts: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """The hashes of the bands of each text, a row a band: near texts nearly always share one."""
     band_hash_table = np.empty((HASHES // ROWS, len(texts)), np.uint64)
     for text_number, text in enumerate(texts):
         band_hash_table[:, text_number] = [_band_hash(signature_band) for signature_band in bands(signature(text))]
+    return band_hash_table
+
+
+def candidate_pairs(band_hash_table: npt.NDArray[np.uint64]) -> Iterator[tuple[int, int]]:
+    """Pairs of text indices that share a band, each pair once, band after band."""
     rank_table = np.empty(band_hash_table.shape, np.int32)  # of each text, among those with the same band hash
-    sorted_positions = np.arange(len(texts))
+    sorted_positions = np.arange(band_hash_table.shape[1])
     for band_index, band_hashes in enumerate(band_hash_table):
         sorted_order = np.argsort(band_hashes, kind="stable")
         sorted_hashes = band_hashes[sorted_order]

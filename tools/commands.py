@@ -74,6 +74,7 @@ SCENES = (
     Scene("init", ("dmforge init ws --recipe study",)),
     Scene("ingest", ("dmforge ingest worlds/videos --source worlds --licence CC0-1.0 -w ws",)),
     Scene("import", ("dmforge import --list", "dmforge import jsonl worlds/tasks.jsonl -w ws")),
+    Scene("inspect", ("dmforge inspect worlds/tasks.jsonl --videos worlds/videos",)),
     Scene("plan", ("dmforge plan -w ws",)),
     Scene("run", ("dmforge run -w ws",)),
     Scene("status", ("dmforge status -w ws",)),

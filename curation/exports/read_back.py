@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_args
 from dmforge.curation.exports.conversation_rows import VIDEO_MARK
 from dmforge.curation.exports.written_targets import TargetNumbers, hub_targets, sample_targets, trl_targets
 from dmforge.curation.io.byte_ranges import read_range
-from dmforge.curation.shards.document import ShardSample, read_document
+from dmforge.curation.shards.document import ShardSample, ShardVideo, read_document
 from dmforge.curation.shards.folders import MANIFEST, parse_manifest
 from dmforge.curation.shards.stores import selection_place
 from dmforge.curation.shards.tars import walk
@@ -71,6 +71,8 @@ class WrittenRecord:
     """Whether it is a question as people bring it, which has no target yet."""
     fault: str = ""
     """Why it is no task, where its reader says so."""
+    video: str = ""
+    """The name of its video, where the file says one."""
 
     @property
     def trajectory(self) -> str:
@@ -116,7 +118,7 @@ def _read_shard(path: Path) -> Iterator[WrittenRecord]:
                     raise InputError(f"a document of {tar_member.size} bytes", where=f"{path}: {tar_member.key}", hint=HINT)
                 document_bytes = read_range(file, tar_member.offset, tar_member.size)
                 shard_video, samples = read_document(document_bytes, f"{path}: {tar_member.key}")
-                yield from (_from_sample(sample, shard_video.duration_cs, clips) for sample in samples)
+                yield from (_from_sample(sample, shard_video, clips) for sample in samples)
     except OSError as error:
         raise InputError(error.strerror or str(error), where=str(path), hint="give a file that can be read") from None
 
@@ -130,13 +132,14 @@ def _clips_beside(path: Path) -> Clips:
         return Clips()
 
 
-def _from_sample(sample: ShardSample, duration_cs: int, clips: Clips) -> WrittenRecord:
+def _from_sample(sample: ShardSample, video: ShardVideo, clips: Clips) -> WrittenRecord:
     pieces = sample.transcript.pieces
     marked_text = "".join(VIDEO_MARK if piece.text is None else piece.text for piece in pieces if piece.author != "prompt")
     prompt_text = "".join(piece.text or VIDEO_MARK for piece in pieces if piece.author == "prompt")
     return WrittenRecord(
         sample.id, prompt_text, marked_text, sample.kind, sample.question, sample.options, sample.gold,
-        sample.windows, sample.needs, duration_cs, clips, targets=() if marked_text else sample_targets(sample),
+        sample.windows, sample.needs, video.duration_cs, clips, targets=() if marked_text else sample_targets(sample),
+        video=video.source_id or video.video,
     )  # fmt: skip
 
 
@@ -147,15 +150,22 @@ def _read_rows(path: Path) -> Iterator[WrittenRecord]:
     )
     has_records = False
     for row_number, row in rows:
-        try:
-            written_record = _from_row(row, f"{path.name}:{row_number}")
-        except STRUCTURE_ERRORS:
+        written_record = read_row(row, f"{path.name}:{row_number}")
+        if written_record is None:
             if not has_records:
                 message = "its first row is neither a trajectory nor a task"
-                raise InputError(message, where=f"{path}:{row_number}", hint=HINT) from None
+                raise InputError(message, where=f"{path}:{row_number}", hint=HINT)
             written_record = WrittenRecord(f"{path.name}:{row_number}", "")
         has_records = True
         yield written_record
+
+
+def read_row(row: Mapping[str, Any], record_name: str) -> WrittenRecord | None:
+    """The trajectory or the task that a row is; None where it is neither."""
+    try:
+        return _from_row(row, record_name)
+    except STRUCTURE_ERRORS:
+        return None
 
 
 def _from_row(row: Mapping[str, Any], record_name: str) -> WrittenRecord:
@@ -251,6 +261,7 @@ def _from_hub(row: Mapping[str, Any]) -> WrittenRecord:
     return WrittenRecord(
         _text(row, "id"), prompt, response, _choice(row, "kind", KINDS), _text(row, "question"), _texts(row, "options"),
         _text(row, "gold"), windows, _choice(row, "needs", NEEDS), _duration_cs(row), targets=target_numbers,
+        video=_text(row, "video"),
     )  # fmt: skip
 
 

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.sources.annotation_files import HINT, raw_records
-from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, Raw, RefusedQuestion
-from dmforge.curation.sources.formats import FORMATS
+from dmforge.curation.sources.annotation_files import raw_records, readable_records
+from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, RefusedQuestion
+from dmforge.curation.sources.format_detection import STRUCTURE, detect_format
+from dmforge.curation.sources.strict_json import HINT
 from dmforge.curation.sources.task_checks import fault_of_length
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.looks import MAX_CS
 from dmforge.schemas.text_limits import MAX_NAME_CHARS
 
-STRUCTURE = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError)
-"""What a format's function raises where a record is not built as it expects."""
 MAX_FAULT = 200
+MALFORMED = "malformed row"
 JSON_KINDS: dict[type, str] = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false",
                                type(None): "null"}  # fmt: skip
 
@@ -32,11 +32,39 @@ class PlacedQuestion:
     question: Question | RefusedQuestion
 
 
+@dataclass(frozen=True, slots=True)
+class RecordQuestions:
+    """A record of a file, with its questions, or with one refusal that says why it has none."""
+
+    place: str
+    """In its file; empty where the rest of the file can't be read."""
+    record: Any
+    """None where it can't be read."""
+    questions: tuple[Question | RefusedQuestion, ...]
+
+
 def read_questions(form: AnnotationFormat, files: Sequence[Path]) -> Iterator[PlacedQuestion]:
     """All questions of files, in their order. Companion files are recognised by their content."""
     companion_values, annotation_paths = _split_companions(form, files)
     for annotation_path in annotation_paths:
         yield from _read_file(form, annotation_path, companion_values)
+
+
+def survey_records(form: AnnotationFormat, file: Path, companions: Companions) -> Iterator[RecordQuestions]:
+    """All records of a file, also of one that an import would refuse: what can't be read is a record without questions."""
+    placed_records = readable_records(file, form)
+    while True:
+        try:
+            record_place, record = next(placed_records)
+        except StopIteration:
+            return
+        except InputError as error:  # nothing follows
+            yield RecordQuestions("", None, (RefusedQuestion("", error.message),))
+            return
+        if isinstance(record, InputError):
+            yield RecordQuestions(record_place, None, (RefusedQuestion("", record.message),))
+        else:
+            yield RecordQuestions(record_place, record, _questions_of(form, record, companions))
 
 
 def _split_companions(form: AnnotationFormat, files: Sequence[Path]) -> tuple[Companions, list[Path]]:
@@ -45,13 +73,7 @@ def _split_companions(form: AnnotationFormat, files: Sequence[Path]) -> tuple[Co
     companion_values: dict[str, Any] = {}
     annotation_paths: list[Path] = []
     for annotation_path in files:
-        try:
-            companion_entries = form.companion(annotation_path) if annotation_path.is_file() else None
-        except STRUCTURE as error:
-            message = f"{form.name} can't read it beside its annotations: {_describe_error(error)}"
-            raise InputError(message, where=str(annotation_path), hint=HINT) from None
-        except OSError as error:
-            raise InputError(f"can't be read: {error.strerror}", where=str(annotation_path), hint=HINT) from None
+        companion_entries = read_companion(form, annotation_path)
         if companion_entries is None:
             annotation_paths.append(annotation_path)
         else:
@@ -59,6 +81,17 @@ def _split_companions(form: AnnotationFormat, files: Sequence[Path]) -> tuple[Co
     if not annotation_paths:
         raise InputError(f"no annotations of {form.name} among these files", where="FILE", hint=f"give {form.about}")
     return companion_values, annotation_paths
+
+
+def read_companion(form: AnnotationFormat, file: Path) -> Companions | None:
+    """What a companion file of a format says; None where it is none."""
+    try:
+        return form.companion(file) if form.companion is not None and file.is_file() else None
+    except STRUCTURE as error:
+        message = f"{form.name} can't read it beside its annotations: {_describe_error(error)}"
+        raise InputError(message, where=str(file), hint=HINT) from None
+    except OSError as error:
+        raise InputError(f"can't be read: {error.strerror}", where=str(file), hint=HINT) from None
 
 
 def _read_file(form: AnnotationFormat, file: Path, companions: Companions) -> Iterator[PlacedQuestion]:
@@ -75,13 +108,17 @@ def _read_file(form: AnnotationFormat, file: Path, companions: Companions) -> It
         hint = f"give it as well: dmforge import {form.name} {file} {form.needs_companion}"
         raise InputError(missing_companion, where=str(file), hint=hint)
     for row_place, record in itertools.chain([first_record], placed_records):
-        row_origin = f"{file.name}:{row_place}"
-        try:
-            record_questions = list(_checked_types(form.questions(record, companions))) if form.keys <= record.keys() else None
-        except STRUCTURE:
-            record_questions = None
-        for question in record_questions if record_questions is not None else [RefusedQuestion("", "malformed row")]:
-            yield PlacedQuestion(row_origin, _within_limits(question))
+        for question in _questions_of(form, record, companions):
+            yield PlacedQuestion(f"{file.name}:{row_place}", question)
+
+
+def _questions_of(form: AnnotationFormat, record: Any, companions: Companions) -> tuple[Question | RefusedQuestion, ...]:
+    try:
+        if form.keys <= record.keys():
+            return tuple(map(_within_limits, _checked_types(form.questions(record, companions))))
+    except STRUCTURE:
+        pass
+    return (RefusedQuestion("", MALFORMED),)
 
 
 def _checked_types(questions: Iterable[Question | RefusedQuestion]) -> Iterator[Question | RefusedQuestion]:
@@ -142,28 +179,8 @@ def _describe_error(error: Exception) -> str:
 
 
 def _with_guess(error: InputError, form: AnnotationFormat, file: Path) -> InputError:
-    guessed_format = guess_format(file, other_than=form.name) if file.is_file() else None
+    guessed_format = detect_format(file, other_than=form.name) if file.is_file() else None
     if guessed_format is None:
         return error
-    return InputError(
-        error.message, where=error.where, hint=f"it looks like {guessed_format}: dmforge import {guessed_format} ..."
-    )
-
-
-def guess_format(file: Path, other_than: str) -> str | None:
-    """The format that a file looks like: the one with the most keys that its first record has."""
-    fitting_formats: list[tuple[int, str]] = []
-    for other_format in FORMATS.values():
-        if other_format.name in (other_than, "ids"):
-            continue
-        try:
-            first_record: Raw | None = next((record for _, record in raw_records(file, other_format)), None)
-            if (
-                first_record is not None
-                and other_format.keys <= first_record.keys()
-                and any(True for _ in other_format.questions(first_record, {}))
-            ):
-                fitting_formats.append((len(other_format.keys), other_format.name))
-        except (InputError, OSError, *STRUCTURE):
-            continue
-    return max(fitting_formats)[1] if fitting_formats else None
+    hint = f"it looks like {guessed_format.name}: dmforge import {guessed_format.name} ..."
+    return InputError(error.message, where=error.where, hint=hint)

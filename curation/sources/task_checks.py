@@ -22,6 +22,8 @@ from dmforge.schemas.text_limits import (
 TOLERANCE_CS = 100
 """How far a window may begin before its video, or end after it: annotators' clocks differ by less than that."""
 MAX_OPTIONS = 26
+OUTSIDE, BACKWARDS = "window outside the video", "window ends before it begins"
+"""Why a question is refused for its window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +104,13 @@ def _windows(
     task_windows: list[Window] = []
     for start_s, end_s in question.windows:
         if not (abs(start_s) < MAX_CS and abs(end_s) < MAX_CS):  # NaN, too
-            return RefusedQuestion(question.video, "window outside the video")
+            return RefusedQuestion(question.video, OUTSIDE)
         start_cs, end_cs = round(start_s * 100), round(end_s * 100)
         if start_cs >= end_cs:
-            return RefusedQuestion(question.video, "window ends before it begins")
+            return RefusedQuestion(question.video, BACKWARDS)
         max_end_cs = MAX_CS if duration_cs is None else duration_cs
         if end_cs <= 0 or start_cs >= max_end_cs or start_cs < -TOLERANCE_CS or end_cs > max_end_cs + TOLERANCE_CS:
-            return RefusedQuestion(question.video, "window outside the video")
+            return RefusedQuestion(question.video, OUTSIDE)
         if start_cs < 0:
             start_cs = 0
             flags_in_order["clamped start"] = None

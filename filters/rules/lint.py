@@ -74,7 +74,7 @@ def lint(path: Path, plugins: Sequence[str] = ()) -> LintReport:
     rules = (*RULES, *extra_rules(plugins, "--rule"))
     record_count = 0
     defects: list[LintFinding] = []
-    for record in map(_with_scored_options, read_written(path)):
+    for record in read_written(path):
         record_count += 1
         if record.exchanges > 1:
             judged_text = record.text or record.prompt
@@ -82,11 +82,17 @@ def lint(path: Path, plugins: Sequence[str] = ()) -> LintReport:
             defects.append(
                 _marked(record, "record", judged_text, Finding(exchange_note, 0, len(judged_text)), 0, len(judged_text))
             )
-        defects += _trajectory_defects(record, rules) if record.text else _task_defects(record)
+        defects += record_defects(record, rules)
     if not record_count:
         hint = "give shards, or rows of an export, with at least one record"
         raise InputError("no records", where=str(path), hint=hint)
     return LintReport(record_count, tuple(defects))
+
+
+def record_defects(record: WrittenRecord, rules: Sequence[Rule] = RULES) -> Iterator[LintFinding]:
+    """The defects of one record, a trajectory or a task."""
+    scored_record = _with_scored_options(record)
+    return _trajectory_defects(scored_record, rules) if record.text else _task_defects(scored_record)
 
 
 def _with_scored_options(record: WrittenRecord) -> WrittenRecord:

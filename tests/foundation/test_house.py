@@ -69,7 +69,7 @@ ROOMS = {
         "inference": 2,
         "stages": 3,
     },
-    "filters": {"rules": 0, "rollouts": 1, "near_duplicates": 1, "selection": 2},
+    "filters": {"rules": 0, "rollouts": 1, "near_duplicates": 1, "selection": 2, "inspection": 4},
     "trainers": {"sdgrpo": 1, "memory": 2},
     "commands": {"demo": 1},
 }

@@ -80,7 +80,7 @@ def test_what_is_listed_here_as_stored_is_still_so() -> None:
         assert name in set(bindings(ast.parse((ROOT / path).read_text()))), (path, name)
 
 
-LONG = {"cli.py": 551, "curation/lake/views.py": 447}
+LONG = {"cli.py": 490, "curation/lake/views.py": 447}
 """Files over 350 lines, and how long they may be. May only shrink."""
 
 
