@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,12 +13,16 @@ from dmforge.commands.run import readers_view
 from dmforge.curation.audit.query import ask
 from dmforge.curation.io.atomic import writing
 from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.readers_view import ReadersView
 from dmforge.curation.lake.views import interruptible
 from dmforge.curation.output_paths import output_file
 from dmforge.curation.workspace_folder import WorkspaceFolder
+from dmforge.filters.selection.select_cot import SelectCotConfig
+from dmforge.filters.selection.selection import MAX_FILTERS, RANGE_COUNTED, Selection, let_through
+from dmforge.filters.selection.sweep import sweeps
 from dmforge.recipe import Recipe, read_recipe
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.records import Sample
+from dmforge.schemas.records import Candidate, Sample
 
 TABLES = ("cost", "agreement")
 """Named queries whose answers are shown on the page, if they have any rows."""
@@ -47,7 +52,7 @@ def write_report(workspace: WorkspaceFolder, file: Path, trainings: Sequence[Pat
             summary=figures.summary(connection),
             stops=funnel_stages(funnel.rows, stages),
             distributions=figures.distributions(connection),
-            scores=figures.scores(connection, min_scores),
+            scores=figures.scores(connection, min_scores, kept_by_threshold(view, recipe)),
             tables={
                 query_name: query_answer for query_name in TABLES if (query_answer := ask(view, query_name, extra_tables)).rows
             },
@@ -59,6 +64,19 @@ def write_report(workspace: WorkspaceFolder, file: Path, trainings: Sequence[Pat
     with writing(file) as page_file:
         page_file.write(page.render(report).encode("utf-8", "backslashreplace"))
     return file
+
+
+def kept_by_threshold(view: ReadersView, recipe: Recipe) -> dict[str, tuple[tuple[float, int], ...]]:
+    """For each filter that has measured anything, how many samples of trajectories each value of its threshold would keep."""
+    rules = next((stage.config.requirements() for stage in recipe.stages if isinstance(stage.config, SelectCotConfig)), None)
+    if rules is None:
+        return {}
+    connection = view.connection.cursor()
+    measured = [row[0] for row in connection.execute("SELECT DISTINCT filter FROM verdicts ORDER BY 1").fetchall()]
+    uncapped = replace(rules, caps=None, balance=None)
+    selection = Selection(connection, uncapped, view.ranges(Candidate, RANGE_COUNTED), candidates_sql=let_through(view))
+    curves = sweeps(selection, measured[: MAX_FILTERS - len(rules.filters)])
+    return {curve.filter: tuple((step.at, step.kept) for step in curve.steps) for curve in curves}
 
 
 def thresholds(recipe: Recipe) -> Mapping[str, float]:

@@ -22,7 +22,7 @@ from dmforge.curation.lifecycle import takedown
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.selection.select_cot import SelectCotConfig
 from dmforge.filters.selection.select_rl import SelectRlConfig, TargetRows
-from dmforge.filters.selection.selection import RANGE_SUBJECTS, UNDETERMINED, Selection, counts, let_through
+from dmforge.filters.selection.selection import RANGE_COUNTED, RANGE_SUBJECTS, UNDETERMINED, Selection, counts, let_through
 from dmforge.filters.selection.sweep import Sweep
 from dmforge.filters.selection.sweep import sweep as swept
 from dmforge.filters.selection.what_if import compile_condition
@@ -37,8 +37,6 @@ FROM outcomes WHERE stage = $stage GROUP BY told
 """
 BAR = 40
 """Characters of the longest bar."""
-RANGE_COUNTED = 250_000
-"""Candidates that are decided at once where they are only counted: the rows stay in DuckDB."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,10 +61,18 @@ class ScoreDistribution:
     mean: float
     min_score: float | None
     below: int
+    kept: tuple[tuple[float, int], ...] = ()
+    """How many samples each value of its threshold keeps, all others as they are; empty where that is not known."""
 
     @property
     def n(self) -> int:
         return sum(self.counts)
+
+    def kept_line(self, width: int, height: int) -> str:
+        """The points of that curve in a picture."""
+        most = max((count for _, count in self.kept), default=0) or 1
+        points = [(at * width, height * (1 - count / most)) for at, count in sorted(self.kept) if 0 <= at <= 1]
+        return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +122,12 @@ def distributions(connection: duckdb.DuckDBPyConnection) -> list[BarChart]:
     return [chart for chart in charts if chart.bars]
 
 
-def scores(connection: duckdb.DuckDBPyConnection, min_scores: Mapping[str, float]) -> list[ScoreDistribution]:
-    """The histogram of each filter's scores, and how many are below the threshold."""
+def scores(
+    connection: duckdb.DuckDBPyConnection,
+    min_scores: Mapping[str, float],
+    kept_by_filter: Mapping[str, tuple[tuple[float, int], ...]],
+) -> list[ScoreDistribution]:
+    """The histogram of each filter's scores, how many are below the threshold, and what other thresholds would keep."""
     connection.execute("CREATE OR REPLACE TEMP TABLE thresholds (filter VARCHAR, least DOUBLE)")
     if min_scores:
         connection.executemany(
@@ -134,6 +146,7 @@ def scores(connection: duckdb.DuckDBPyConnection, min_scores: Mapping[str, float
             weight_by_filter[filter_name] / sum(bin_counts),
             min_scores.get(filter_name),
             below_by_filter.get(filter_name, 0),
+            kept_by_filter.get(filter_name, ()),
         )
         for filter_name, bin_counts in counts_by_filter.items()
     ]

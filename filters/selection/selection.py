@@ -127,6 +127,8 @@ class SelectionRules:
 
 RANGE_SUBJECTS = 20_000
 """Candidates or tasks of a range of video ids that are decided at once."""
+RANGE_COUNTED = 250_000
+"""The same where they are only counted: the rows stay in DuckDB."""
 AIMS = "aims"
 """The table of tasks in place of candidates, where tasks are selected: `id`, `video`, `task`, `attempt`, `looks` with the
 target, and `lacks`, the reason why a task is unfit whatever its scores."""

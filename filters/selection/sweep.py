@@ -79,7 +79,7 @@ def _values(selection: Selection, filter_name: str) -> list[float]:
     if len(scores) > MAX_STEPS:
         scores = np.linspace(scores[0], scores[-1], MAX_STEPS).round(4).tolist()
     now = _now(rules, filter_name)
-    values = sorted({*scores, *([] if now is None else [now])})
+    values: list[float] = sorted({*scores, *([] if now is None else [now])})
     return values[::-1] if bound_of(rules, filter_name) == "max" else values
 
 
