@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from dmforge.curation.contract.budget import COUNTS, token_counts
+from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder
 from dmforge.curation.io.batching import batched
 from dmforge.curation.io.line_files import append_lines, cut_torn_line
@@ -88,7 +89,7 @@ class Journal:
     def _open_to_append(self) -> int:
         with disk_errors(self._path):
             make_folder(self._folder)
-            file_descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, PRIVATE)
+            file_descriptor = machine.current.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, PRIVATE)
             os.fchmod(file_descriptor, PRIVATE)  # one that was copied here may be anybody's to read
             sync_folder(self._folder)
         cut_torn_line(file_descriptor)
@@ -174,7 +175,7 @@ class Journal:
 
     def close(self) -> None:
         if self._file is not None:
-            os.close(self._file)
+            machine.current.close(self._file)
         self._locations.close()
 
     async def _flush(self) -> None:

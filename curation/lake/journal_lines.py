@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Collection
 from pathlib import Path
 
+from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import write_bytes, writing
 from dmforge.curation.lake.journal import HEAD, PRIVATE, places_in
 from dmforge.curation.workspace_folder import WorkspaceFolder
@@ -19,7 +20,7 @@ def forget_answers(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     """Remove the lines about some videos from every writer's file; how many there were."""
     for batch_path in workspace.journal.glob("*/batches/*"):
         if batch_path.suffix in (REQUESTS, RESULTS):
-            batch_path.unlink()
+            machine.current.unlink(batch_path)
     video_names = {show("video", video).encode() for video in videos}
     return sum(_remove_lines(journal_path, video_names) for journal_path in sorted(workspace.journal.glob("*/*.jsonl")))
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, write_bytes
 from dmforge.curation.io.line_files import append_lines, cut_torn_line
 from dmforge.curation.lake.journal import PRIVATE
@@ -95,7 +96,7 @@ class BatchRecord:
             self.open_batches: Mapping[str, RecordedBatch] = _read(path) if path.exists() else {}
             head = [{"format": FORMAT}, *(line for batch in self.open_batches.values() for line in _lines(batch))]
             write_bytes(path, b"".join(map(_line, head)), PRIVATE)
-            self._file = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+            self._file = machine.current.open(path, os.O_RDWR | os.O_NOFOLLOW)
             sync_folder(path.parent)
 
     def prepared(self, batch: RecordedBatch) -> None:
@@ -111,7 +112,7 @@ class BatchRecord:
         self._append([{"batch": batch.name, "state": "done"}])
 
     def close(self) -> None:
-        os.close(self._file)
+        machine.current.close(self._file)
 
     def _append(self, lines: list[dict[str, Any]]) -> None:
         with disk_errors(self._path):
