@@ -39,6 +39,8 @@ class HashedFile(io.RawIOBase):
         return True
 
     def write(self, data_or_view: Any) -> int:
+        if self.closed:  # a writer that failed tries once more as it is collected: the descriptor is another file's by then
+            raise ValueError("the file is closed")
         byte_view = memoryview(data_or_view).cast("B")
         self._sha256.update(byte_view)
         self.size_bytes += len(byte_view)
@@ -60,10 +62,12 @@ def writing(path: Path, mode: int = 0o666, suffix: str = "") -> Generator[Hashed
     """
     with _replacing(path, suffix) as temporary_path:
         descriptor = machine.current.open(temporary_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+        file = HashedFile(descriptor)
         try:
-            yield HashedFile(descriptor)
+            yield file
             machine.current.fsync(descriptor)
         finally:
+            file.close()
             machine.current.close(descriptor)
 
 
