@@ -1,7 +1,11 @@
-"""Replays seeds of the simulation, or searches for one that breaks a promise.
+"""A machine in one process, of which a seed decides everything: who runs when, what is killed, what a power cut leaves.
 
-    python -m tests.simulation --seed 17
-    python -m tests.simulation --seconds 600 --workers 2
+    python -m tests.simulation --seed 17                        replays one seed
+    python -m tests.simulation --seconds 600 --workers 2        searches for a seed that breaks a promise
+    python -m tests.simulation --plant fsync-left-out           shows that a planted defect is found
+
+The same commit gives the same seed the same trace. A seed that breaks a promise is printed with the command that repeats it,
+with all left out that isn't needed.
 """
 
 from __future__ import annotations
@@ -9,20 +13,57 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.simulation.plans import plan_of
+from tests.simulation.plans import FAULTS, plan_of
+from tests.simulation.planted import DEFECTS
+from tests.simulation.search import Searched, search, shrunk
 from tests.simulation.simulate import simulate
+from tests.simulation.simulated_teacher import FAULTS as TEACHER_FAULTS
+from tests.support.tables import show
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--without", nargs="*", default=[], help="what to leave out of its plan")
+    parser.add_argument("--seed", type=int, help="replay this one")
+    parser.add_argument("--without", nargs="*", default=[], metavar="NAME", help="what to leave out of its plan")
+    parser.add_argument("--from", dest="first_seed", type=int, default=0, help="the first seed of a search")
+    parser.add_argument("--seconds", type=float, default=60, help="how long to search")
+    parser.add_argument("--workers", type=int, default=1, help="on how many cores")
+    parser.add_argument("--plant", default="", choices=DEFECTS, help="a defect to be found")
     options = parser.parse_args()
-    plan = plan_of(options.seed).without(options.without)
-    verdict = simulate(plan)
-    print(f"seed {plan.seed}: {plan}\ntrace {verdict.trace}, {verdict.steps} steps, {verdict.simulated_s:.0f} s", file=sys.stderr)
+    if options.seed is not None:
+        replay(options.seed, options.without, options.plant)
+        return
+    searched = search(options.first_seed, options.seconds, options.workers, options.plant)
+    report(searched, " ".join(["python -m tests.simulation", *sys.argv[1:]]))
+    for verdict in searched.failures:
+        left_out = shrunk(verdict.plan.seed, options.plant)
+        plant = f" --plant {options.plant}" if options.plant else ""
+        without = f" --without {' '.join(left_out)}" if left_out else ""
+        command = f"python -m tests.simulation --seed {verdict.plan.seed}{without}{plant}"
+        sys.exit(f"{verdict.failure}\n{verdict.plan.without(left_out)}\nrepeat it: {command}")
+
+
+def replay(seed: int, left_out: list[str], defect: str) -> None:
+    """One seed, and what it shows."""
+    plan = plan_of(seed).without(left_out)
+    verdict = simulate(plan, defect)
+    sys.stdout.write(
+        f"seed {seed}: {plan}\ntrace {verdict.trace}, {verdict.steps} steps, {verdict.simulated_s:.0f} s of its clock\n"
+    )
     if verdict.failure:
         sys.exit(verdict.failure)
+
+
+def report(searched: Searched, command: str) -> None:
+    """The table of a search."""
+    rate = 60 * searched.seeds / max(searched.cpu_s, 1e-9)
+    rows: list[list[object]] = [["seeds", searched.seeds], ["seeds in a minute of one core", round(rate)]]
+    rows += [["steps", searched.steps], ["hours on the simulated clock", round(searched.simulated_s / 3600, 1)]]
+    rows += [["times that the lake was checked", searched.checks]]
+    rows += [[f"seeds with {job}", number] for job, number in sorted(searched.jobs.items())]
+    rows += [[f"fault: {kind}", searched.met[kind]] for kind in (*FAULTS, *TEACHER_FAULTS)]
+    rows += [["promises broken", len(searched.failures)]]
+    show("A machine simulated", command, ["what", "number"], rows)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A disk that forgets: a real folder, and what was written to it and not yet fsynced, of which a power cut leaves any part.
 
-Product code, DuckDB and Arrow work on the folder as it is. Beside it stands what the disk owes: for each file its bytes at the last
-fsync and the writes since, for each folder its names at the last fsync and the changes since. At a power cut the folder is
+Product code, DuckDB and Arrow work on the folder as it is. Beside it stands what may be lost: of each file its bytes at the last
+fsync and the writes since, of each folder its names at the last fsync and the changes since. At a power cut the folder is
 rewritten to one of the states that this allows.
 """
 
@@ -95,7 +95,8 @@ class ForgetfulDisk:
 
     def renamed(self, source: Path, target: Path) -> None:
         folder, node = self._folder(source.parent), self._node(source)
-        assert source.parent == target.parent and node is not None, "the lake renames within a folder"
+        assert node is not None
+        assert source.parent == target.parent, "the lake renames within a folder"
         del folder.names[source.name]
         folder.names[target.name] = node
         folder.changes.append(Change(self._number(), target.name, node, source.name))

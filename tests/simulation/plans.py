@@ -11,8 +11,8 @@ SIZES = (16, 24, 40)
 """Tasks: eight are about one video."""
 JOBS = ("second driver", "takedown", "merge", "reader", "upgrade")
 DISK_FAULTS = ("short", "slow", "eio", "full")
-FAULTS = ("kill", "power cut", *DISK_FAULTS, "flip")
-KINDS = ("kill", "kill", "power cut", "power cut", *DISK_FAULTS, "flip")
+FAULTS = ("kill", "power cut", "stall", *DISK_FAULTS, "flip")
+KINDS = ("kill", "kill", "power cut", "power cut", "stall", "stall", *DISK_FAULTS, "flip")
 """Faults, those that matter most more than once."""
 MAX_FAULTS = 6
 STEPS_A_JOB = 500
@@ -47,7 +47,9 @@ class Plan:
         faults = tuple(fault for number, fault in enumerate(self.faults) if f"fault-{number}" not in names)
         jobs = tuple(job for job in self.jobs if job.replace(" ", "-") not in names)
         teacher_faults = 0.0 if "teacher-faults" in names else self.teacher_faults
-        return replace(self, faults=faults, jobs=jobs, teacher_faults=teacher_faults, ranks=0 if "ranks" in names else self.ranks)
+        return replace(
+            self, faults=faults, jobs=jobs, teacher_faults=teacher_faults, ranks=0 if "ranks" in names else self.ranks
+        )
 
     def names(self) -> list[str]:
         """All that can be left out."""
@@ -57,7 +59,9 @@ class Plan:
     def __str__(self) -> str:
         workers = f"{self.ranks} ranks" if self.ranks else "driver"
         faults = ", ".join(f"{fault.kind} at {fault.at_step}" for fault in self.faults)
-        return f"{self.tasks} tasks in batches of {self.batch_items}; {', '.join((workers, *self.jobs))}; {faults or 'no faults'}"
+        return (
+            f"{self.tasks} tasks in batches of {self.batch_items}; {', '.join((workers, *self.jobs))}; {faults or 'no faults'}"
+        )
 
 
 def plan_of(seed: int) -> Plan:

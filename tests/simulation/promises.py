@@ -104,7 +104,9 @@ class LakePromises:
         for part, _ in parts:
             if part.startswith("outcomes/") and values["kind"] != "roster":
                 path = self._lake / part
-                rows = pq.read_table(BytesIO(self.rotten.get(path) or path.read_bytes()), columns=["input", "video"]).to_pydict()
+                rows = pq.read_table(
+                    BytesIO(self.rotten.get(path) or path.read_bytes()), columns=["input", "video"]
+                ).to_pydict()
                 inputs = [(values["stage"], values["variant"], input_id) for input_id in rows["input"]]
                 settled |= dict(zip(inputs, rows["video"], strict=True))
         return Described(tuple(values["supersedes"]), parts, settled)

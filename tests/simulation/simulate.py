@@ -1,9 +1,7 @@
-"""One seed from its plan to its verdict: the work is done under faults, then calmly to its end, then the power is cut once more."""
+"""One seed from its plan to its verdict: the work is done under faults, then calmly to its end, then the power is cut again."""
 
 from __future__ import annotations
 
-import asyncio
-import random
 import shutil
 import sys
 import tempfile
@@ -17,10 +15,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import duckdb
+
 from dmforge.commands import run
 from dmforge.curation.contract.collective import StageCounts
 from dmforge.curation.io import machine
-from dmforge.curation.lake import compaction, views
+from dmforge.curation.lake import compaction
 from dmforge.curation.lake.commits import Commit, CommitDraft, Lake
 from dmforge.curation.lake.journal import Answer, Journal
 from dmforge.curation.lake.logical_digest import digest_of_all
@@ -28,8 +28,10 @@ from dmforge.curation.workspace_folder import WorkspaceFolder, WorkspaceHeld
 from dmforge.schemas.errors import DmforgeError, LakeError
 from dmforge.schemas.ids import Id, show
 from tests.simulation import promises as promised
+from tests.simulation import shared_database
 from tests.simulation.forgetful_disk import ForgetfulDisk
 from tests.simulation.plans import DISK_FAULTS, Plan
+from tests.simulation.planted import planted
 from tests.simulation.promises import LakePromises
 from tests.simulation.scheduler import BrokenPromise, Crash, Scheduler
 from tests.simulation.simulated_machine import SimulatedMachine
@@ -39,6 +41,8 @@ from tests.simulation.work import Attempt, Work, write_workspace
 MAX_STEPS = 60_000
 RESTART_S = 5.0
 """The longest pause before a command is started again."""
+LONGEST_STALL_S = 120.0
+"""How long a process may stand still, as one that is swapped out."""
 SMALL_COMMITS = 5
 """From so many on they are joined: a small lake is to see it too."""
 CALM_ATTEMPTS = 3
@@ -63,16 +67,16 @@ class Verdict:
 class Simulation:
     """A machine with a workspace, and what befalls it."""
 
-    def __init__(self, plan: Plan, root: Path) -> None:
-        self.plan, self._root = plan, root
+    def __init__(self, plan: Plan, root: Path, defect: str = "") -> None:
+        self.plan, self._root, self._defect = plan, root, defect
         self.scheduler = Scheduler(f"turns {plan.seed}", MAX_STEPS)
         self.teacher = SimulatedTeacher(self.scheduler, plan.teacher_faults)
         self._faults = list(plan.faults)
         self._met = Counter[str]()
         self._flipped: set[str] = set()
+        self._has_others = False
+        """Whether another process may hold the workspace."""
         write_workspace(root / "ws", plan.tasks, plan.batch_items)
-        if "merge" in plan.jobs:
-            shutil.copytree(_finished(plan.tasks, plan.batch_items), root / "other")
         self.machine = SimulatedMachine(self.scheduler, ForgetfulDisk(root), self.teacher.transport)
         self.promises = LakePromises(root / "ws", self.machine)
         self.work = Work(root / "ws", self.scheduler, self.teacher, self.promises, plan.tasks)
@@ -80,13 +84,16 @@ class Simulation:
         self.scheduler.before_step = self._befall
         self.scheduler.cut_power = self._cut_power
 
-    def verdict(self) -> Verdict:
+    def verdict(self, expected_digest: str) -> Verdict:
         """Run to the end. What is seen on the way and must not be is in the verdict."""
+        self._expected_digest = expected_digest
         verdict = Verdict(self.plan)
         try:
             with self._installed():
                 attempts = self.work.attempts(self.plan.ranks, self.plan.jobs, self._root / "other")
+                self._has_others = len(attempts) > 1
                 self.scheduler.run({name: self._job(name, attempt) for name, attempt in attempts.items()})
+                self._has_others = False
                 self._faults.clear()
                 self.teacher.end_faults()
                 self._mend()
@@ -102,7 +109,7 @@ class Simulation:
     def digest(self) -> str:
         """The digest that the work ends with, undisturbed."""
         with self._installed():
-            attempts = {name: attempt for name, attempt in self.work.attempts(0, self.plan.jobs, self._root).items()}
+            attempts = self.work.attempts(0, self.plan.jobs, self._root)
             for name in reversed(attempts):
                 self.scheduler.run({name: self._job(name, attempts[name])})
         return digest_of_all(run.digest(WorkspaceFolder(self._root / "ws")))
@@ -138,7 +145,7 @@ class Simulation:
             self._mend()
             return True
         if isinstance(error, WorkspaceHeld):
-            return len(self.scheduler.living) > 1
+            return self._has_others
         has_met_faults = self.machine.met.total() > faults_before
         return has_met_faults or "other ranks are at work" in str(error)
 
@@ -158,9 +165,8 @@ class Simulation:
         counts: Mapping[str, StageCounts] = run.status(self._workspace)
         if any(count.pending for count in counts.values()):
             raise BrokenPromise(f"after a power cut work is left that was said to be done: {counts}")
-        if digest_of_all(run.digest(self._workspace)) != _expected(self.plan.tasks, self.plan.batch_items, self._is_taken_down):
+        if digest_of_all(run.digest(self._workspace)) != self._expected_digest:
             raise BrokenPromise("the lake differs from that of an undisturbed run")
-        self.work.look()
         self.work.drive()
         self.promises.check()
         if self.teacher.answered != answered:
@@ -172,10 +178,6 @@ class Simulation:
     @property
     def _workspace(self) -> WorkspaceFolder:
         return WorkspaceFolder(self._root / "ws")
-
-    @property
-    def _is_taken_down(self) -> bool:
-        return "takedown" in self.plan.jobs
 
     # faults
 
@@ -189,6 +191,9 @@ class Simulation:
             elif fault.kind == "power cut":
                 self._met["power cut"] += 1
                 self._switch_off()
+            elif fault.kind == "stall":
+                self._met["stall"] += 1
+                self.scheduler.sleep(self.scheduler.draw().uniform(0, LONGEST_STALL_S))
             elif fault.kind == "full":
                 self.machine.fill_disk()
             elif fault.kind in DISK_FAULTS:
@@ -234,6 +239,12 @@ class Simulation:
 
     @contextmanager
     def _installed(self) -> Generator[None]:
+        """Product code, with a defect if there is one, runs on the simulated machine."""
+        with planted(self._defect), self._observed():
+            yield
+
+    @contextmanager
+    def _observed(self) -> Generator[None]:
         """Product code runs on the simulated machine, and what it acknowledges is noted."""
         publish, answer = Lake.publish, Journal.answer
 
@@ -255,16 +266,19 @@ class Simulation:
             mock.patch.object(Lake, "publish", noted_publish),
             mock.patch.object(Journal, "answer", noted_answer),
             mock.patch.object(compaction, "MANY", SMALL_COMMITS),
-            mock.patch.dict(views.CONNECTION, {"threads": 1}),
+            mock.patch.object(duckdb, "connect", shared_database.connect),
             mock.patch.object(sys, "unraisablehook", lambda left: None if left.exc_type is Crash else hook(left)),
         ):
             yield
 
 
-def simulate(plan: Plan) -> Verdict:
-    """The verdict on a plan."""
+def simulate(plan: Plan, defect: str = "") -> Verdict:
+    """The verdict on a plan, with a defect if one is planted."""
+    expected_digest = _expected(plan.tasks, plan.batch_items, "takedown" in plan.jobs)
     with _folder() as root:
-        return Simulation(plan, root).verdict()
+        if "merge" in plan.jobs:
+            shutil.copytree(_finished(plan.tasks, plan.batch_items), root / "other")
+        return Simulation(plan, root, defect).verdict(expected_digest)
 
 
 @contextmanager

@@ -27,7 +27,9 @@ POLL_S = 0.05
 FULL_STEPS = 25
 """How long a disk stays full."""
 SLOW_S = 30.0
-"""What a call to a slow disk takes."""
+"""What a call to a slow disk takes, and at most a lock that takes long."""
+SLOW_LOCKS = 0.1
+"""The share of locks that take long: others come and go before it is there."""
 
 
 @dataclass
@@ -123,6 +125,8 @@ class SimulatedMachine(machine.Machine):
 
     def flock(self, descriptor: int, operation: int) -> None:
         self._step("flock")
+        if self._scheduler.draw().random() < SLOW_LOCKS:
+            self._scheduler.sleep(self._scheduler.draw().uniform(0, SLOW_S))
         inode, wants = os.fstat(descriptor).st_ino, operation & (fcntl.LOCK_SH | fcntl.LOCK_EX)
         holders = self._locks.whole.setdefault(inode, {})
         while any(fcntl.LOCK_EX in (wants, held) for other, held in holders.items() if other != descriptor):
@@ -217,7 +221,9 @@ class SimulatedMachine(machine.Machine):
     def _close(self, process: Process, descriptor: int) -> None:
         inode = os.fstat(descriptor).st_ino
         self._locks.whole.get(inode, {}).pop(descriptor, None)
-        self._locks.ranges[inode] = [(other, taken) for other, taken in self._locks.ranges.get(inode, []) if other is not process]
+        self._locks.ranges[inode] = [
+            (other, taken) for other, taken in self._locks.ranges.get(inode, []) if other is not process
+        ]
         self.disk.closed(descriptor)
         process.descriptors.discard(descriptor)
         os.close(descriptor)

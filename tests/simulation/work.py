@@ -42,7 +42,7 @@ PER_TASK = ("inquire", "keep")
 """Stages with an input for each task."""
 COMMAND = "simulated"
 RANK_WAIT_S = 30.0
-LOOKS = 4
+LOOKS = 3
 """How often a reader looks."""
 
 Attempt = Callable[[], bool]
@@ -121,8 +121,8 @@ class Work:
             for stage in PER_TASK:
                 if _inputs(counts[stage]) != made:
                     raise BrokenPromise(f"{made} tasks were made, and {stage} counts {counts[stage]}")
-            run.digest(self._workspace)
             self._scheduler.sleep(self._scheduler.draw().uniform(0, 3))
+        run.digest(self._workspace)
         return True
 
     def attempts(self, ranks: int, jobs: tuple[str, ...], other: Path) -> dict[str, Attempt]:
