@@ -57,12 +57,16 @@ def replay(seed: int, left_out: list[str], defect: str) -> None:
 def report(searched: Searched, command: str) -> None:
     """The table of a search."""
     rate = 60 * searched.seeds / max(searched.cpu_s, 1e-9)
-    rows: list[list[object]] = [["seeds", searched.seeds], ["seeds in a minute of one core", round(rate)]]
-    rows += [["steps", searched.steps], ["hours on the simulated clock", round(searched.simulated_s / 3600, 1)]]
-    rows += [["times that the lake was checked", searched.checks]]
-    rows += [[f"seeds with {job}", number] for job, number in sorted(searched.jobs.items())]
-    rows += [[f"fault: {kind}", searched.met[kind]] for kind in (*FAULTS, *TEACHER_FAULTS)]
-    rows += [["promises broken", len(searched.failures)]]
+    rows: list[tuple[str, object]] = [
+        ("seeds", searched.seeds),
+        ("seeds in a minute of one core", round(rate)),
+        ("steps", searched.steps),
+        ("hours on the simulated clock", round(searched.simulated_s / 3600, 1)),
+        ("times that the lake was checked", searched.checks),
+        *((f"seeds with {job}", number) for job, number in sorted(searched.jobs.items())),
+        *((f"fault: {kind}", searched.met[kind]) for kind in (*FAULTS, *TEACHER_FAULTS)),
+        ("promises broken", len(searched.failures)),
+    ]
     show("A machine simulated", command, ["what", "number"], rows)
 
 

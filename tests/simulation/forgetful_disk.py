@@ -1,7 +1,7 @@
-"""A disk that forgets: a real folder, and what was written to it and not yet fsynced, of which a power cut leaves any part.
+"""A disk that forgets: a real folder, and what was written to it and not yet fsynced: a power cut leaves any part of that.
 
-Product code, DuckDB and Arrow work on the folder as it is. Beside it stands what may be lost: of each file its bytes at the last
-fsync and the writes since, of each folder its names at the last fsync and the changes since. At a power cut the folder is
+Product code, DuckDB and Arrow work on the folder as it is. Beside it stands what may be lost: of each file its bytes at the
+last fsync and the writes since, of each folder its names at the last fsync and the changes since. At a power cut the folder is
 rewritten to one of the states that this allows.
 """
 

@@ -80,7 +80,7 @@ class Simulation:
         self.machine = SimulatedMachine(self.scheduler, ForgetfulDisk(root), self.teacher.transport)
         self.promises = LakePromises(root / "ws", self.machine)
         self.work = Work(root / "ws", self.scheduler, self.teacher, self.promises, plan.tasks)
-        self.machine.after_change = self.promises.after_change
+        self.machine.after_change, self.machine.switch_off = self.promises.after_change, self._switch_off
         self.scheduler.before_step = self._befall
         self.scheduler.cut_power = self._cut_power
 
@@ -95,6 +95,7 @@ class Simulation:
                 self.scheduler.run({name: self._job(name, attempt) for name, attempt in attempts.items()})
                 self._has_others = False
                 self._faults.clear()
+                self.machine.armed.clear()
                 self.teacher.end_faults()
                 self._mend()
                 self.scheduler.run({"calm": self._calm})
@@ -189,8 +190,7 @@ class Simulation:
                 self._met["kill"] += 1
                 self.scheduler.kill(self.scheduler.running.process)
             elif fault.kind == "power cut":
-                self._met["power cut"] += 1
-                self._switch_off()
+                self._cut_now_or_soon()
             elif fault.kind == "stall":
                 self._met["stall"] += 1
                 self.scheduler.sleep(self.scheduler.draw().uniform(0, LONGEST_STALL_S))
@@ -200,6 +200,14 @@ class Simulation:
                 self.machine.armed.append(fault.kind)
             else:
                 self._flip()
+
+    def _cut_now_or_soon(self) -> None:
+        """Cut the power at any call, or at the next fsync: there is most to be lost."""
+        if self.scheduler.draw().random() < 0.5:
+            self.machine.armed.append("power cut")
+        else:
+            self._met["power cut"] += 1
+            self._switch_off()
 
     def _switch_off(self) -> None:
         self.scheduler.is_powered = False
@@ -260,6 +268,10 @@ class Simulation:
             self.teacher.acknowledge(show("ask", key), video)
             return stored
 
+        def quiet_hook(left: sys.UnraisableHookArgs) -> None:
+            if left.exc_type is not Crash:
+                hook(left)
+
         hook = sys.unraisablehook
         with (
             mock.patch.object(machine, "current", self.machine),
@@ -267,7 +279,7 @@ class Simulation:
             mock.patch.object(Journal, "answer", noted_answer),
             mock.patch.object(compaction, "MANY", SMALL_COMMITS),
             mock.patch.object(duckdb, "connect", shared_database.connect),
-            mock.patch.object(sys, "unraisablehook", lambda left: None if left.exc_type is Crash else hook(left)),
+            mock.patch.object(sys, "unraisablehook", quiet_hook),
         ):
             yield
 

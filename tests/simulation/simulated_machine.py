@@ -52,6 +52,8 @@ class SimulatedMachine(machine.Machine):
         """Faults of the disk that are due: each at the next call that it can befall."""
         self.met = Counter[str]()
         """Faults of the disk that processes have met."""
+        self.switch_off: Callable[[], None] = lambda: None
+        """Called where the power goes just before an fsync."""
         self.after_change: Callable[[Path], None] = lambda path: None
         """Called when a name on the disk has changed."""
 
@@ -89,6 +91,9 @@ class SimulatedMachine(machine.Machine):
 
     def fsync(self, descriptor: int) -> None:
         self._step("fsync")
+        if self._is_due("power cut"):  # what was written is not yet safe
+            self.switch_off()
+            self._step("gone")
         self._refuse("fsync")
         os.fsync(descriptor)
         self.disk.synced(descriptor)
@@ -181,7 +186,7 @@ class SimulatedMachine(machine.Machine):
 
     def cut_power(self, rng: random.Random) -> None:
         self.disk.cut(rng)
-        known_checksums._sha256_by_version.clear()
+        known_checksums._sha256_by_version.clear()  # pyright: ignore[reportPrivateUsage]
         self._full_until = 0
 
     def fill_disk(self) -> None:
