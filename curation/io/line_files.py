@@ -21,6 +21,12 @@ def append_lines(descriptor: int, end_offset: int, data: bytes) -> None:
         raise
 
 
+def is_on_disk(line: bytes) -> bool:
+    """Whether all of a line came to the disk. A power cut may leave some sectors of one that was never acknowledged: the others
+    are zeros, of which JSON has none. Whole lines may stand behind it, so it is passed over, not cut."""
+    return b"\0" not in line
+
+
 def cut_torn_line(descriptor: int) -> int:
     """Cut half a line that a kill left at the end: it was never acknowledged. Returns the end of what is left."""
     file_size = os.fstat(descriptor).st_size

@@ -22,7 +22,7 @@ from dmforge.curation.contract.budget import COUNTS, token_counts
 from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder
 from dmforge.curation.io.batching import batched
-from dmforge.curation.io.line_files import append_lines, cut_torn_line
+from dmforge.curation.io.line_files import append_lines, cut_torn_line, is_on_disk
 from dmforge.curation.lake.journal_index import JournalIndex, Place
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError, LakeError
@@ -286,7 +286,8 @@ def places_in(journal_path: Path) -> Iterator[Place]:
     line_offset = 0
     with journal_path.open("rb") as journal_file:
         for journal_line in journal_file:
-            if journal_line.endswith(b"\n"):  # else another writer is at it, or was killed: not acknowledged
+            # else another writer is at it, or was killed, or the power went: not acknowledged
+            if journal_line.endswith(b"\n") and is_on_disk(journal_line):
                 head_match = HEAD.match(journal_line)
                 if head_match is None:
                     raise _damaged_line(journal_path, line_offset, "it doesn't begin with a key")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import write_bytes, writing
+from dmforge.curation.io.line_files import is_on_disk
 from dmforge.curation.lake.journal import HEAD, PRIVATE, places_in
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.ids import Id, show
@@ -71,4 +72,6 @@ def _count_lines(journal_path: Path, video_names: Collection[bytes]) -> int:
 
 def _is_about(journal_line: bytes, video_names: Collection[bytes]) -> bool:
     head_match = HEAD.match(journal_line)
+    if not is_on_disk(journal_line):  # what is left of it may be about any video
+        return True
     return head_match is not None and head_match[2] in video_names

@@ -15,7 +15,7 @@ from typing import Any
 
 from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, write_bytes
-from dmforge.curation.io.line_files import append_lines, cut_torn_line
+from dmforge.curation.io.line_files import append_lines, cut_torn_line, is_on_disk
 from dmforge.curation.lake.journal import PRIVATE
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError, LakeError
@@ -122,7 +122,7 @@ class BatchRecord:
 def _read(path: Path) -> dict[str, RecordedBatch]:
     batches: dict[str, RecordedBatch] = {}
     *whole_lines, _ = path.read_bytes().split(b"\n")  # half a line was never acknowledged
-    for number, line in enumerate(whole_lines, 1):
+    for number, line in enumerate(filter(is_on_disk, whole_lines), 1):
         try:
             fields = json.loads(line)
             if number == 1:

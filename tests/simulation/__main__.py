@@ -3,6 +3,7 @@
     python -m tests.simulation --seed 17                        replays one seed
     python -m tests.simulation --seconds 600 --workers 2        searches for a seed that breaks a promise
     python -m tests.simulation --plant fsync-left-out           shows that a planted defect is found
+    python -m tests.simulation --plants                         what it takes to find each of them
 
 The same commit gives the same seed the same trace. A seed that breaks a promise is printed with the command that repeats it,
 with all left out that isn't needed.
@@ -29,7 +30,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60, help="how long to search")
     parser.add_argument("--workers", type=int, default=1, help="on how many cores")
     parser.add_argument("--plant", default="", choices=DEFECTS, help="a defect to be found")
+    parser.add_argument("--plants", action="store_true", help="find each defect that can be planted")
     options = parser.parse_args()
+    if options.plants:
+        find_planted(options.first_seed, options.seconds)
+        return
     if options.seed is not None:
         replay(options.seed, options.without, options.plant)
         return
@@ -52,6 +57,21 @@ def replay(seed: int, left_out: list[str], defect: str) -> None:
     )
     if verdict.failure:
         sys.exit(verdict.failure)
+
+
+def find_planted(first_seed: int, seconds: float) -> None:
+    """The table of planted defects: what each was found by."""
+    rows: list[tuple[object, ...]] = []
+    for defect in DEFECTS:
+        searched = search(first_seed, seconds, defect=defect)
+        broken = searched.failures[0].failure.strip().splitlines()[-1].partition(": ")[2] if searched.failures else "NOT FOUND"
+        rows.append((defect, searched.seeds, round(searched.cpu_s, 1), broken))
+    show(
+        "Planted defects",
+        f"python -m tests.simulation --plants --from {first_seed}",
+        ["defect", "seeds", "CPU s", "seen as"],
+        rows,
+    )
 
 
 def report(searched: Searched, command: str) -> None:

@@ -127,7 +127,7 @@ class Simulation:
 
     def _attempt(self, name: str, attempt: Attempt) -> bool:
         """Start a command; whether it has done all. An error that nothing explains breaks a promise."""
-        process, faults_before = self.scheduler.begin(name), self.machine.met.total()
+        process, faults_before = self.scheduler.begin(name), self.machine.refusals
         try:
             return attempt() and not process.is_dead
         except BaseException as error:
@@ -147,8 +147,7 @@ class Simulation:
             return True
         if isinstance(error, WorkspaceHeld):
             return self._has_others
-        has_met_faults = self.machine.met.total() > faults_before
-        return has_met_faults or "other ranks are at work" in str(error)
+        return self.machine.refusals > faults_before or "other ranks are at work" in str(error)
 
     def _calm(self) -> None:
         """Without faults one command ends the work. Whatever it says then survives a power cut, and nothing is left to do."""

@@ -57,6 +57,11 @@ class SimulatedMachine(machine.Machine):
         self.after_change: Callable[[Path], None] = lambda path: None
         """Called when a name on the disk has changed."""
 
+    @property
+    def refusals(self) -> int:
+        """How often the disk has refused: what nobody can be blamed for."""
+        return self.met["eio"] + self.met["full"]
+
     # files
 
     def open(self, path: Path, flags: int, mode: int = 0o666) -> int:
