@@ -91,7 +91,9 @@ class Journal:
             make_folder(self._folder)
             file_descriptor = machine.current.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, PRIVATE)
             os.fchmod(file_descriptor, PRIVATE)  # one that was copied here may be anybody's to read
-            sync_folder(self._folder)
+            # up to the root: a process that was killed when it had made one of these folders has not synced its name
+            for folder in (self._folder, self._folder.parent, self._folder.parent.parent):
+                sync_folder(folder)
         cut_torn_line(file_descriptor)
         return file_descriptor
 

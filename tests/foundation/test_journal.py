@@ -6,9 +6,11 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
+from dmforge.curation.io import machine
 from dmforge.curation.lake.journal import Answer, Journal, StoredAnswer, answers
 from dmforge.curation.lake.journal_lines import forget_answers
 from dmforge.curation.workspace_folder import WorkspaceFolder
@@ -106,6 +108,22 @@ def test_a_line_of_which_a_power_cut_left_some_sectors_was_never_there(tmp_path:
     assert Journal(workspace, "org/model").find(key(3)) is not None
     assert forget_answers(workspace, [VIDEO]) == 6
     assert file_of(workspace).read_bytes() == b""
+
+
+def test_the_folders_of_a_journal_are_synced_also_where_a_killed_process_made_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Noting(machine.Machine):
+        synced: ClassVar[set[Path]] = set()
+
+        def fsync(self, descriptor: int) -> None:
+            self.synced.add(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+    workspace = WorkspaceFolder(tmp_path)
+    file_of(workspace).parent.mkdir(parents=True)
+    monkeypatch.setattr(machine, "current", Noting())
+    Journal(workspace, "org/model").close()
+    assert {tmp_path, workspace.journal, file_of(workspace).parent} <= Noting.synced
 
 
 def test_a_damaged_line_is_named_with_its_place(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,12 @@ from tests.simulation.planted import DEFECTS
 from tests.simulation.search import search, shrunk
 from tests.simulation.simulate import simulate
 
+CURATION = Path(__file__).parents[2] / "curation"
+ROOMS = ("io", "lake", "engine/ranks", "lifecycle", "sources")
+PAST_THE_SEAM = re.compile(
+    r"os\.(open|write|pwrite|fsync|ftruncate|replace|rename|unlink)\(|fcntl\.(flock|lockf)\(|\.unlink\(missing|time\.(sleep|monotonic)\("
+)
+
 FIRST_SEED, SEEDS = 0, 14
 ENOUGH = 40
 """Seeds within which each planted defect is found."""
@@ -24,6 +31,13 @@ def test_no_seed_breaks_a_promise() -> None:
     searched = search(FIRST_SEED, seconds=18.0, seeds=SEEDS)
     assert searched.seeds > 0
     assert [verdict.failure for verdict in searched.failures] == []
+
+
+def test_the_lake_reaches_files_locks_and_time_through_one_module() -> None:
+    modules = [path for room in ROOMS for path in (CURATION / room).glob("*.py") if path.name != "machine.py"]
+    assert len(modules) > 40
+    past = [f"{path.name}: {call[0]}" for path in modules for call in PAST_THE_SEAM.finditer(path.read_text())]
+    assert past == []
 
 
 def test_a_seed_replays_exactly() -> None:
