@@ -7,7 +7,6 @@ need no place here: they see what was written, fsynced or not.
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
 import secrets
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import asyncio
+
     import httpx2
 
 
@@ -81,6 +82,8 @@ class Machine:
 
     def event_loop(self) -> asyncio.AbstractEventLoop:
         """A new event loop, with its clock and its threads."""
+        import asyncio  # here, since every command imports this module
+
         return asyncio.new_event_loop()
 
     def http_transport(self) -> httpx2.AsyncBaseTransport | None:
