@@ -115,6 +115,8 @@ peers: $(STAMP)
 	$(BIN)/python -m benchmarks.peers --folder peers
 
 chaos: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.simulation --seconds 600 --workers 2
+	$(BIN)/python -m tests.simulation --plants
 	$(BIN)/python -m chaos.kills --kills 200
 	$(BIN)/python -m chaos.kills --tasks 1500 --kills 100
 	$(BIN)/python -m chaos.kills --chain 8 --kills 100

@@ -14,6 +14,7 @@ from dmforge.curation.contract.run_events import RunEvents
 from dmforge.curation.contract.stage import AnyStage, Ask, Root
 from dmforge.curation.engine import run_log
 from dmforge.curation.engine.driver import StageReport, split_at_blocked
+from dmforge.curation.engine.executors.batch_results import Executor
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.engine.ranks.rank_driver import RankDriver
 from dmforge.curation.engine.ranks.rank_locks import claim_share
@@ -37,6 +38,7 @@ def run_share(
     until: str | None = None,
     limits: SpendingLimits = NO_LIMITS,
     events: RunEvents | None = None,
+    executor: Executor | None = None,
 ) -> Iterator[StageReport]:
     """Run the pending work on one rank's videos, beside other ranks on the same folder, with its part of the budget."""
     recipe = read_recipe(workspace.require().recipe)
@@ -49,7 +51,8 @@ def run_share(
             raise _changed_list_error(workspace)
         stages = recipe.upto(until)
         with run_account(workspace, recipe, stages, console, limits, events, share) as account:
-            driver = RankDriver(workspace, recipe.stages, LocalExecutor(), console, account, share, wait_timeout_s)
+            executor = executor or LocalExecutor()
+            driver = RankDriver(workspace, recipe.stages, executor, console, account, share, wait_timeout_s)
             with run_log.recorded(workspace, command, recipe.resolved(), account) as run_record:
                 yield from record_reports(driver.run_share(stages), run_record)
         if share.rank == 0:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +22,7 @@ from dmforge.curation.engine import run_log
 from dmforge.curation.engine.driver import Driver, StageReport
 from dmforge.curation.engine.executors.batch_results import Executor
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
+from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import disk_errors, make_folder, writing
 from dmforge.curation.lake import granted_attempts, logical_digest, reopening
 from dmforge.curation.lake.commits import Lake
@@ -138,7 +138,7 @@ def on_ray(address: str | None) -> Generator[Executor]:
 
 def record_reports(reports: Iterator[StageReport], record: run_log.Run) -> Iterator[StageReport]:
     """Pass on reports as they come, and write each into the run's record; the end of a stage that never began is no event."""
-    began_s, begun_stages, run_events = time.monotonic(), set[str](), record.account.events
+    began_s, begun_stages, run_events = machine.current.monotonic(), set[str](), record.account.events
 
     def note_begun(event: RunEvent) -> None:
         if isinstance(event, StageBegan):
@@ -146,7 +146,7 @@ def record_reports(reports: Iterator[StageReport], record: run_log.Run) -> Itera
 
     with run_events.followed_by(note_begun):
         for report in reports:
-            took_s, began_s = time.monotonic() - began_s, time.monotonic()
+            took_s, began_s = machine.current.monotonic() - began_s, machine.current.monotonic()
             report_details = {"deferred": report.deferred, "awaits": report.blocked_by, "seconds": round(took_s, 3)}
             record.stage(report.name, asdict(report.tally) | report_details)
             if report.name in begun_stages:

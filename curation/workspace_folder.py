@@ -7,12 +7,12 @@ import getpass
 import json
 import os
 import socket
-import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import disk_errors
 from dmforge.curation.io.locks import lock, lock_file
 from dmforge.curation.workspace_format import read_format, stamp_format
@@ -124,10 +124,15 @@ class WorkspaceFolder:
                     where=str(self.root),
                     hint="wait for it, or stop it; nothing was changed",
                 )
-            holder_info = {"pid": os.getpid(), "host": socket.gethostname(), "user": user_name(), "command": command}
+            holder_info = {
+                "pid": machine.current.process_id(),
+                "host": socket.gethostname(),
+                "user": user_name(),
+                "command": command,
+            }
             with disk_errors(lock_path):
-                os.ftruncate(lock_descriptor, 0)
-                os.pwrite(lock_descriptor, (json.dumps(holder_info) + "\n").encode(), 0)
+                machine.current.truncate(lock_descriptor, 0)
+                machine.current.pwrite(lock_descriptor, (json.dumps(holder_info) + "\n").encode(), 0)
             stamp_format(self.root)
             yield
 
@@ -135,7 +140,7 @@ class WorkspaceFolder:
     def reading(self) -> Generator[None]:
         """Read the workspace: superseded files stay meanwhile, and are removed by a later run."""
         try:
-            readers_descriptor = os.open(self._readers, os.O_RDONLY)
+            readers_descriptor = machine.current.open(self._readers, os.O_RDONLY)
         except FileNotFoundError:  # nobody has ever written here, so nobody will remove anything meanwhile
             yield
             return
@@ -143,7 +148,7 @@ class WorkspaceFolder:
             lock(readers_descriptor, fcntl.LOCK_SH, self._readers)
             yield
         finally:
-            os.close(readers_descriptor)
+            machine.current.close(readers_descriptor)
 
     @contextmanager
     def unread(self) -> Generator[bool]:
@@ -174,11 +179,11 @@ def _holder(lock_descriptor: int) -> str:
 
 def retry_while_held(attempt: Callable[[], None], wait_timeout_s: float) -> None:
     """Call `attempt`, which needs the workspace for itself, again until the workspace is free."""
-    deadline_s = time.monotonic() + wait_timeout_s
+    deadline_s = machine.current.monotonic() + wait_timeout_s
     while True:
         try:
             return attempt()
         except WorkspaceHeld:
-            if time.monotonic() > deadline_s:
+            if machine.current.monotonic() > deadline_s:
                 raise
-            time.sleep(PAUSE_S)
+            machine.current.sleep(PAUSE_S)

@@ -10,13 +10,13 @@ import json
 import os
 import stat
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from dmforge.curation.contract.run_events import RunBegan, RunEnded, RunEvent
 from dmforge.curation.engine.run_log import error_text
+from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import disk_errors, make_folder
 from dmforge.schemas.errors import DmforgeError
 
@@ -31,20 +31,20 @@ class EventLog:
         self._disk_error: OSError | None = None
         with disk_errors(path):
             make_folder(path.parent)
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+            self._descriptor = machine.current.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
             if _ends_within_a_line(path):
-                os.write(self._descriptor, b"\n")
+                machine.current.write(self._descriptor, b"\n")
 
     def follow(self, event: RunEvent) -> None:
         """Append an event as one line."""
         if isinstance(event, RunBegan):
             self._fields["run"] = event.run
         self._has_ended = self._has_ended or isinstance(event, RunEnded)
-        iso_time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        iso_time = machine.current.utc_now().isoformat(timespec="milliseconds")
         event_line = json.dumps({"time": iso_time, "event": event.kind, **self._fields, **asdict(event)}) + "\n"
         if self._disk_error is None:
             try:
-                os.write(self._descriptor, event_line.encode("ascii"))
+                machine.current.write(self._descriptor, event_line.encode("ascii"))
             except OSError as error:
                 self._disk_error = error
 
@@ -54,7 +54,7 @@ class EventLog:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if error is not None and not self._has_ended:  # it was refused before it began
             self.follow(RunEnded("failed", 0.0, error_text(error)))
-        os.close(self._descriptor)
+        machine.current.close(self._descriptor)
         if self._disk_error is not None and error is None:
             reason = (self._disk_error.strerror or str(self._disk_error)).lower()
             hint = "the run itself is as it says; free some space, and later runs are logged again"

@@ -5,7 +5,6 @@ Where a stage asks, both say what was asked, spent and refused so far: a failure
 
 from __future__ import annotations
 
-import time
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from dmforge.curation.contract.budget import print_amount
 from dmforge.curation.contract.request_totals import RequestTotals
 from dmforge.curation.contract.run_events import BatchChanged, RequestEvent, RequestFailed, RequestsChanged, RunEvent
+from dmforge.curation.io import machine
 from dmforge.curation.io.terminal import duration_text
 from dmforge.schemas.visible import escaped_in_line, shortened
 
@@ -31,7 +31,7 @@ class StageProgress:
         self._console, self._stage, self._total = console, stage, total
         self._done = 0
         self._requests = RequestTotals()
-        self._started_s = time.monotonic()
+        self._started_s = machine.current.monotonic()
         self._next_line_s = self._started_s + LINE_EVERY_S / 3
         self._bar: Progress | None = None
         self._task = TaskID(0)
@@ -57,7 +57,7 @@ class StageProgress:
     def advance(self, count: int) -> None:
         """Count further inputs that were processed."""
         self._done += count
-        self._show(time.monotonic())
+        self._show(machine.current.monotonic())
 
     def follow(self, event: RunEvent) -> None:
         """Count an event of the run, if it is a request of this stage; say what a provider made it change."""
@@ -68,7 +68,7 @@ class StageProgress:
         if not isinstance(event, RequestEvent) or event.stage != self._stage:
             return
         self._requests.add(event)
-        now_s = time.monotonic()
+        now_s = machine.current.monotonic()
         if isinstance(event, RequestFailed) and self._requests.failures == 1:
             self._next_line_s = now_s  # the first failure is said at once: what is wrong may concern every request
         self._show(now_s, event.reason if isinstance(event, RequestFailed) else "")

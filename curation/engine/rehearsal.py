@@ -17,6 +17,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from dmforge.curation.contract.collective import Collective, View
 from dmforge.curation.contract.stage import Ask, AskConfig, Batch, BatchConfig, Each, EachConfig, Root, StageConfig
 from dmforge.curation.contract.stage_results import Key, Made, Origin, Rejected, Result, StageResults, settle
+from dmforge.curation.io import machine
 from dmforge.curation.lake.journal import Answer, Journal
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.config import Operational
@@ -124,7 +125,7 @@ class RehearsalInquire(Ask[Task, Verdict]):
         import httpx2
 
         self._journal = Journal(workspace, "trial")
-        self._client = httpx2.AsyncClient(timeout=self.config.timeout_s)
+        self._client = httpx2.AsyncClient(timeout=self.config.timeout_s, transport=machine.current.http_transport())
 
     def close(self) -> None:
         self._journal.close()

@@ -4,16 +4,12 @@ are stored here only."""
 from __future__ import annotations
 
 import json
-import os
 import platform
-import secrets
 import socket
-import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +26,7 @@ from dmforge.curation.contract.run_events import (
     RunEvent,
     StageBegan,
 )
+from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import write_json
 from dmforge.curation.io.plugins import loaded_plugins
 from dmforge.curation.workspace_folder import WorkspaceFolder, user_name
@@ -50,9 +47,9 @@ class Run:
     spent when it was last written."""
 
     def __init__(self, workspace: WorkspaceFolder, command: str, recipe: Mapping[str, Any], account: Budget) -> None:
-        start_time = datetime.now(UTC)
+        start_time = machine.current.utc_now()
         # the random part keeps names apart when a clock was set back
-        self.path: Path = workspace.runs / f"{start_time:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.json"
+        self.path: Path = workspace.runs / f"{start_time:%Y%m%dT%H%M%S}-{machine.current.random_hex(4)}.json"
         self.ending: Ending | None = None
         self.account = account
         self.last_video: Id | None = None
@@ -62,7 +59,8 @@ class Run:
         self._known_answers = Counter[str]()
         self._content: dict[str, Any] = {
             "command": command, "state": "running", "started": start_time.isoformat(), "ended": None,
-            "user": user_name(), "host": socket.gethostname(), "pid": os.getpid(), "python": platform.python_version(),
+            "user": user_name(), "host": socket.gethostname(),
+            "pid": machine.current.process_id(), "python": platform.python_version(),
             "packages": versions(), "plugins": loaded_plugins(), "cost_usd": 0.0, "spent": [], "notes": [], "settled": [],
             "stages": [], "last_video": None, "recipe": recipe,
             "allowance": None if account.allowance is None else asdict(account.allowance),
@@ -85,14 +83,14 @@ class Run:
         elif isinstance(event, AnswerKnown):
             self._known_answers[event.stage] += 1
         elif isinstance(event, RequestEvent):
-            is_due = time.monotonic() >= self._written_s + WRITE_EVERY_S
+            is_due = machine.current.monotonic() >= self._written_s + WRITE_EVERY_S
         if is_due:
             with suppress(DmforgeError):  # a disk that refuses is said by the last write: paid calls are under way here
                 self._write()
 
     def close(self, ending: Ending, error: str = "") -> None:
         """Write down how the run ended."""
-        self._content |= {"state": self.ending or ending, "ended": datetime.now(UTC).isoformat()}
+        self._content |= {"state": self.ending or ending, "ended": machine.current.utc_now().isoformat()}
         self.account.events.emit(RunEnded(self._content["state"], self.account.usd, error))
         self._write()
 
@@ -114,7 +112,7 @@ class Run:
         last_video = None if self.last_video is None else show(Video.kind, self.last_video)
         self._content |= {"cost_usd": self.account.usd, "spent": spent_rows, "notes": self.account.notes}
         self._content |= {"settled": settled_rows, "last_video": last_video}
-        self._written_s = time.monotonic()
+        self._written_s = machine.current.monotonic()
         write_json(self.path, self._content)
 
 

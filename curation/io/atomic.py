@@ -8,10 +8,11 @@ import io
 import json
 import os
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from dmforge.curation.io import machine
 from dmforge.schemas.errors import InputError, LakeError
 
 TEMPORARY = ".writing"
@@ -38,12 +39,14 @@ class HashedFile(io.RawIOBase):
         return True
 
     def write(self, data_or_view: Any) -> int:
+        if self.closed:  # a writer that failed tries once more as it is collected: the descriptor is another file's by then
+            raise ValueError("the file is closed")
         byte_view = memoryview(data_or_view).cast("B")
         self._sha256.update(byte_view)
         self.size_bytes += len(byte_view)
         written_bytes = 0
         while written_bytes < len(byte_view):  # a nearly full disk takes part of a write before it refuses
-            written_bytes += os.write(self._descriptor, byte_view[written_bytes:])
+            written_bytes += machine.current.write(self._descriptor, byte_view[written_bytes:])
         return len(byte_view)
 
     @property
@@ -58,12 +61,14 @@ def writing(path: Path, mode: int = 0o666, suffix: str = "") -> Generator[Hashed
     `suffix` sets its temporary name apart from that of another process which may be writing the same file.
     """
     with _replacing(path, suffix) as temporary_path:
-        descriptor = os.open(temporary_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+        descriptor = machine.current.open(temporary_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+        file = HashedFile(descriptor)
         try:
-            yield HashedFile(descriptor)
-            os.fsync(descriptor)
+            yield file
+            machine.current.fsync(descriptor)
         finally:
-            os.close(descriptor)
+            file.close()
+            machine.current.close(descriptor)
 
 
 @contextmanager
@@ -82,18 +87,24 @@ def _replacing(path: Path, suffix: str) -> Generator[Path]:
         make_folder(path.parent)
         try:
             yield temporary_path
-            os.replace(temporary_path, path)
+            machine.current.replace(temporary_path, path)
         except BaseException:
-            temporary_path.unlink(missing_ok=True)
+            remove_file(temporary_path)
             raise
 
 
 def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = machine.current.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        machine.current.fsync(descriptor)
     finally:
-        os.close(descriptor)
+        machine.current.close(descriptor)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file, if it is there."""
+    with suppress(FileNotFoundError):
+        machine.current.unlink(path)
 
 
 def refuse_other_kinds(path: Path) -> None:
@@ -109,7 +120,7 @@ def make_folder(folder: Path) -> None:
     """Make a folder, and fsync its parents, so that its name is as durable as its files."""
     if not folder.is_dir():
         make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
+        machine.current.make_folder(folder)
         sync_folder(folder.parent)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from dmforge.curation.io.atomic import disk_errors, make_folder
+from dmforge.curation.io.atomic import disk_errors, make_folder, remove_file
 from dmforge.curation.io.byte_limit import ByteLimit
 from dmforge.schemas.errors import InputError, Transient
 from dmforge.schemas.visible import storable
@@ -98,7 +98,7 @@ def local_copy(location: str, copy_path: Path) -> Generator[Path]:
                 copy_file.write(chunk)
         yield copy_path
     finally:
-        copy_path.unlink(missing_ok=True)
+        remove_file(copy_path)
 
 
 def _local_files(path: Path, suffixes: frozenset[str]) -> Iterator[str]:

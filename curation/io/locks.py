@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dmforge.curation.io.atomic import disk_errors
+from dmforge.curation.io import machine
+from dmforge.curation.io.atomic import disk_errors, make_folder
 from dmforge.schemas.errors import LakeError
 
 HINT = "move the workspace to a file system with locks, or mount this one with them (Lustre: flock; NFS: lockd, without nolock)"
@@ -18,19 +18,19 @@ HINT = "move the workspace to a file system with locks, or mount this one with t
 def lock_file(path: Path) -> Generator[int]:
     """A file to lock, made where there is none. It is closed at the end, and with that its locks end."""
     with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        make_folder(path.parent)
+        descriptor = machine.current.open(path, os.O_RDWR | os.O_CREAT)
     try:
         yield descriptor
     finally:
-        os.close(descriptor)
+        machine.current.close(descriptor)
 
 
 def lock(descriptor: int, flock_operation: int, path: Path) -> bool:
     """Lock an open file; False where `flock_operation` says not to wait and another process holds the lock."""
     with lock_errors(path):
         try:
-            fcntl.flock(descriptor, flock_operation)
+            machine.current.flock(descriptor, flock_operation)
         except BlockingIOError:
             return False
         return True

@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from dmforge.curation.io.atomic import TEMPORARY, disk_errors, sync_folder, write_json
+from dmforge.curation.io import machine
+from dmforge.curation.io.atomic import TEMPORARY, disk_errors, remove_file, sync_folder, write_json
 from dmforge.curation.lake.parts import Extent, Part, write_part
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.columns import id_list
@@ -124,7 +125,7 @@ class Lake:
         del self.commits[commit.id]
         commit_path = commit.path(self.workspace.commits)
         with disk_errors(commit_path):
-            commit_path.unlink()
+            machine.current.unlink(commit_path)
         sync_folder(commit_path.parent)
 
     def sweep(self) -> bool:
@@ -138,7 +139,7 @@ class Lake:
     def _remove_superseded(self) -> None:
         for superseded_path in self._superseded:
             if superseded_path.id not in self.commits:
-                superseded_path.path(self.workspace.commits).unlink(missing_ok=True)
+                remove_file(superseded_path.path(self.workspace.commits))
         self._superseded.clear()
         for commit in [commit for commit in self.commits.values() if commit.supersedes]:
             # a batch that is done again later may get a removed one's id: it must not be born dead
@@ -150,9 +151,9 @@ class Lake:
         live_paths = {part.path(lake_folder) for commit in self.commits.values() for part in commit.parts}
         for part_path in lake_folder.glob("*/part-*.parquet*"):
             if part_path not in live_paths:
-                part_path.unlink(missing_ok=True)
+                remove_file(part_path)
         for part_path in (*self.workspace.commits.glob(f"*/*{TEMPORARY}"), *self.workspace.runs.glob(f"*{TEMPORARY}")):
-            part_path.unlink(missing_ok=True)
+            remove_file(part_path)
 
 
 class _Tally:

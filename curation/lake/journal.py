@@ -19,9 +19,10 @@ from typing import Any
 import pyarrow as pa
 
 from dmforge.curation.contract.budget import COUNTS, token_counts
+from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder
 from dmforge.curation.io.batching import batched
-from dmforge.curation.io.line_files import append_lines, cut_torn_line
+from dmforge.curation.io.line_files import append_lines, cut_torn_line, is_on_disk
 from dmforge.curation.lake.journal_index import JournalIndex, Place
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError, LakeError
@@ -88,9 +89,11 @@ class Journal:
     def _open_to_append(self) -> int:
         with disk_errors(self._path):
             make_folder(self._folder)
-            file_descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, PRIVATE)
+            file_descriptor = machine.current.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, PRIVATE)
             os.fchmod(file_descriptor, PRIVATE)  # one that was copied here may be anybody's to read
-            sync_folder(self._folder)
+            # up to the root: a process that was killed when it had made one of these folders has not synced its name
+            for folder in (self._folder, self._folder.parent, self._folder.parent.parent):
+                sync_folder(folder)
         cut_torn_line(file_descriptor)
         return file_descriptor
 
@@ -174,7 +177,7 @@ class Journal:
 
     def close(self) -> None:
         if self._file is not None:
-            os.close(self._file)
+            machine.current.close(self._file)
         self._locations.close()
 
     async def _flush(self) -> None:
@@ -285,7 +288,8 @@ def places_in(journal_path: Path) -> Iterator[Place]:
     line_offset = 0
     with journal_path.open("rb") as journal_file:
         for journal_line in journal_file:
-            if journal_line.endswith(b"\n"):  # else another writer is at it, or was killed: not acknowledged
+            # else another writer is at it, or was killed, or the power went: not acknowledged
+            if journal_line.endswith(b"\n") and is_on_disk(journal_line):
                 head_match = HEAD.match(journal_line)
                 if head_match is None:
                     raise _damaged_line(journal_path, line_offset, "it doesn't begin with a key")

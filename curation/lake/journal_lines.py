@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Collection
 from pathlib import Path
 
+from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import write_bytes, writing
+from dmforge.curation.io.line_files import is_on_disk
 from dmforge.curation.lake.journal import HEAD, PRIVATE, places_in
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.ids import Id, show
@@ -19,7 +21,7 @@ def forget_answers(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     """Remove the lines about some videos from every writer's file; how many there were."""
     for batch_path in workspace.journal.glob("*/batches/*"):
         if batch_path.suffix in (REQUESTS, RESULTS):
-            batch_path.unlink()
+            machine.current.unlink(batch_path)
     video_names = {show("video", video).encode() for video in videos}
     return sum(_remove_lines(journal_path, video_names) for journal_path in sorted(workspace.journal.glob("*/*.jsonl")))
 
@@ -70,4 +72,6 @@ def _count_lines(journal_path: Path, video_names: Collection[bytes]) -> int:
 
 def _is_about(journal_line: bytes, video_names: Collection[bytes]) -> bool:
     head_match = HEAD.match(journal_line)
+    if not is_on_disk(journal_line):  # what is left of it may be about any video
+        return True
     return head_match is not None and head_match[2] in video_names

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import disk_errors, write_bytes
 from dmforge.curation.io.command_result import Block, CommandResult
 from dmforge.curation.lake.commits import Lake
@@ -191,7 +192,7 @@ def forget(lake: Lake) -> TakenDown:
     media_files = _media_to_remove(lake, forgotten_ids)
     for media_path in sorted(media_files):
         with disk_errors(media_path):
-            media_path.unlink()
+            machine.current.unlink(media_path)
     selection_count = remove_with(lake.workspace, forgotten_ids)
     removal = _removal(forgotten_ids)
     row_count = sum(removal.apply(lake, commit) for commit in list(lake.commits.values()))

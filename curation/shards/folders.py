@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import shutil
 from collections.abc import Collection, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import TEMPORARY, disk_errors, make_folder, sync_folder, write_bytes, write_json
 from dmforge.curation.shards.index import INDEX, keys_of
 from dmforge.curation.shards.stores import CURRENT, Store
@@ -86,18 +85,19 @@ def published(folder: Path) -> Generator[Path]:
     temporary_folder = folder.with_name(folder.name + TEMPORARY)
     with disk_errors(folder):
         if temporary_folder.exists():
-            shutil.rmtree(temporary_folder)
+            machine.current.remove_tree(temporary_folder)
         make_folder(temporary_folder)
     try:
         yield temporary_folder
     except BaseException:
-        shutil.rmtree(temporary_folder, ignore_errors=True)  # a disk that is full needs the room
+        with suppress(OSError):
+            machine.current.remove_tree(temporary_folder)  # a disk that is full needs the room
         raise
     with disk_errors(folder):
         sync_folder(temporary_folder)
         if folder.exists():  # a kill came between this and the commit, or someone has touched it: what was made last stands
-            shutil.rmtree(folder)
-        os.replace(temporary_folder, folder)
+            machine.current.remove_tree(folder)
+        machine.current.replace(temporary_folder, folder)
         sync_folder(folder.parent)
 
 
@@ -174,7 +174,7 @@ def sweep(workspace: WorkspaceFolder) -> None:
     """Remove half-written folders and files that killed processes left behind."""
     for leftover_path in workspace.shards.glob(f"*/*{TEMPORARY}"):
         with disk_errors(leftover_path):
-            shutil.rmtree(leftover_path) if leftover_path.is_dir() else leftover_path.unlink()
+            machine.current.remove_tree(leftover_path) if leftover_path.is_dir() else machine.current.unlink(leftover_path)
 
 
 def remove_with(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
@@ -188,7 +188,7 @@ def remove_with(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
         ]
         for folder_path in (folder, *exported_folders):
             with disk_errors(folder_path):
-                shutil.rmtree(folder_path)
+                machine.current.remove_tree(folder_path)
         _remove_current(folder)
     return len(folders_to_remove)
 
@@ -198,7 +198,7 @@ def _remove_current(folder: Path) -> None:
     current_path = folder.parent / CURRENT
     with disk_errors(current_path):
         if current_path.is_file() and current_path.read_text("utf-8", "replace").strip() == folder.name:
-            current_path.unlink()
+            machine.current.unlink(current_path)
 
 
 def folders_with(workspace: WorkspaceFolder, videos: Collection[Id]) -> list[Path]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, write_bytes
-from dmforge.curation.io.line_files import append_lines, cut_torn_line
+from dmforge.curation.io.line_files import append_lines, cut_torn_line, is_on_disk
 from dmforge.curation.io.locations import sha256_of
 from dmforge.curation.io.locks import lock, lock_file
 from dmforge.curation.sources.takedowns import forgotten_videos
@@ -109,9 +109,10 @@ def forget_reviews(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
             cut_torn_line(file_descriptor)  # half a line may be about one of them
             all_lines = _lines(reviews_path)
             kept_lines = _not_about(videos, reviews_path, all_lines)
-            if len(kept_lines) < len(all_lines):
-                removed_count += len(all_lines) - len(kept_lines)
-                write_bytes(reviews_path, b"".join(kept_line + b"\n" for kept_line in kept_lines))
+            removed_count += len(all_lines) - len(kept_lines)
+            kept_bytes = b"".join(kept_line + b"\n" for kept_line in kept_lines)
+            if len(kept_bytes) < reviews_path.stat().st_size:  # also what a power cut left of a line may be about one
+                write_bytes(reviews_path, kept_bytes)
     return removed_count
 
 
@@ -140,7 +141,7 @@ def _review_paths(workspace: WorkspaceFolder) -> list[Path]:
 def _lines(path: Path) -> list[bytes]:
     with disk_errors(path):
         *complete_lines, _ = path.read_bytes().split(b"\n")
-    return complete_lines
+    return [line for line in complete_lines if is_on_disk(line)]
 
 
 def _parse_review(review_line: bytes, reviewer: str, where: str) -> Review:

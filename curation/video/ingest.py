@@ -11,6 +11,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 from dmforge.curation.contract.stage import Each, EachConfig, Root
 from dmforge.curation.contract.stage_results import Made, Quarantined, Result
+from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import TEMPORARY, disk_errors
 from dmforge.curation.io.locations import is_utf8, local_copy, sha256_of
 from dmforge.curation.sources.videos import ListedVideo, listed, source_version
@@ -91,7 +92,7 @@ class Ingest(Root, Each[IngestedFile, Video | Fingerprint | Provenance]):
             leftover_paths = (*workspace.runs.glob(f"{COPIES}/*"), *workspace.media.glob(f"*/*{TEMPORARY}"))
             # what killed processes left; not what other ranks are at
             for leftover_path in leftover_paths if is_unread else ():
-                leftover_path.unlink()
+                machine.current.unlink(leftover_path)
 
     def source_version(self, workspace: WorkspaceFolder) -> str:
         return source_version(listed(workspace).values())

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, write_bytes
-from dmforge.curation.io.line_files import append_lines, cut_torn_line
+from dmforge.curation.io.line_files import append_lines, cut_torn_line, is_on_disk
 from dmforge.curation.lake.journal import PRIVATE
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError, LakeError
@@ -95,7 +96,7 @@ class BatchRecord:
             self.open_batches: Mapping[str, RecordedBatch] = _read(path) if path.exists() else {}
             head = [{"format": FORMAT}, *(line for batch in self.open_batches.values() for line in _lines(batch))]
             write_bytes(path, b"".join(map(_line, head)), PRIVATE)
-            self._file = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+            self._file = machine.current.open(path, os.O_RDWR | os.O_NOFOLLOW)
             sync_folder(path.parent)
 
     def prepared(self, batch: RecordedBatch) -> None:
@@ -111,7 +112,7 @@ class BatchRecord:
         self._append([{"batch": batch.name, "state": "done"}])
 
     def close(self) -> None:
-        os.close(self._file)
+        machine.current.close(self._file)
 
     def _append(self, lines: list[dict[str, Any]]) -> None:
         with disk_errors(self._path):
@@ -121,7 +122,7 @@ class BatchRecord:
 def _read(path: Path) -> dict[str, RecordedBatch]:
     batches: dict[str, RecordedBatch] = {}
     *whole_lines, _ = path.read_bytes().split(b"\n")  # half a line was never acknowledged
-    for number, line in enumerate(whole_lines, 1):
+    for number, line in enumerate(filter(is_on_disk, whole_lines), 1):
         try:
             fields = json.loads(line)
             if number == 1:

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dmforge.curation.contract.run_events import BatchChanged, RunEvents
+from dmforge.curation.io import machine
+from dmforge.curation.io.atomic import remove_file
 from dmforge.curation.io.backoff import growing_pauses_s
 from dmforge.curation.lake.journal import Journal
 from dmforge.curation.lake.journal_lines import REQUESTS, RESULTS
@@ -80,7 +82,7 @@ class BatchedRequests:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._spool is not None:
             self._spool.close()
-            self._spool.path.unlink(missing_ok=True)
+            remove_file(self._spool.path)
         if self._record is not None:
             self._note_done()
             self._record.close()
@@ -116,7 +118,7 @@ class BatchedRequests:
         if self._record is None:
             self._record = BatchRecord(record_path(self._journal.folder))
             for path in self._folder.glob(f"*{REQUESTS}"):  # a kill came before they were acknowledged
-                path.unlink()
+                machine.current.unlink(path)
             for batch in self._record.open_batches.values():
                 self._start(batch, self._resumed(batch))
 
@@ -169,7 +171,7 @@ class BatchedRequests:
         self._record.prepared(batch)
         file_id = await self._insisted(lambda: self._endpoint.upload(spool.path, batch.name), self._config.retries)
         remote = file_id if isinstance(file_id, TeacherRefusal) else await self._created(file_id, batch.name)
-        spool.path.unlink()
+        machine.current.unlink(spool.path)
         if isinstance(remote, TeacherRefusal):
             if remote.kind in ("passing", "unreadable"):  # it may have been made all the same: the next run looks for it
                 raise Transient(f"no batch can be submitted: {refusal_text(remote)}")
@@ -252,7 +254,7 @@ class BatchedRequests:
                         is_answer = await self._give(batch, result, question, is_kept=question.video not in forgotten)
                         answered |= {result.key} if is_answer else set()
             finally:
-                path.unlink(missing_ok=True)
+                remove_file(path)
         self._tell(batch, remote.state, len(answered))
         self._note_done()
         self._collected.append((batch, remote, frozenset(answered)))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 
+from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import disk_errors, make_folder
 from dmforge.curation.lake.journal import PRIVATE
 from dmforge.curation.lake.journal_lines import REQUESTS
@@ -16,10 +16,10 @@ class RequestSpool:
     """The file of requests that the next batch is made of."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / f"{secrets.token_hex(8)}{REQUESTS}"
+        self.path = folder / f"{machine.current.random_hex(8)}{REQUESTS}"
         with disk_errors(self.path):
             make_folder(folder)
-            self._file = os.fdopen(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE), "wb")
+            self._file = os.fdopen(machine.current.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE), "wb")
         self.questions: dict[str, BatchedQuestion] = {}
         """By the keys of the requests."""
         self.size_bytes = 0

@@ -254,16 +254,15 @@ def test_two_runs_at_once_the_second_says_who_holds_the_workspace(done: Path) ->
 def test_a_clock_that_jumps_changes_nothing(done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from datetime import UTC, datetime
 
-    from dmforge.curation.engine import run_log
+    from dmforge.curation.io import machine
 
-    class Jumping(datetime):
+    class Jumping(machine.Machine):
         jumps = iter([2031, 1971, 2026, 1999, 2040, 1980])
 
-        @classmethod
-        def now(cls, tz: object = None) -> datetime:
-            return datetime(next(cls.jumps), 1, 1, tzinfo=UTC)
+        def utc_now(self) -> datetime:
+            return datetime(next(self.jumps), 1, 1, tzinfo=UTC)
 
-    monkeypatch.setattr(run_log, "datetime", Jumping)
+    monkeypatch.setattr(machine, "current", Jumping())
     monkeypatch.setattr(time, "time", lambda: -1e9)
     other = tmp_path / "other"
     write_recipe(other)

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from dmforge.curation.io import machine
+
 ValueT = TypeVar("ValueT")
 RunCoroutine = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -16,7 +18,7 @@ RunCoroutine = Callable[[Coroutine[Any, Any, Any]], Any]
 def coroutine_runner() -> Generator[RunCoroutine]:
     """A function that runs a coroutine to its end. Ctrl-C is a KeyboardInterrupt here, after cancelling what is in flight."""
     if not _is_inside_a_loop():
-        with asyncio.Runner() as runner:
+        with asyncio.Runner(loop_factory=machine.current.event_loop) as runner:
             yield runner.run
         return
     with ThreadPoolExecutor(1) as loop_thread:  # of two loops only one can run in a thread

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import fcntl
-import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
+from dmforge.curation.io import machine
 from dmforge.curation.io.backoff import growing_pauses_s
 from dmforge.curation.io.locks import lock, lock_errors, lock_file
 from dmforge.curation.lake.partition import Share
@@ -24,7 +24,7 @@ def claim_share(workspace: WorkspaceFolder, share: Share, command: str) -> Gener
     with workspace.held_with_others(command), lock_file(workspace.runs / "shares") as lock_descriptor:
         try:  # a byte of the file stands for each slot; none is ever written
             with lock_errors(workspace.runs / "shares"):
-                fcntl.lockf(lock_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, share.stop - share.first, share.first)
+                machine.current.lock_bytes(lock_descriptor, share.stop - share.first, share.first)
         except (BlockingIOError, PermissionError):
             raise WorkspaceHeld(
                 f"another rank is at work on videos of rank {share.rank} of {share.of}",
@@ -50,16 +50,16 @@ class RankPresence:
 
     def wait_until(self, is_ready: Callable[[], bool]) -> bool:
         """Wait for the work of others; False where none has been at work for too long."""
-        pauses_s, last_seen_s = growing_pauses_s(MIN_PAUSE_S, MAX_PAUSE_S, PAUSE_GROWTH), time.monotonic()
+        pauses_s, last_seen_s = growing_pauses_s(MIN_PAUSE_S, MAX_PAUSE_S, PAUSE_GROWTH), machine.current.monotonic()
         while True:
             # in this order, so that the work of a rank that ended meanwhile is seen
             if self._others_work():
-                last_seen_s = time.monotonic()
+                last_seen_s = machine.current.monotonic()
             if is_ready():
                 return True
-            if time.monotonic() - last_seen_s > self._wait_timeout_s:
+            if machine.current.monotonic() - last_seen_s > self._wait_timeout_s:
                 return False
-            time.sleep(next(pauses_s))
+            machine.current.sleep(next(pauses_s))
 
     def _others_work(self) -> bool:
         with lock_file(self._workspace.runs / WORK_LOCK) as lock_descriptor:
