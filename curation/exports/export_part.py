@@ -73,6 +73,7 @@ def _clipped(sample: ShardSample, packed_video: PackedVideo, clips: Clips, row_f
     return ClippedSample(
         sample,
         packed_video.video,
+        clips,
         ExportedClip(f"videos/{key}.coarse.mp4", clips.coarse(video)),
         tuple(
             ExportedClip(f"videos/{sample.id}{f'.{number}' if number > 1 else ''}.mp4", clips.look(video, look))

@@ -12,6 +12,7 @@ from typing import Any
 from dmforge.curation.exports.export_place import ExportPlace
 from dmforge.curation.shards.document import ShardSample, ShardVideo
 from dmforge.curation.shards.folders import Manifest
+from dmforge.schemas.clips import Clips
 from dmforge.schemas.dialects.dialect import Dialect, DialectName
 from dmforge.schemas.frames import FramePlan
 from dmforge.schemas.stamps import patch_times
@@ -46,6 +47,8 @@ class ClippedSample:
 
     sample: ShardSample
     video: ShardVideo
+    settings: Clips
+    """How its frames are cut and sized."""
     coarse: ExportedClip
     looks: tuple[ExportedClip, ...]
     """In the order of its transcript; empty where a format cuts none."""
