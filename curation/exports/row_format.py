@@ -15,6 +15,7 @@ from dmforge.curation.shards.folders import Manifest
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.dialects.dialect import Dialect, DialectName
 from dmforge.schemas.frames import FramePlan
+from dmforge.schemas.sizes import Size
 from dmforge.schemas.stamps import patch_times
 
 Row = dict[str, Any]
@@ -29,6 +30,7 @@ class ExportedClip:
     path: str
     """From the folder of the export."""
     plan: FramePlan
+    size: Size
 
     def as_json(self) -> Row:
         """Which frames of the video the file holds, and the stamps under which a student was shown them, a pair each."""

@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 
 
 def video_with_times(clip: ShownClip) -> tuple[Pixels, dict[str, Any]]:
-    """Frames and the metadata by which processors of Hugging Face print our stamps. A lone last frame stands twice."""
+    """Frames and the metadata by which processors of Hugging Face print our stamps, told `do_sample_frames=False`. A lone last
+    frame stands twice."""
     frames = clip.frames if len(clip.frames) % FRAMES_A_PATCH == 0 else np.concatenate([clip.frames, clip.frames[-1:]])
-    return frames, ticks_of(clip.times_s).metadata
+    frame_ticks = ticks_of(clip.times_s)
+    times = {"fps": float(frame_ticks.ticks_a_second), "frames_indices": list(frame_ticks.ticks)}
+    return frames, {**times, "total_num_frames": frame_ticks.ticks[-1] + 1}
 
 
 def stamps(clip: ShownClip) -> list[str]:

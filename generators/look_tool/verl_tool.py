@@ -20,7 +20,7 @@ from verl.tools.schemas import OpenAIFunctionToolSchema, ToolResponse  # pyright
 from dmforge.curation.exports.tool_task import read_tool_task
 from dmforge.generators.footage import ShownClip
 from dmforge.generators.look_tool.clip_forms import images, stamps, video_with_times
-from dmforge.generators.look_tool.crop_video import LookSource, crop_video, tool_schema
+from dmforge.generators.look_tool.crop_video import LookSource, crop_video
 from dmforge.generators.rendition_footage import GridRendition
 from dmforge.schemas.dialects.tool_dialect import CROP_VIDEO
 from dmforge.schemas.errors import InputError
@@ -37,9 +37,9 @@ class _ToldSchema(OpenAIFunctionToolSchema):  # pyright: ignore[reportUntypedBas
 class _CropVideo(BaseTool):  # pyright: ignore[reportUntypedBaseClass]
     """One instance for each call, as verl makes them. `folder` of its config is that of the export, by default the current."""
 
-    def __init__(self, config: dict[str, Any], tool_schema_model: object = None) -> None:
-        del tool_schema_model  # what students are told of the function stands in one place
-        super().__init__(config, _ToldSchema.model_validate(tool_schema()))
+    def __init__(self, config: dict[str, Any], tool_schema: object = None) -> None:
+        del tool_schema  # what students are told of the function stands in one place
+        super().__init__(config, _ToldSchema.model_validate_json(CROP_VIDEO))
         self._folder = Path(config.get("folder", "."))
         self._sources: dict[str, LookSource] = {}
 
