@@ -21,7 +21,7 @@ from dmforge.schemas.clips import Clips
 from dmforge.schemas.dialects.translation import say_in
 from tests.support.flicker import EXACT, World
 
-STEPS, RATE = 160, 3e-3
+STEPS, RATE = 100, 3e-3
 CLIPS = Clips(coarse_frames=6, look_frames=24, coarse_tokens=12, look_tokens=48)
 WORLDS = tuple(World(number, 3) for number in range(2))
 """Seen at twice their size: processors of Hugging Face enlarge clips of one token a patch."""
