@@ -39,30 +39,37 @@ def packed(folder: Path, name: str) -> Corpus:
     return Corpus(pack_drawn(folder, name, "caller", CLIPS, iter(videos)))
 
 
+def learn_by_heart(model: Any, inputs: list[dict[str, Any]], trained: list[Any], steps: int) -> None:
+    """Teach a model the marked tokens of some contexts, in turn."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE)
+    model.train()
+    for step in range(steps):
+        context, is_trained = inputs[step % len(inputs)], trained[step % len(inputs)][1:]
+        logits = model(**context, use_cache=False).logits[0, :-1]
+        loss = torch.nn.functional.cross_entropy(logits[is_trained], context["input_ids"][0, 1:][is_trained])
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    model.eval()
+
+
 def taught_caller(corpus: Corpus, folder: Path) -> Path:
     """The checkpoint of a student that has learnt the trajectories of a corpus, with the chat template of Qwen3-VL."""
     lessons = [(say_in("tool", example.sample.transcript, ""), footage_of(example, corpus.clips)) for example in corpus]
     texts = [piece.text for transcript, _ in lessons for piece in transcript.pieces if piece.text]
     student = make_tiny("speck", texts, dialect="tool")
-    optimizer = torch.optim.AdamW(student.model.parameters(), lr=RATE)
-    student.model.train()
-    for step in range(STEPS):
-        transcript, footage = lessons[step % len(lessons)]
-        laid: Any = student.layout.join(student.layout.transcript(show(transcript.pieces, footage)))
-        logits = student.model(
-            input_ids=torch.from_numpy(laid.ids)[None],
-            position_ids=torch.from_numpy(laid.positions)[:, None],
-            pixel_values_videos=normalised(torch.from_numpy(laid.patches)),
-            video_grid_thw=torch.from_numpy(laid.grids),
-            use_cache=False,
-        ).logits[0, :-1]
-        trained = torch.from_numpy(laid.trained[1:])
-        loss = torch.nn.functional.cross_entropy(logits[trained], torch.from_numpy(laid.ids[1:])[trained])
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(student.model.parameters(), 1.0)
-        optimizer.step()
-    student.model.eval().save_pretrained(folder)
-    student.save_all_but_weights(folder)
+    laid_out = [student.layout.join(student.layout.transcript(show(pieces.pieces, footage))) for pieces, footage in lessons]
+    inputs = [
+        {
+            "input_ids": torch.from_numpy(laid.ids)[None],
+            "position_ids": torch.from_numpy(laid.positions)[:, None],
+            "pixel_values_videos": normalised(torch.from_numpy(laid.patches)),
+            "video_grid_thw": torch.from_numpy(laid.grids),
+        }
+        for laid in laid_out
+    ]
+    learn_by_heart(student.model, inputs, [torch.from_numpy(laid.trained) for laid in laid_out], STEPS)
+    student.save(folder)
     (folder / "chat_template.jinja").write_text((resources.files("trl") / "chat_templates" / "qwen3_vl.jinja").read_text())
     return folder
