@@ -24,8 +24,8 @@ from dmforge.curation.video.jpeg import to_jpeg
 from dmforge.generators.footage import ShownClip
 from dmforge.generators.look_tool.clip_forms import stamps
 from dmforge.generators.look_tool.crop_video import crop_video, tool_schema
-from dmforge.schemas.config import parse_config
 from dmforge.schemas.clips import Clips
+from dmforge.schemas.config import parse_config
 from dmforge.schemas.dialects.tool_dialect import FUNCTION
 from dmforge.schemas.errors import DmforgeError, InputError
 

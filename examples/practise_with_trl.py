@@ -3,8 +3,8 @@
     pip install trl torchvision
     python examples/practise_with_trl.py trained/sft/checkpoint-2000 ws/shards/rl/current
 
-TRL 1.16 takes images alone from a tool, so overview and looks are images, each behind its stamp. As an image a frame costs twice
-the tokens that it costs in a video, where two share them. Frames are those that our own trainers show, pixel by pixel.
+TRL 1.16 takes images alone from a tool, so overview and looks are images, each behind its stamp. As an image a frame costs
+twice the tokens that it costs in a video, where two share them. Frames are those that our own trainers show, pixel by pixel.
 """
 
 import argparse

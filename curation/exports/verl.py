@@ -41,8 +41,8 @@ def _rows(clipped: ClippedSample, dialect: Dialect) -> Iterator[TableRow]:
 
 
 def _video(clip: ExportedClip) -> Row:
-    """What verl hands on to qwen-vl-utils: all frames of the file, of which it takes even numbers, as large as they are. It would
-    enlarge those of less than 128 tokens, and shrink those of more than 768."""
+    """What verl hands on to qwen-vl-utils: all frames of the file, of which it takes even numbers, as large as they are. It
+    would enlarge those of less than 128 tokens, and shrink those of more than 768."""
     even_count = len(clip.plan.times_s) // 2 * 2
     return {"video": clip.path, "nframes": even_count, "resized_height": clip.size.height, "resized_width": clip.size.width}
 

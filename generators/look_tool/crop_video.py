@@ -1,4 +1,4 @@
-"""The tool itself: from the arguments of a call to exactly the frames that a student is shown, under the budgets of `[clips]`."""
+"""The tool itself: from the arguments of a call to the frames that a student is shown, under the budgets of `[clips]`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dmforge.schemas.looks import Look
 
 
 class LookSource(Protocol):
-    """A video that looks are cut from: `FileFootage` for any file, `Renditions` or a `GridRendition` for one that was rendered."""
+    """A video that looks are cut from: `FileFootage` for any file, `Renditions` or `GridRendition` for a rendered one."""
 
     def look(self, look: Look) -> ShownClip:
         """The frames of a look. Raises an `InputError` where there are none."""

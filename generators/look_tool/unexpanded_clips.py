@@ -1,8 +1,8 @@
 """Clips that a processor wrote out, as one placeholder each again: what a server takes that writes them out itself.
 
-verl 0.9.1 hands vLLM a prompt in which clips are written out, and leaves one placeholder of each run. That is right for an image,
-which is one run. A clip of Qwen3-VL is a run for each pair of frames, and vLLM takes the second run of the first clip for the
-second clip.
+verl 0.9.1 hands vLLM a prompt in which clips are written out, and leaves one placeholder of each run. That is right for an
+image, which is one run. A clip of Qwen3-VL is a run for each pair of frames, and vLLM takes the second run of the first clip
+for the second clip.
 """
 
 from __future__ import annotations

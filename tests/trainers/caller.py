@@ -1,6 +1,6 @@
 """A student so small that it is taught in seconds to call `crop_video`: with it other trainers' loops get as far as the call.
 
-It learns two trajectories by heart, in the dialect `tool`, frames and all. What it writes behind another clip is its own affair.
+It learns two trajectories by heart, in the dialect `tool`, frames and all. What it writes behind other clips is its own affair.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def packed(folder: Path, name: str) -> Corpus:
         DrawnVideo(world.video_id, "flicker", f"flicker {world.number}", world.frames().repeat(2, 1).repeat(2, 2), [sample])
         for world in WORLDS
         for sample in [
-            trajectory_sample(world.task, world.taught(EXACT), "flicker") if name == "cot" else task_sample(world.task, (world.look,))
+            trajectory_sample(world.task, world.taught(EXACT), "flicker")
+            if name == "cot"
+            else task_sample(world.task, (world.look,))
         ]
     ]
     return Corpus(pack_drawn(folder, name, "caller", CLIPS, iter(videos)))

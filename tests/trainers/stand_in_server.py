@@ -50,7 +50,12 @@ class StandInServer:
         shown: dict[str, Any] = {"input_ids": torch.tensor([prompt_ids])}
         if videos:
             text = self.processor.tokenizer.decode(prompt_ids) if pads == len(videos) else ""
-            clips = {"videos": list(frames), "video_metadata": list(metadata), "do_sample_frames": False, "return_tensors": "pt"}
+            clips = {
+                "videos": list(frames),
+                "video_metadata": list(metadata),
+                "do_sample_frames": False,
+                "return_tensors": "pt",
+            }
             made = self.processor(text=[text], **clips) if text else self.processor.video_processor(**clips)
             shown |= {name: made[name] for name in ("pixel_values_videos", "video_grid_thw")}
             shown |= {"input_ids": made["input_ids"]} if text else {}

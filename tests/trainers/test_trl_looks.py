@@ -1,4 +1,4 @@
-"""TRL's GRPOTrainer practises with the example of this repository: the student calls `crop_video` and is trained behind images."""
+"""TRL's GRPOTrainer practises with our example: the student calls `crop_video`, and is trained with its frames as images."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ def test_a_step_of_grpo_with_looks_in_it(tmp_path: Path) -> None:
     from trl import GRPOConfig  # pyright: ignore
 
     practise, corpus = example(), packed(tmp_path / "rl", "rl")
-    student = make_tiny("speck", [world.task.question for world in WORLDS] + [CALL, practise.Viewer.crop_video.__doc__], 0, "tool")
+    student = make_tiny(
+        "speck", [world.task.question for world in WORLDS] + [CALL, practise.Viewer.crop_video.__doc__], 0, "tool"
+    )
     student.save(tmp_path / "student")
     template = resources.files("trl") / "chat_templates" / "qwen3_vl.jinja"
     (tmp_path / "student" / "chat_template.jinja").write_text(template.read_text())

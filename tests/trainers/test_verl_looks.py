@@ -25,7 +25,9 @@ from dmforge.schemas.errors import InputError
 from dmforge.schemas.looks import Look
 from tests.trainers.caller import WORLDS, packed, taught_caller
 
-MARKED = re.compile(r"<\|vision_start\|>((?:<[0-9.]+ seconds><\|vision_start\|>(?:<\|video_pad\|>)+<\|vision_end\|>)+)<\|vision_end\|>")
+MARKED = re.compile(
+    r"<\|vision_start\|>((?:<[0-9.]+ seconds><\|vision_start\|>(?:<\|video_pad\|>)+<\|vision_end\|>)+)<\|vision_end\|>"
+)
 """A clip with the markers around it that transformers 5 keeps and a student is not shown."""
 
 
@@ -180,7 +182,7 @@ def test_a_call_that_is_no_look_is_answered_in_words(tool_name: str, exported: P
     )
     assert "begins after the video ends at 12.00 s" in late.text
     assert "frames per second above 0 are needed" in wrong.text
-    assert not (late.image or late.video or wrong.image or wrong.video)
+    assert not [response for response in (late, wrong) if response.image or response.video]
     frames = right.image or list(right.video[0][0])
     assert len(frames) == 2
     assert np.asarray(frames[0]).size == 64 * 64 * 3
