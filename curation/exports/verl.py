@@ -68,7 +68,7 @@ VERL = RowFormat(
         "verl 0.9.1's dataset for SFT hands frames on without their times: say "
         "data.apply_chat_template_kwargs.do_sample_frames=False, else four of each clip are taken. Stamps are then those of 24 "
         "frames a second. It computes positions of Qwen2-VL, and ends in an IndexError over clips of Qwen3-VL.",
-        "Its ToolAgentLoop refuses a tool that returns a video: dmforge has a loop in which looks are videos, and a tool for verl's "
-        "own, which returns images (docs/look_tool.md).",
+        "Its ToolAgentLoop refuses a tool that returns a video: with dmforge's own loop looks are videos, with dmforge's other "
+        "tool they are images (docs/look_tool.md).",
     ),
 )

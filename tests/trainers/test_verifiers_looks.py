@@ -1,4 +1,4 @@
-"""verifiers rolls our example out: an agent calls `crop_video`, and is sent frames of the file as images behind their stamps."""
+"""verifiers rolls our example out: an agent calls `crop_video`, and is sent frames of the file as images with their stamps."""
 
 from __future__ import annotations
 
