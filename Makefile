@@ -6,6 +6,7 @@ WORKERS ?= 3
 VLLM := .venv-vllm
 LLM := .venv-llm
 TRAINERS := .venv-trainers
+VERIFIERS := .venv-verifiers
 S3 := .venv-s3
 SIZE ?= small
 OUT ?= $(if $(filter small,$(SIZE)),demo,demo-$(SIZE))
@@ -39,7 +40,7 @@ help:
 	@echo "make fuzz       spoilt examples for every parser of foreign bytes; SECONDS_IN_ALL=300"
 	@echo "make test-vllm  vLLM on the CPU, in an environment of its own (3 GB)"
 	@echo "make test-llm   a real small language model behind llama.cpp, in an environment of its own (600 MB)"
-	@echo "make test-trainers  the readers of LLaMA-Factory, ms-swift, verl and TRL, over our exports (300 MB)"
+	@echo "make test-trainers  LLaMA-Factory, ms-swift, verl and TRL read our exports; verl, TRL, verifiers and MCP look (900 MB)"
 	@echo "make test-s3    an S3 server on loopback: exports to it, shards and a training from it"
 
 setup: $(STAMP)
@@ -156,8 +157,8 @@ $(VLLM)/.installed: pyproject.toml constraints-vllm.txt tests/vllm/lane/torchvis
 	@touch $@
 
 # LLAMAFACTORY=FOLDER reads with a checkout of its main, too
-test-trainers: $(TRAINERS)/.installed
-	DMFORGE_TRAINERS=1 OMP_NUM_THREADS=1 $(TRAINERS)/bin/python -m pytest -s tests/trainers
+test-trainers: $(TRAINERS)/.installed $(VERIFIERS)/.installed
+	DMFORGE_TRAINERS=1 DMFORGE_VERIFIERS=$(VERIFIERS)/bin/python OMP_NUM_THREADS=1 $(TRAINERS)/bin/python -m pytest -s tests/trainers
 
 # Other trainers pin other versions of what .venv has; so their readers stand beside it, and what they only import is left out
 $(TRAINERS)/.installed: $(STAMP) constraints-trainers.txt tests/vllm/lane/torchvision_cpu.py
@@ -166,6 +167,12 @@ $(TRAINERS)/.installed: $(STAMP) constraints-trainers.txt tests/vllm/lane/torchv
 	cp -r tests/vllm/lane/torchvision_cpu.py tests/trainers/lane/torchaudio "$$($(TRAINERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	echo import torchvision_cpu > "$$($(TRAINERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/torchvision_cpu.pth"
 	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" > "$$($(TRAINERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/zz_beside.pth"
+	@touch $@
+
+$(VERIFIERS)/.installed: pyproject.toml constraints-verifiers.txt
+	$(PYTHON) -m venv $(VERIFIERS)
+	$(VERIFIERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement constraints-verifiers.txt
+	$(VERIFIERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 test-s3: $(S3)/.installed
@@ -178,4 +185,4 @@ $(S3)/.installed: $(STAMP) constraints-s3.txt
 	@touch $@
 
 clean:
-	rm -rf .venv $(VLLM) $(LLM) $(TRAINERS) $(S3) demo demo-full demo-chain fuzz-findings growth peers site .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv $(VLLM) $(LLM) $(TRAINERS) $(VERIFIERS) $(S3) demo demo-full demo-chain fuzz-findings growth peers site .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -14,6 +14,19 @@ from dmforge.schemas.records import Video
 
 
 @dataclass(frozen=True, slots=True)
+class GridRendition:
+    """The rendition that looks are cut from, as a file or as bytes from a shard, where the overview is shown by others."""
+
+    video: Video
+    clips: Clips
+    grid_file: Path | bytes
+
+    def look(self, look: Look) -> ShownClip:
+        frames = read_look(self.clips, self.video, look, self.grid_file)
+        return ShownClip(frames, self.clips.look(self.video, look).times_s)
+
+
+@dataclass(frozen=True, slots=True)
 class Renditions:
     """The two renditions of a video, as files or as bytes from a shard."""
 
@@ -27,8 +40,7 @@ class Renditions:
         return ShownClip(read_coarse(self.coarse_file, coarse_plan.indices), coarse_plan.times_s)
 
     def look(self, look: Look) -> ShownClip:
-        frames = read_look(self.clips, self.video, look, self.grid_file)
-        return ShownClip(frames, self.clips.look(self.video, look).times_s)
+        return GridRendition(self.video, self.clips, self.grid_file).look(look)
 
 
 def footage_of(example: Example, clips: Clips) -> Renditions:

@@ -19,7 +19,7 @@ from tests.support.barcodes import Case, write
 from tests.support.tables import show
 
 ROOT = Path(__file__).parents[1]
-EXTRAS = ("", "report", "ray", "train", "hub")
+EXTRAS = ("", "report", "ray", "train", "hub", "mcp")
 IMPORTED = "import dmforge as dm; [getattr(dm, name) for name in dm.__all__]"
 """Each public name is there, whichever extra is not."""
 

@@ -73,9 +73,10 @@ def _clipped(sample: ShardSample, packed_video: PackedVideo, clips: Clips, row_f
     return ClippedSample(
         sample,
         packed_video.video,
-        ExportedClip(f"videos/{key}.coarse.mp4", clips.coarse(video)),
+        clips,
+        ExportedClip(f"videos/{key}.coarse.mp4", *clips.shown(video, None)),
         tuple(
-            ExportedClip(f"videos/{sample.id}{f'.{number}' if number > 1 else ''}.mp4", clips.look(video, look))
+            ExportedClip(f"videos/{sample.id}{f'.{number}' if number > 1 else ''}.mp4", *clips.shown(video, look))
             for number, look in enumerate(looks, 1)
         ),
         f"videos/{key}.mp4" if row_format.has_grid else "",

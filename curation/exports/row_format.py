@@ -12,8 +12,10 @@ from typing import Any
 from dmforge.curation.exports.export_place import ExportPlace
 from dmforge.curation.shards.document import ShardSample, ShardVideo
 from dmforge.curation.shards.folders import Manifest
+from dmforge.schemas.clips import Clips
 from dmforge.schemas.dialects.dialect import Dialect, DialectName
 from dmforge.schemas.frames import FramePlan
+from dmforge.schemas.sizes import Size
 from dmforge.schemas.stamps import patch_times
 
 Row = dict[str, Any]
@@ -28,6 +30,7 @@ class ExportedClip:
     path: str
     """From the folder of the export."""
     plan: FramePlan
+    size: Size
 
     def as_json(self) -> Row:
         """Which frames of the video the file holds, and the stamps under which a student was shown them, a pair each."""
@@ -46,6 +49,8 @@ class ClippedSample:
 
     sample: ShardSample
     video: ShardVideo
+    settings: Clips
+    """How its frames are cut and sized."""
     coarse: ExportedClip
     looks: tuple[ExportedClip, ...]
     """In the order of its transcript; empty where a format cuts none."""

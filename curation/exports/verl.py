@@ -40,8 +40,10 @@ def _rows(clipped: ClippedSample, dialect: Dialect) -> Iterator[TableRow]:
 
 
 def _video(clip: ExportedClip) -> Row:
-    """What verl hands on to qwen-vl-utils: all frames of the file, which takes even numbers."""
-    return {"video": clip.path, "nframes": len(clip.plan.times_s) // 2 * 2}
+    """What verl hands on to qwen-vl-utils: all frames of the file, of which it takes even numbers, as large as they are. It
+    would enlarge those of less than 128 tokens, and shrink those of more than 768."""
+    even_count = len(clip.plan.times_s) // 2 * 2
+    return {"video": clip.path, "nframes": even_count, "resized_height": clip.size.height, "resized_width": clip.size.width}
 
 
 def _finish(tables: ExportTables) -> None:
@@ -68,6 +70,7 @@ VERL = RowFormat(
         "verl 0.9.1's dataset for SFT hands frames on without their times: say "
         "data.apply_chat_template_kwargs.do_sample_frames=False, else four of each clip are taken. Stamps are then those of 24 "
         "frames a second. It computes positions of Qwen2-VL, and ends in an IndexError over clips of Qwen3-VL.",
-        "Its ToolAgentLoop refuses a tool that returns a video: frames of a look go back as images (docs/formats.md).",
+        "Its ToolAgentLoop refuses a tool that returns a video: with dmforge's own loop looks are videos, with dmforge's other "
+        "tool they are images (docs/look_tool.md).",
     ),
 )

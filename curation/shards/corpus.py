@@ -94,6 +94,13 @@ class Corpus:
         (byte_parts,) = self._store.read([self._byte_range_of(video_place)])
         return self._unpack(video_place, byte_parts)
 
+    def video_key(self, video_number: int) -> str:
+        """The key of a video, for which its renditions are not read."""
+        video_place = self._places.video(video_number)
+        header = ByteRange(self._names[video_place.shard], ((video_place.json_offset - BLOCK, BLOCK),))
+        ((header_bytes,),) = self._store.read([header])
+        return split_name(_name(header_bytes))[0]
+
     def dataset(self) -> CorpusDataset:
         """A dataset for a `DataLoader`, to be read in the order of `sampler`."""
         return CorpusDataset([self])

@@ -42,6 +42,7 @@ _PARAMETERS: Final[dict[str, Any]] = {
     },
     "max_tokens": {"type": "integer", "description": "The most visual tokens that the clip may have."},
 }  # fmt: skip
+PARAMETER_NAMES: Final = tuple(_PARAMETERS)
 CROP_VIDEO: Final = json.dumps(
     {
         "type": "function",

@@ -28,7 +28,7 @@ def outputs(notebook: Any) -> str:
 
 def test_there_are_examples() -> None:
     assert len(NOTEBOOKS) == 2
-    assert len(list(EXAMPLES.glob("*.py"))) == 5  # those that look are run by `make test-vllm`
+    assert len(list(EXAMPLES.glob("*.py"))) == 7  # those that look are run by `make test-vllm` and `make test-trainers`
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

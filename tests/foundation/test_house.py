@@ -63,6 +63,8 @@ ROOMS = {
         "footage": 0,
         "video_part": 0,
         "rendition_footage": 1,
+        "file_footage": 1,
+        "look_tool": 2,
         "synthetic": 1,
         "teacher": 1,
         "student": 1,
