@@ -23,6 +23,8 @@ SubjectKind = Literal["video", "task", "candidate"]
 Mode = Literal["free", "forced"]
 Status = Literal["made", "rejected", "quarantined"]
 T = TypeVar("T")
+RECEIPT = "receipt"
+"""A key of a field's metadata: the column says what others must say, too."""
 UNKNOWN = "unknown"
 """What a source, licence or namespace says when nobody said it: a value that `select` can filter on, not an absence."""
 
@@ -77,7 +79,7 @@ Item = Record | Joined
 @cache
 def _aside(record: type[Record]) -> frozenset[str]:
     """Fields that say where a row came from, not what it is: two rows that differ only there are the same row."""
-    return frozenset(field.name for field in fields(record) if field.name == "id" or field.metadata.get("aside"))
+    return frozenset(field.name for field in fields(record) if field.name == "id" or field.metadata.keys() & {"aside", RECEIPT})
 
 
 @cache
@@ -89,6 +91,12 @@ def _later(record: type[Record]) -> tuple[tuple[str, Any], ...]:
 def later(default: T, since: int) -> T:
     """A column that a table has since its format of this number. Rows of older parts have the default."""
     return field(default=default, kw_only=True, metadata={SINCE: since})
+
+
+def receipt(since: int) -> tuple[Id, ...]:
+    """A column of digests, since the table's format of this number: a check holds them against what the row was made from.
+    They are no content, so they stand outside the id; older rows have none."""
+    return field(default=(), kw_only=True, metadata={SINCE: since, RECEIPT: True})
 
 
 def grown(since: int) -> Mapping[str, int]:
@@ -231,6 +239,8 @@ class Candidate(Record):
     """The journal keys of the answers it was made from."""
     sent_patches: tuple[tuple[int, ...], ...] = later((), since=2)
     """Of each clip, which patches the teacher was sent, where its provider takes fewer than a student sees; else nothing."""
+    answers: tuple[Id, ...] = receipt(since=4)
+    """Digests of what these answers say, in the order of `requests`: the journal must say the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder
 from dmforge.curation.io.batching import batched
 from dmforge.curation.io.line_files import append_lines, cut_torn_line
 from dmforge.curation.lake.journal_index import JournalIndex, Place
+from dmforge.curation.lake.journal_seals import check_seal, refuse_unknown_fields, sealed_line
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError, LakeError
 from dmforge.schemas.ids import ID_BYTES, Id, read, show
@@ -165,9 +166,9 @@ class Journal:
         line_head: dict[str, Any] = {"key": place.key, "video": show("video", video)}
         if place.limit is not None:
             line_head |= {"limit": place.limit} | ({"cut": True} if place.is_cut else {})
-        journal_line = json.dumps({**line_head, "model": self._model, "answer": answer}, ensure_ascii=True) + "\n"
+        journal_line = sealed_line({**line_head, "model": self._model, "answer": answer})
         on_disk: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._pending_lines.append((place, journal_line.encode("ascii"), on_disk))
+        self._pending_lines.append((place, journal_line, on_disk))
         if self._flush_task is None or self._flush_task.done():
             self._flush_task = asyncio.create_task(self._flush())
         await on_disk
@@ -256,9 +257,7 @@ def _is_batched(answer_record: dict[str, Any]) -> bool:
 
 
 def _answer_row(journal_line: bytes, model: str) -> AnswerRow:
-    head_match, answer_record = HEAD.match(journal_line), read_line(journal_line)
-    if head_match is None:
-        raise ValueError("it doesn't begin with a key")
+    head_match, answer_record = checked_head(journal_line), read_line(journal_line)
     usage = answer_record["answer"].get("usage")
     count_by_name = token_counts(usage)
     usage_fault = (
@@ -286,9 +285,10 @@ def places_in(journal_path: Path) -> Iterator[Place]:
     with journal_path.open("rb") as journal_file:
         for journal_line in journal_file:
             if journal_line.endswith(b"\n"):  # else another writer is at it, or was killed: not acknowledged
-                head_match = HEAD.match(journal_line)
-                if head_match is None:
-                    raise _damaged_line(journal_path, line_offset, "it doesn't begin with a key")
+                try:
+                    head_match = checked_head(journal_line)
+                except ValueError as error:
+                    raise _damaged_line(journal_path, line_offset, str(error)) from None
                 yield Place(
                     head_match[1].decode(),
                     int(head_match[3]) if head_match[3] else None,
@@ -298,8 +298,18 @@ def places_in(journal_path: Path) -> Iterator[Place]:
             line_offset += len(journal_line)
 
 
+def checked_head(line: bytes) -> re.Match[bytes]:
+    """How a line begins, and that it is as it was written; a ValueError says why a line is none."""
+    head_match = HEAD.match(line)
+    if head_match is None:
+        raise ValueError("it doesn't begin with a key")
+    check_seal(line)
+    return head_match
+
+
 def read_line(line: bytes) -> dict[str, Any]:
     """The content of a line: `answer` is an object, `model` a text if it is there. A ValueError says why a line is none."""
+    check_seal(line)
     try:
         answer_record = json.loads(line)
     except RecursionError:
@@ -308,6 +318,7 @@ def read_line(line: bytes) -> dict[str, Any]:
         raise ValueError("it holds no answer")
     if not isinstance(answer_record.get("model", ""), str):
         raise ValueError("its model is no text")
+    refuse_unknown_fields(answer_record)
     answer_record.get("model", "").encode()  # half a character could be stored nowhere
     return answer_record
 
@@ -320,7 +331,8 @@ def _damaged_line(journal_path: Path, line_offset: int, damage_reason: str) -> L
     return LakeError(
         f"line {line_number} was not written by a journal: {damage_reason}",
         where=str(journal_path),
-        hint="restore the file from a backup, or delete that one line: its question will be asked again",
+        hint="restore the file from a backup; or `dmforge verify -w WS --repair` sets the line aside, and its question may be "
+        "asked again",
     )
 
 

@@ -11,6 +11,7 @@ from dmforge.curation.contract.budget import Budget
 from dmforge.curation.contract.run_events import AnswerKnown
 from dmforge.curation.contract.stage import Unanswered
 from dmforge.curation.lake.journal import CUT, Answer, Journal
+from dmforge.curation.lake.journal_seals import AnswerReference, reply_digest
 from dmforge.curation.video.jpeg import to_jpeg
 from dmforge.curation.video.media import Media
 from dmforge.curation.video.read_frames import read_coarse, read_look
@@ -59,8 +60,8 @@ MAX_GROWTH = 4
 class ReadReply(NamedTuple, Generic[R]):
     """A reply, and where it comes from."""
 
-    request: Id
-    """The key of its answer in the journal."""
+    request: AnswerReference
+    """Of its answer in the journal."""
     reply: R
     model: str
     """Who gave it."""
@@ -217,7 +218,7 @@ class Interview:
         reply = read_reply(reply_type, str(answer.get("content", "")))
         if not isinstance(reply, str):
             self._readable += 1
-            return ReadReply(known_answer.key, reply, known_answer.model)
+            return ReadReply(AnswerReference(known_answer.key, reply_digest(answer)), reply, known_answer.model)
         if finish == CUT:
             reply = f"cut off at max_output_tokens = {answer.get('limit', self._config.max_output_tokens)}"
         elif names_filter(finish):
