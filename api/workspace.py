@@ -18,7 +18,7 @@ from dmforge.api.results import (
     StageTable,
 )
 from dmforge.commands import audit as audit_commands
-from dmforge.commands import declared_videos, intake, pack_corpus, upgrade
+from dmforge.commands import declared_videos, intake, pack_corpus, upgrade, verify_workspace
 from dmforge.commands import plan as plan_commands
 from dmforge.commands import report as report_commands
 from dmforge.commands import run as run_commands
@@ -40,6 +40,7 @@ from dmforge.curation.lifecycle import takedown
 from dmforge.curation.lifecycle.merge import MergeCounts
 from dmforge.curation.lifecycle.takedown import TakenDown
 from dmforge.curation.shards.corpus import Corpus
+from dmforge.curation.soundness.defects import WorkspaceReport
 from dmforge.curation.sources.formats import find_format
 from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace_folder import WorkspaceFolder
@@ -225,6 +226,12 @@ class Workspace:
     def report(self, file: Place, *, trainings: Sequence[Place] = ()) -> ReportFile:
         """Write all that the lake holds as one page, with the curves of some trainings."""
         return ReportFile(report_commands.write_report(self.folder, Path(file), list(map(Path, trainings))))
+
+    def verify(self, *, repair: bool = False) -> WorkspaceReport:
+        """Whether every file is as it was written; what isn't, since when, and how it can be had again. A repair has made again
+        what can be, from what is sound, and asks nobody."""
+        caller = self._called("verify", {"repair": repair})
+        return verify_workspace.verify_workspace(self.folder, caller, is_repair=repair)
 
     def digest(self) -> LakeDigest:
         """Check every part, and digest what the lake holds."""

@@ -32,6 +32,7 @@ from dmforge.curation.contract.run_events import (
 )
 from dmforge.curation.io.atomic import write_json
 from dmforge.curation.io.plugins import loaded_plugins
+from dmforge.curation.io.sealed_json import sealed, unsealed
 from dmforge.curation.workspace_folder import WorkspaceFolder, user_name
 from dmforge.schemas.errors import DmforgeError, LakeError, first_line
 from dmforge.schemas.ids import Id, read, show
@@ -115,7 +116,7 @@ class Run:
         self._content |= {"cost_usd": self.account.usd, "spent": spent_rows, "notes": self.account.notes}
         self._content |= {"settled": settled_rows, "last_video": last_video}
         self._written_s = time.monotonic()
-        write_json(self.path, self._content)
+        write_json(self.path, sealed(self._content))
 
 
 @contextmanager
@@ -190,16 +191,21 @@ def pilots(workspace: WorkspaceFolder) -> list[Id]:
 def records(workspace: WorkspaceFolder) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The record of each run, in the order in which they began."""
     for record_path in sorted(workspace.runs.glob("*.json")):
-        try:
-            yield record_path, json.loads(record_path.read_bytes())
-        except (ValueError, RecursionError) as error:
-            raise _unreadable_record(record_path, error) from None
+        yield record_path, read_record(record_path)
+
+
+def read_record(record_path: Path) -> dict[str, Any]:
+    """The record of one run."""
+    try:
+        return unsealed(json.loads(record_path.read_bytes()))
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise _unreadable_record(record_path, error) from None
 
 
 def _cost_usd(record_path: Path) -> float:
     try:
-        return float(json.loads(record_path.read_bytes())["cost_usd"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        return float(read_record(record_path)["cost_usd"])
+    except (ValueError, KeyError, TypeError) as error:
         raise _unreadable_record(record_path, error) from None
 
 

@@ -210,6 +210,11 @@ class Journal:
             append_lines(file_descriptor, start_offset, line_bytes)
 
 
+def has_answers(workspace: WorkspaceFolder, model: str) -> bool:
+    """Whether the journal has any answer of a model."""
+    return any(path.stat().st_size for path in (workspace.journal / _file_name(model)).glob("*.jsonl"))
+
+
 def answers(workspace: WorkspaceFolder) -> pa.Table:
     """Every answer in the journal with its token counts, for audits."""
     answer_rows, answer_tables = _answer_rows(workspace), [ANSWERS.empty_table()]

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from dmforge.curation.io.atomic import disk_errors, write_bytes
 from dmforge.curation.io.command_result import Block, CommandResult
+from dmforge.curation.io.sealed_json import sealed
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.journal_lines import count_answers, forget_answers
 from dmforge.curation.lake.parts import read_part
@@ -150,7 +151,7 @@ def write_takedown(workspace: WorkspaceFolder, videos: Sequence[Id], reason: str
     ]
     write_bytes(
         takedowns_path,
-        old_bytes + "".join(json.dumps(takedown_entry) + "\n" for takedown_entry in new_entries).encode("ascii"),
+        old_bytes + "".join(json.dumps(sealed(takedown_entry)) + "\n" for takedown_entry in new_entries).encode("ascii"),
     )
 
 

@@ -53,6 +53,7 @@ FIRST_REPLIES = 12
 UNREADABLE_HINT = (
     "raise max_output_tokens where replies are cut off; set structured_output, or take another model; --keep-going asks on"
 )
+ASKS_NOBODY = "the journal has no answer, and a repair asks nobody"
 MAX_GROWTH = 4
 """A reply that is cut off is asked for with up to so many times `max_output_tokens`."""
 
@@ -97,7 +98,11 @@ class Interview:
         if config.batch and workspace.writer:
             hint = "run it in one process: it only waits, and one waits as fast as many"
             raise InputError("batches are not shared by ranks", where=f"[stages.{stage}] batch", hint=hint)
-        batched = BatchedRequests(config, stage, workspace, self._journal, account.events) if config.batch else None
+        batched = (
+            BatchedRequests(config, stage, workspace, self._journal, account.events)
+            if config.batch and not account.asks_nobody
+            else None
+        )
         self._teacher = Teacher(config, stage, account, batched, has_answered=len(self._journal) > 0)
         self._earlier_keys = EarlierKeys(config, workspace, stage)
         self._earlier_models = EarlierModels(config, workspace, stage)
@@ -285,6 +290,8 @@ class Interview:
     async def _send(self, key: Id, question: TeacherQuestion, limit: int) -> Answer:
         if self._journal_only:
             raise Unanswered
+        if self._account.asks_nobody:
+            raise Transient(ASKS_NOBODY)
         if self._requests_out is not None:
             self._requests_out.refuse(show("ask", key), f"[stages.{self._stage}] batch")
         request = TeacherRequest(

@@ -1,0 +1,60 @@
+"""Checks commits and parts: each commit by its seal, each part by the sha256 that its commit says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dmforge.curation.lake.commits import Commit, read_commit
+from dmforge.curation.lake.parts import Part
+from dmforge.curation.soundness.defects import RUN, Defect, Repair, remade_by, without_commit, written_with
+from dmforge.curation.workspace_folder import WorkspaceFolder
+from dmforge.schemas.errors import LakeError
+
+
+@dataclass(frozen=True, slots=True)
+class LakeFiles:
+    """The commits of a workspace as far as they can be read, and the defects of those that can't."""
+
+    workspace: WorkspaceFolder
+    commits: tuple[Commit, ...]
+    defects: tuple[Defect, ...]
+
+    def parts(self) -> Iterator[tuple[Commit, Part]]:
+        """Every part that counts, with its commit."""
+        superseded_ids = {commit_id for commit in self.commits for commit_id in commit.supersedes}
+        for commit in self.commits:
+            if commit.id not in superseded_ids:
+                yield from ((commit, part) for part in commit.parts)
+
+    def check_part(self, commit: Commit, part: Part) -> Iterator[Defect]:
+        lake_folder, part_path = self.workspace.lake, part.path(self.workspace.lake)
+        try:
+            part.check_size(lake_folder)
+            part.check_bytes(lake_folder)
+        except LakeError as error:
+            commit_path = commit.path(self.workspace.commits)
+            yield Defect(
+                str(part_path.relative_to(self.workspace.root)), error.message, remade_by(commit),
+                written_with(commit_path, self.workspace.root),
+                repair=without_commit(commit, self.workspace.commits, part_path),
+            )  # fmt: skip
+
+
+def lake_files(workspace: WorkspaceFolder) -> LakeFiles:
+    """Read every commit file."""
+    commits, defects = list[Commit](), list[Defect]()
+    for commit_path in sorted(workspace.commits.glob("*/*.json")):
+        try:
+            commit = read_commit(commit_path)
+        except LakeError as error:
+            defects.append(_of_commit(commit_path, workspace.root, error))
+        else:
+            commits += [] if commit is None else [commit]
+    return LakeFiles(workspace, tuple(commits), tuple(defects))
+
+
+def _of_commit(commit_path: Path, root: Path, error: LakeError) -> Defect:
+    repair = Repair((commit_path,), stages=(commit_path.parent.name,))
+    return Defect(str(commit_path.relative_to(root)), error.message, RUN, repair=repair)
