@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from dmforge.commands.readable_recipe import readable_recipe
 from dmforge.commands.run import readers_view, run
 from dmforge.commands.run_account import SpendingLimits
 from dmforge.curation.contract.stage import AnyStage
+from dmforge.curation.engine import run_log
 from dmforge.curation.engine.progress import StageProgress
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.packing.current_selection import packed_folders
@@ -60,7 +62,28 @@ def _checked(workspace: WorkspaceFolder, caller: Caller) -> WorkspaceReport:
                 begin,
                 in_use=workspace.is_held,
             )
-    return replace(report, defects=(*defects, *report.defects))
+    notes = () if recipe is None else _recipe_notes(workspace, recipe)
+    return replace(report, defects=(*defects, *report.defects), notes=(*report.notes, *notes))
+
+
+def _recipe_notes(workspace: WorkspaceFolder, recipe: Recipe) -> Iterator[str]:
+    """How the recipe, which is its owner's to change, differs from that of the last run."""
+    try:
+        *_, (record_path, record) = run_log.records(workspace)
+        last_recipe, resolved = record["recipe"], json.loads(json.dumps(recipe.resolved()))
+    except (DmforgeError, ValueError, KeyError):
+        return  # there was no run, or what is wrong with its record is a defect
+    changed = sorted(_differences("", last_recipe, resolved))
+    if changed:
+        yield f"recipe.toml is not that of the last run, {record_path.stem}: {', '.join(changed)}"
+
+
+def _differences(name: str, before: object, after: object) -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in sorted({*map(str, before), *map(str, after)}):  # pyright: ignore[reportUnknownArgumentType]
+            yield from _differences(f"{name}.{key}" if name else key, before.get(key), after.get(key))  # pyright: ignore
+    elif before != after:
+        yield name
 
 
 def _recipe(workspace: WorkspaceFolder, defects: list[Defect]) -> Recipe | None:

@@ -33,6 +33,7 @@ from dmforge.curation.contract.run_events import (
 from dmforge.curation.io.atomic import write_json
 from dmforge.curation.io.plugins import loaded_plugins
 from dmforge.curation.io.sealed_json import sealed, unsealed
+from dmforge.curation.sources.reviews import FOLDER as REVIEWS
 from dmforge.curation.workspace_folder import WorkspaceFolder, user_name
 from dmforge.schemas.errors import DmforgeError, LakeError, first_line
 from dmforge.schemas.ids import Id, read, show
@@ -65,7 +66,7 @@ class Run:
             "command": command, "state": "running", "started": start_time.isoformat(), "ended": None,
             "user": user_name(), "host": socket.gethostname(), "pid": os.getpid(), "python": platform.python_version(),
             "packages": versions(), "plugins": loaded_plugins(), "cost_usd": 0.0, "spent": [], "notes": [], "settled": [],
-            "stages": [], "last_video": None, "recipe": recipe,
+            "stages": [], "last_video": None, "recipe": recipe, "input_lines": input_lines(workspace),
             "allowance": None if account.allowance is None else asdict(account.allowance),
         }  # fmt: skip
         self._write()
@@ -192,6 +193,12 @@ def records(workspace: WorkspaceFolder) -> Iterator[tuple[Path, dict[str, Any]]]
     """The record of each run, in the order in which they began."""
     for record_path in sorted(workspace.runs.glob("*.json")):
         yield record_path, read_record(record_path)
+
+
+def input_lines(workspace: WorkspaceFolder) -> dict[str, int]:
+    """How many lines the files have that only ever grow, takedowns and reviews: fewer later are lines that were lost."""
+    paths = (workspace.forgotten, *sorted((workspace.inputs / REVIEWS).glob("*.jsonl")))
+    return {str(path.relative_to(workspace.inputs)): path.read_bytes().count(b"\n") for path in paths if path.is_file()}
 
 
 def read_record(record_path: Path) -> dict[str, Any]:

@@ -195,9 +195,12 @@ def _seal(commit_values: Mapping[str, Any]) -> str:
 def read_commit(commit_path: Path) -> Commit | None:
     """The commit in a file, checked; None where it was withdrawn meanwhile."""
     try:
-        commit_bytes = commit_path.read_bytes()
-    except FileNotFoundError:
-        return None
+        with disk_errors(commit_path):
+            commit_bytes = commit_path.read_bytes()
+    except LakeError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
     try:
         commit_values = json.loads(commit_bytes)
         stored_sha256 = commit_values.pop("sha256")

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import itertools
 import json
 import os
 import re
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-from dmforge.curation.contract.budget import COUNTS, token_counts
 from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder
-from dmforge.curation.io.batching import batched
 from dmforge.curation.io.line_files import append_lines, cut_torn_line
 from dmforge.curation.lake.journal_index import JournalIndex, Place
 from dmforge.curation.lake.journal_seals import check_seal, refuse_unknown_fields, sealed_line
 from dmforge.curation.workspace_folder import WorkspaceFolder
-from dmforge.schemas.errors import InputError, LakeError
-from dmforge.schemas.ids import ID_BYTES, Id, read, show
+from dmforge.schemas.errors import LakeError
+from dmforge.schemas.ids import Id, show
 
 HEAD = re.compile(
     rb'\{"key": "(ask_[a-z2-7]{26})", "video": "(video_[a-z2-7]{26})", (?:"limit": ([0-9]{1,18}), )?(?:"cut": (true), )?'
@@ -40,14 +34,7 @@ Answer = dict[str, Any]
 """The response of a server, as JSON."""
 CUT = "length"
 """The `finish` of an answer that was cut off at its limit."""
-ANSWERS = pa.schema([
-    ("request", pa.binary(ID_BYTES)), ("video", pa.binary(ID_BYTES)), ("model", pa.string()),
-    ("input_tokens", pa.int64()), ("output_tokens", pa.int64()), ("batched", pa.bool_()),
-    ("fault", pa.string()),
-])  # fmt: skip
-"""Token counts are null where the server gave none that make sense, the rest where a line is damaged: `fault` says which."""
-BATCH_ROWS = 10_000
-"""How many answers become columns at once: they take a tenth of the memory that they take in Python."""
+NO_MODES = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 PRIVATE = 0o600
 """Answers may be about material that others on the machine have no right to."""
 
@@ -90,7 +77,7 @@ class Journal:
         with disk_errors(self._path):
             make_folder(self._folder)
             file_descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, PRIVATE)
-            os.fchmod(file_descriptor, PRIVATE)  # one that was copied here may be anybody's to read
+            _make_private(file_descriptor)
             sync_folder(self._folder)
         cut_torn_line(file_descriptor)
         return file_descriptor
@@ -215,75 +202,6 @@ def has_answers(workspace: WorkspaceFolder, model: str) -> bool:
     return any(path.stat().st_size for path in (workspace.journal / _file_name(model)).glob("*.jsonl"))
 
 
-def answers(workspace: WorkspaceFolder) -> pa.Table:
-    """Every answer in the journal with its token counts, for audits."""
-    answer_rows, answer_tables = _answer_rows(workspace), [ANSWERS.empty_table()]
-    for row_batch in batched(answer_rows, BATCH_ROWS):
-        answer_tables.append(pa.table(dict(zip(ANSWERS.names, zip(*row_batch, strict=True), strict=True)), ANSWERS))
-    return pa.concat_tables(answer_tables)
-
-
-def answered_tokens(workspace: WorkspaceFolder) -> dict[tuple[str, bool], Counter[str]]:
-    """By model, and by whether they came in batches, the tokens of answers in the journal, as far as they are known: the sums
-    alone, in a third of the time."""
-    sums_by_model: dict[tuple[str, bool], Counter[str]] = {}
-    for journal_path in sorted(workspace.journal.glob("*/*.jsonl")):
-        with journal_path.open("rb") as journal_file:
-            for journal_line in journal_file:
-                with suppress(ValueError):  # a damaged line, or half of one
-                    answer_record = read_line(journal_line)
-                    model_and_batching = answer_record.get("model", journal_path.parent.name), _is_batched(answer_record)
-                    sums_by_model.setdefault(model_and_batching, Counter()).update(
-                        token_counts(answer_record["answer"].get("usage"))
-                    )
-    return sums_by_model
-
-
-AnswerRow = tuple[Id | None, Id | None, str, int | None, int | None, bool, str | None]
-"""The columns of `ANSWERS`."""
-
-
-def _answer_rows(workspace: WorkspaceFolder) -> Iterator[AnswerRow]:
-    """A row for every line. A damaged line is a row with a `fault`: it was paid for, too, and must not stop an audit."""
-    for journal_path in sorted(workspace.journal.glob("*/*.jsonl")):
-        with journal_path.open("rb") as journal_file:
-            for line_number, journal_line in enumerate(journal_file, start=1):
-                if journal_line.endswith(b"\n"):
-                    try:
-                        *row_values, usage_fault = _answer_row(journal_line, journal_path.parent.name)
-                    except (ValueError, InputError) as error:
-                        row_values, usage_fault = [None, None, journal_path.parent.name, None, None, False], str(error)
-                    line_location = f"{journal_path.relative_to(workspace.root)}, line {line_number}"
-                    yield *row_values, usage_fault and f"{line_location}: {usage_fault}"  # pyright: ignore[reportReturnType] (a row, less its fault)
-
-
-def _is_batched(answer_record: dict[str, Any]) -> bool:
-    return answer_record["answer"].get("batched") is True
-
-
-def _answer_row(journal_line: bytes, model: str) -> AnswerRow:
-    head_match, answer_record = checked_head(journal_line), read_line(journal_line)
-    usage = answer_record["answer"].get("usage")
-    count_by_name = token_counts(usage)
-    usage_fault = (
-        f"its usage counts no tokens: {json.dumps(usage)[:100]}" if usage and len(count_by_name) < len(COUNTS) else None
-    )
-    request_and_video = read(head_match[1].decode())[1], _video_id(head_match[2].decode())
-    return (
-        *request_and_video,
-        answer_record.get("model", model),
-        count_by_name.get(COUNTS[0]),
-        count_by_name.get(COUNTS[1]),
-        _is_batched(answer_record),
-        usage_fault,
-    )
-
-
-@lru_cache(BATCH_ROWS)  # answers about one video mostly stand near each other
-def _video_id(printed_id: str) -> Id:
-    return read(printed_id)[1]
-
-
 def places_in(journal_path: Path) -> Iterator[Place]:
     """The places of the lines in a file."""
     line_offset = 0
@@ -339,6 +257,16 @@ def _damaged_line(journal_path: Path, line_offset: int, damage_reason: str) -> L
         hint="restore the file from a backup; or `dmforge verify -w WS --repair` sets the line aside, and its question may be "
         "asked again",
     )
+
+
+def _make_private(file_descriptor: int) -> None:
+    """Let nobody else read a file: one that was copied here may be anybody's to read. On file systems without modes, such as
+    FAT and some mounts of object stores, who may read it is for the mount to say."""
+    try:
+        os.fchmod(file_descriptor, PRIVATE)
+    except OSError as error:
+        if error.errno not in NO_MODES or os.fstat(file_descriptor).st_uid != os.geteuid():
+            raise
 
 
 def _file_name(model_name: str) -> str:

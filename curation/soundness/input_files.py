@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from dmforge.curation.contract.stage import AnyStage, Root
-from dmforge.curation.engine.run_log import read_record
+from dmforge.curation.engine.run_log import input_lines, read_record, records
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.parts import Part, read_part
 from dmforge.curation.lake.roster import unpublished_roster
@@ -42,6 +42,21 @@ def check_inputs(workspace: WorkspaceFolder) -> Iterator[Defect]:
             reader()
         except DmforgeError as error:
             yield _unreadable(workspace, error)
+
+
+def check_lines(workspace: WorkspaceFolder) -> Iterator[Defect]:
+    """Lines that the last run saw and that are gone, in files that only ever grow but for takedowns."""
+    try:
+        *_, (record_path, record) = records(workspace)
+        lines_then: dict[str, int] = dict(record.get("input_lines", {}))
+    except (DmforgeError, ValueError, TypeError):
+        return  # there was no run, or what is wrong with its record is a defect
+    lines_now, since = input_lines(workspace), written_with(record_path, workspace.root)
+    takedowns_file = workspace.forgotten.name
+    has_forgotten_since = lines_now.get(takedowns_file, 0) > lines_then.get(takedowns_file, 0)
+    for name, count in lines_then.items():
+        if lines_now.get(name, 0) < count and not has_forgotten_since:
+            yield Defect(f"inputs/{name}", f"{lines_now.get(name, 0)} lines are left of {count}", MEANT, since)
 
 
 def check_listed(lake: Lake, stages: Sequence[AnyStage]) -> Iterator[Defect]:

@@ -28,18 +28,21 @@ class LakeFiles:
             if commit.id not in superseded_ids:
                 yield from ((commit, part) for part in commit.parts)
 
-    def check_part(self, commit: Commit, part: Part) -> Iterator[Defect]:
+    def defects_of_part(self, commit_and_part: tuple[Commit, Part]) -> list[Defect]:
+        """What is wrong with a part, by what its commit says of it."""
+        commit, part = commit_and_part
         lake_folder, part_path = self.workspace.lake, part.path(self.workspace.lake)
         try:
             part.check_size(lake_folder)
             part.check_bytes(lake_folder)
         except LakeError as error:
             commit_path = commit.path(self.workspace.commits)
-            yield Defect(
+            return [Defect(
                 str(part_path.relative_to(self.workspace.root)), error.message, remade_by(commit),
                 written_with(commit_path, self.workspace.root),
                 repair=without_commit(commit, self.workspace.commits, part_path),
-            )  # fmt: skip
+            )]  # fmt: skip
+        return []
 
 
 def lake_files(workspace: WorkspaceFolder) -> LakeFiles:

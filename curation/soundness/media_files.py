@@ -41,7 +41,7 @@ def stored_videos(lake: Lake) -> dict[Id, StoredVideo]:
         for part in commit.of(Video.table):
             for table in read_part(lake.workspace.lake, part):
                 if "made_from" in table.column_names:
-                    inputs, sha256s = id_list(table.column("made_from")), table.column("sha256").to_pylist()
+                    inputs, sha256s = id_list(table.column("made_from")), map(str, table.column("sha256").to_pylist())
                     for video, sha256, made_from in zip(id_list(table.column("id")), sha256s, inputs, strict=True):
                         video_by_id[video] = StoredVideo(video, sha256, made_from, commit)
     return video_by_id

@@ -38,7 +38,7 @@ def packing_commits(lake: Lake) -> dict[str, list[Commit]]:
         for part in commit.of(Packed.table):
             for table in read_part(lake.workspace.lake, part):
                 for selection in table.column("selection").unique().to_pylist():
-                    commits_by_selection.setdefault(selection, []).append(commit)
+                    commits_by_selection.setdefault(str(selection), []).append(commit)
     return commits_by_selection
 
 

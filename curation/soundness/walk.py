@@ -11,8 +11,8 @@ from pathlib import Path
 
 from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.soundness.defects import Defect, WorkspaceReport, first_of_each
-from dmforge.curation.soundness.input_files import check_inputs, check_listed, check_records
+from dmforge.curation.soundness.defects import RUN, Defect, WorkspaceReport, first_of_each
+from dmforge.curation.soundness.input_files import check_inputs, check_lines, check_listed, check_records
 from dmforge.curation.soundness.journal_files import check_journal
 from dmforge.curation.soundness.lake_files import LakeFiles, lake_files
 from dmforge.curation.soundness.media_files import check_media, stored_videos
@@ -51,17 +51,31 @@ def walk(
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as thread_pool:
         parts = list(files.parts())
         advance = begin(len(parts))
-        for found in thread_pool.map(lambda commit_and_part: list(files.check_part(*commit_and_part)), parts):
+        for found in thread_pool.map(files.defects_of_part, parts):
             defects += found
             advance(1)
         lake = Lake(workspace, without=_damaged(files, defects))
         checks = list(_checks(workspace, lake, stages, current_folders, in_use=in_use))
         advance = begin(len(checks))
-        for found in thread_pool.map(lambda check: list(check()), checks):
+        for found in thread_pool.map(_done, checks):
             defects += found
             advance(1)
     file_count, byte_count = _sizes(workspace)
-    return WorkspaceReport(file_count, byte_count, time.monotonic() - began_s, tuple(first_of_each(defects)))
+    notes = () if in_use else tuple(_notes(files))
+    return WorkspaceReport(file_count, byte_count, time.monotonic() - began_s, tuple(first_of_each(defects)), notes)
+
+
+def _done(check: Check) -> list[Defect]:
+    return list(check())
+
+
+def _notes(files: LakeFiles) -> Iterator[str]:
+    """What a kill leaves, and what is left where a commit file was lost: the next run removes it, and makes the batch again."""
+    lake_folder = files.workspace.lake
+    named_paths = {part.path(lake_folder) for commit in files.commits for part in commit.parts}
+    unnamed = sorted(path for path in lake_folder.glob("*/part-*.parquet") if path not in named_paths)
+    if unnamed:
+        yield f"{len(unnamed)} parts that no commit names, {unnamed[0].relative_to(files.workspace.root)} first; {RUN}"
 
 
 def _damaged(files: LakeFiles, defects: Sequence[Defect]) -> set[Path]:
@@ -87,6 +101,7 @@ def _checks(
     yield partial(check_inputs, workspace)
     yield partial(check_listed, lake, stages)
     yield partial(check_records, workspace)
+    yield partial(check_lines, workspace)
     yield partial(check_current, workspace)
 
 

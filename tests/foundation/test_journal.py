@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from dmforge.curation.lake.journal import Answer, Journal, StoredAnswer, answers
+from dmforge.curation.lake.journal import Answer, Journal, StoredAnswer
 from dmforge.curation.lake.journal_lines import forget_answers
+from dmforge.curation.lake.journal_table import answers
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.ids import digest
