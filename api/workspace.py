@@ -40,13 +40,13 @@ from dmforge.curation.lifecycle import takedown
 from dmforge.curation.lifecycle.merge import MergeCounts
 from dmforge.curation.lifecycle.takedown import TakenDown
 from dmforge.curation.shards.corpus import Corpus
-from dmforge.curation.soundness.defects import WorkspaceReport
+from dmforge.curation.soundness.workspace_defects import WorkspaceReport
 from dmforge.curation.sources.formats import find_format
 from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.dialects.dialect import DialectName
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.records import UNKNOWN
+from dmforge.schemas.record_fields import UNKNOWN
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -17,9 +17,9 @@ from dmforge.curation.engine import run_log
 from dmforge.curation.engine.progress import StageProgress
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.packing.current_selection import packed_folders
-from dmforge.curation.soundness.defects import Defect, WorkspaceReport
 from dmforge.curation.soundness.repair import repair
 from dmforge.curation.soundness.walk import walk
+from dmforge.curation.soundness.workspace_defects import Defect, WorkspaceReport
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.teacher.batch_record import questions_out
 from dmforge.recipe import Recipe

@@ -11,7 +11,7 @@ from dmforge.curation.engine.run_log import input_lines, read_record, records
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.parts import Part, read_part
 from dmforge.curation.lake.roster import unpublished_roster
-from dmforge.curation.soundness.defects import Defect, Repair, written_with
+from dmforge.curation.soundness.workspace_defects import Defect, Repair, written_with
 from dmforge.curation.sources.annotations import all_rows
 from dmforge.curation.sources.further_attempts import further_rounds
 from dmforge.curation.sources.reviews import FOLDER, reviews_of

@@ -14,8 +14,8 @@ from dmforge.curation.lake.answer_check import (
     unheld_answers,
 )
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.soundness.defects import Defect, Repair
 from dmforge.curation.soundness.setting_aside import TORN_LINE, lost_requests
+from dmforge.curation.soundness.workspace_defects import Defect, Repair
 from dmforge.curation.workspace_folder import WorkspaceFolder
 
 RESTORE = (

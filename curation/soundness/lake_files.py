@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dmforge.curation.lake.commits import Commit, read_commit
 from dmforge.curation.lake.parts import Part
-from dmforge.curation.soundness.defects import RUN, Defect, Repair, remade_by, without_commit, written_with
+from dmforge.curation.soundness.workspace_defects import RUN, Defect, Repair, remade_by, without_commit, written_with
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import LakeError
 

@@ -13,7 +13,7 @@ from dmforge.curation.io.locations import is_remote
 from dmforge.curation.lake.commits import Commit, Lake
 from dmforge.curation.lake.parts import read_part
 from dmforge.curation.shards.index import INDEX, VideoIndexRow, find_row
-from dmforge.curation.soundness.defects import Defect, Repair, written_with
+from dmforge.curation.soundness.workspace_defects import Defect, Repair, written_with
 from dmforge.curation.sources.videos import ListedVideo
 from dmforge.curation.video.media import Media, Receipt, read_receipt
 from dmforge.curation.workspace_folder import WorkspaceFolder

@@ -11,9 +11,9 @@ import pyarrow as pa
 from dmforge.curation.contract.stage_results import MADE_FROM
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.rewriting import Removal
-from dmforge.curation.soundness.defects import Defect
 from dmforge.curation.soundness.media_files import StoredVideo, found_in_shards, stored_videos
 from dmforge.curation.soundness.setting_aside import note_lost, set_aside, set_lines_aside
+from dmforge.curation.soundness.workspace_defects import Defect
 from dmforge.curation.video.media import Media, read_receipt
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import DmforgeError

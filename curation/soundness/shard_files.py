@@ -13,8 +13,8 @@ from dmforge.curation.shards import integrity
 from dmforge.curation.shards.folders import MANIFEST
 from dmforge.curation.shards.packed import Packed
 from dmforge.curation.shards.stores import CURRENT
-from dmforge.curation.soundness.defects import RUN, Defect, Repair, written_with
 from dmforge.curation.soundness.setting_aside import SET_ASIDE
+from dmforge.curation.soundness.workspace_defects import RUN, Defect, Repair, written_with
 from dmforge.curation.workspace_folder import WorkspaceFolder
 
 AGAIN = {

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.soundness.defects import RUN, Defect, WorkspaceReport, first_of_each
 from dmforge.curation.soundness.input_files import check_inputs, check_lines, check_listed, check_records
 from dmforge.curation.soundness.journal_files import check_journal
 from dmforge.curation.soundness.lake_files import LakeFiles, lake_files
@@ -24,6 +23,7 @@ from dmforge.curation.soundness.shard_files import (
     packing_commits,
     selection_folders,
 )
+from dmforge.curation.soundness.workspace_defects import RUN, Defect, WorkspaceReport, first_of_each
 from dmforge.curation.sources.videos import ListedVideo, listed
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import DmforgeError

@@ -25,7 +25,8 @@ from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id, digest, read, show
-from dmforge.schemas.records import Record, aside
+from dmforge.schemas.record_fields import aside
+from dmforge.schemas.records import Record
 
 MISSING = "missing file"
 AMBIGUOUS = "several files of this name"

@@ -25,7 +25,8 @@ from dmforge.schemas.config import Later
 from dmforge.schemas.drafting import fault
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.looks import Window, print_seconds, print_span
-from dmforge.schemas.records import Joined, Needs, Record, TaskKind, Video, receipt
+from dmforge.schemas.record_fields import receipt
+from dmforge.schemas.records import Joined, Needs, Record, TaskKind, Video
 from dmforge.schemas.replies import MAX_FPS, Difficulty, Form, QuestionType, WriteReply, Written
 from dmforge.schemas.scoring import overlap_cs
 

@@ -28,7 +28,8 @@ from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.ids import Id
 from dmforge.schemas.likeness import is_near
 from dmforge.schemas.looks import Look, Window, print_span
-from dmforge.schemas.records import Record, Video, later, receipt
+from dmforge.schemas.record_fields import later, receipt
+from dmforge.schemas.records import Record, Video
 from dmforge.schemas.replies import DescribeReply, Happening
 
 MAX_CHARS = 300
