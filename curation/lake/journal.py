@@ -17,7 +17,7 @@ from typing import Any
 from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder
 from dmforge.curation.io.line_files import append_lines, cut_torn_line
 from dmforge.curation.lake.journal_index import JournalIndex, Place
-from dmforge.curation.lake.journal_seals import check_seal, refuse_unknown_fields, sealed_line
+from dmforge.curation.lake.journal_seals import check_fields, check_seal, sealed_line
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.ids import Id, show
@@ -232,7 +232,7 @@ def checked_head(line: bytes) -> re.Match[bytes]:
 
 def read_line(line: bytes) -> dict[str, Any]:
     """The content of a line: `answer` is an object, `model` a text if it is there. A ValueError says why a line is none."""
-    check_seal(line)
+    is_sealed = check_seal(line)
     try:
         answer_record = json.loads(line)
     except RecursionError:
@@ -241,7 +241,7 @@ def read_line(line: bytes) -> dict[str, Any]:
         raise ValueError("it holds no answer")
     if not isinstance(answer_record.get("model", ""), str):
         raise ValueError("its model is no text")
-    refuse_unknown_fields(answer_record)
+    check_fields(answer_record, is_sealed=is_sealed)
     answer_record.get("model", "").encode()  # half a character could be stored nowhere
     return answer_record
 

@@ -12,6 +12,7 @@ from dmforge.schemas.ids import ID_BYTES, Id
 
 SEAL = re.compile(rb', "sha256": "([0-9a-f]{64})"\}\n?')
 SEAL_BYTES = len(b', "sha256": ""}') + 64
+CHANGED = "it was changed after it was written: its seal doesn't fit"
 FIELDS = frozenset({"key", "video", "limit", "cut", "model", "answer", "sha256"})
 """Of a line. Another one is a name that was changed."""
 SAID = ("content", "refusal", "finish")
@@ -39,15 +40,18 @@ def sealed_line(fields: Mapping[str, Any]) -> bytes:
     return content + b', "sha256": "' + hashlib.sha256(content).hexdigest().encode("ascii") + b'"}\n'
 
 
-def check_seal(line: bytes) -> None:
-    """Raise ValueError where a line is not as it was written. Those of formats 1 and 2 have no seal."""
+def check_seal(line: bytes) -> bool:
+    """Whether a line has a seal: those of formats 1 and 2 have none. ValueError where it doesn't fit."""
     seal_start = len(line) - SEAL_BYTES - line.endswith(b"\n")
     seal_match = SEAL.fullmatch(line, max(0, seal_start))
     if seal_match is not None and hashlib.sha256(line[:seal_start]).hexdigest().encode("ascii") != seal_match[1]:
-        raise ValueError("it was changed after it was written: its seal doesn't fit")
+        raise ValueError(CHANGED)
+    return seal_match is not None
 
 
-def refuse_unknown_fields(record: Mapping[str, Any]) -> None:
-    """Raise ValueError where a line has a field that no journal writes: its seal, say, under a name that was changed."""
+def check_fields(record: Mapping[str, Any], *, is_sealed: bool) -> None:
+    """Raise ValueError where a line has a field that no journal writes, or a seal that is none."""
+    if "sha256" in record and not is_sealed:
+        raise ValueError(CHANGED)
     if unknown := sorted(record.keys() - FIELDS):
         raise ValueError(f"it has a field {unknown[0][:40]!r}, which no journal writes")
