@@ -86,18 +86,18 @@ class Outcome:
     verified: bool
     """`dmforge verify` named the file, or refused the workspace by it."""
     run: str
-    """How the run ended: `same` shards and digest, `other` ones, or `refused` with the file named, or `stopped` otherwise."""
+    """How the run ended: `same` shards and digest, `other` ones, `refused` with the file named, `stopped` otherwise, `crashed`."""
     detail: str
 
     @property
     def failed(self) -> bool:
         """Damaged bytes went where they may not: into shards, or unseen into the digest."""
-        return self.run == "other" and self.kind != "recipe"
+        return self.run == "crashed" or (self.run == "other" and self.kind != "recipe")
 
     @property
     def verdict(self) -> str:
         if self.failed:
-            return "went into what was made"
+            return "crashed" if self.run == "crashed" else "went into what was made"
         if self.verified:
             return "found by verify"
         return {"same": "harmless", "other": "an edit of the recipe"}.get(self.run, "found by run")
@@ -163,8 +163,11 @@ def trial(root: Path, expected: dict[str, str], seed: int) -> Outcome:
         path = rng.choice(_files(copy, kind))
         detail = _damage(path, rng)
         place = str(path.relative_to(copy))
-        verified = _is_named_by_verify(copy, place)
-        ending = _run(copy, place, expected, REMADE[rng.choice(sorted(REMADE))])
+        try:
+            verified = _is_named_by_verify(copy, place)
+            ending = _run(copy, place, expected, REMADE[rng.choice(sorted(REMADE))])
+        except Exception as error:  # a person would have seen a traceback: a defect of dmforge, and told as one
+            verified, ending, detail = False, "crashed", f"{detail}: {type(error).__name__}: {str(error)[:300]}"
         return Outcome(kind, place, verified, ending, f"seed {seed}: {detail}")
 
 
@@ -250,7 +253,7 @@ def rows_of(outcomes: Sequence[Outcome]) -> list[list[object]]:
     by_kind: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for outcome in outcomes:
         by_kind[outcome.kind][outcome.verdict] += 1
-    columns = ("found by verify", "found by run", "harmless", "an edit of the recipe", "went into what was made")
+    columns = ("found by verify", "found by run", "harmless", "an edit of the recipe", "went into what was made", "crashed")
     rows: list[list[object]] = [[kind, by_kind[kind].total(), *(by_kind[kind][name] for name in columns)] for kind in KINDS]
     return [*rows, ["all", len(outcomes), *(sum(counts[name] for counts in by_kind.values()) for name in columns)]]
 
@@ -268,13 +271,22 @@ def main() -> None:
     for outcome in outcomes:
         if outcome.verdict not in ("found by verify", "found by run"):
             print(f"{outcome.verdict}: {outcome.place}: {outcome.detail}; the run: {outcome.run}", file=sys.stderr)
-    columns = ["kind of file", "damaged", "verify names it", "a run does", "harmless", "recipe edited", "in what was made"]
+    columns = [
+        "kind of file",
+        "damaged",
+        "verify names it",
+        "a run does",
+        "harmless",
+        "recipe edited",
+        "in what was made",
+        "crashed",
+    ]
     command = f"python -m chaos.flips --flips {arguments.flips} --videos {arguments.videos} --seed {arguments.seed}"
     show("One flipped bit, or one file cut short", command, columns, rows_of(outcomes))
     stopped = Counter(outcome.run for outcome in outcomes)
     print(f"\nRuns afterwards: {', '.join(f'{count} {ending}' for ending, count in sorted(stopped.items()))}")
     if any(outcome.failed for outcome in outcomes):
-        sys.exit("damaged bytes went into what was made")
+        sys.exit("damaged bytes went into what was made, or a command crashed over them")
 
 
 if __name__ == "__main__":

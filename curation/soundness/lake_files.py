@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +21,11 @@ class LakeFiles:
     commits: tuple[Commit, ...]
     defects: tuple[Defect, ...]
 
-    def parts(self) -> Iterator[tuple[Commit, Part]]:
-        """Every part that counts, with its commit."""
-        superseded_ids = {commit_id for commit in self.commits for commit_id in commit.supersedes}
-        for commit in self.commits:
+    def parts(self, damaged: Collection[Path]) -> Iterator[tuple[Commit, Part]]:
+        """Every part that counts, with its commit: without damaged commits, what they have superseded counts again."""
+        commits = [commit for commit in self.commits if commit.path(self.workspace.commits) not in damaged]
+        superseded_ids = {commit_id for commit in commits for commit_id in commit.supersedes}
+        for commit in commits:
             if commit.id not in superseded_ids:
                 yield from ((commit, part) for part in commit.parts)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.parts import Part
 from dmforge.curation.soundness.input_files import check_inputs, check_lines, check_listed, check_records
 from dmforge.curation.soundness.journal_files import check_journal
 from dmforge.curation.soundness.lake_files import LakeFiles, lake_files
@@ -49,16 +50,18 @@ def walk(
     began_s, files = time.monotonic(), lake_files(workspace)
     defects = list(files.defects)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as thread_pool:
-        parts = list(files.parts())
-        advance = begin(len(parts))
-        for found in thread_pool.map(files.defects_of_part, parts):
-            defects += found
-            advance(1)
-        lake = Lake(workspace, without=_damaged(files, defects))
+        checked_parts = set[Part]()
+        while parts := [pair for pair in files.parts(_damaged(defects)) if pair[1] not in checked_parts]:
+            advance = begin(len(parts))
+            for part_defects in thread_pool.map(files.defects_of_part, parts):
+                defects += part_defects
+                advance(1)
+            checked_parts.update(part for _, part in parts)
+        lake = Lake(workspace, without=_damaged(defects))
         checks = list(_checks(workspace, lake, stages, current_folders, in_use=in_use))
         advance = begin(len(checks))
-        for found in thread_pool.map(_done, checks):
-            defects += found
+        for check_defects in thread_pool.map(_done, checks):
+            defects += check_defects
             advance(1)
     file_count, byte_count = _sizes(workspace)
     notes = () if in_use else tuple(_notes(files))
@@ -78,7 +81,7 @@ def _notes(files: LakeFiles) -> Iterator[str]:
         yield f"{len(unnamed)} parts that no commit names, {unnamed[0].relative_to(files.workspace.root)} first; {RUN}"
 
 
-def _damaged(files: LakeFiles, defects: Sequence[Defect]) -> set[Path]:
+def _damaged(defects: Sequence[Defect]) -> set[Path]:
     """The commit files that can't be read, or that name a part which isn't as it was."""
     return {path for defect in defects if defect.repair for path in defect.repair.set_aside if path.suffix == ".json"}
 
