@@ -86,7 +86,7 @@ class Outcome:
     verified: bool
     """`dmforge verify` named the file, or refused the workspace by it."""
     run: str
-    """How the run ended: `same` shards and digest, `other` ones, `refused` with the file named, `stopped` otherwise, `crashed`."""
+    """How the run ended: with the `same` result or an `other`, `refused` with the file named, `stopped`, or `crashed`."""
     detail: str
 
     @property

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,25 @@ def test_a_disk_without_hard_links_is_worked_on_as_any_other(library: Path, calm
     done = on_odd_disk(library, tmp_path, "run", CALL="link", ERRNO=errno.EPERM)
     assert done.returncode == 0, done.stderr
     assert fingerprint(tmp_path) == calm
+
+
+def test_a_disk_without_modes_holds_a_journal(library: Path, tmp_path: Path) -> None:
+    program = """
+        import asyncio, os
+        from pathlib import Path
+        from dmforge.curation.lake.journal import Journal
+        from dmforge.curation.workspace_folder import WorkspaceFolder
+        from dmforge.schemas.ids import digest
+        async def ask():
+            return {"content": "yes"}
+        async def answered(journal):
+            return await journal.answer(digest("ask", 1), digest("video", 1), ask)
+        print(asyncio.run(answered(Journal(WorkspaceFolder(Path(os.environ["ODD_ROOT"])), "m"))))
+    """
+    habits = {"LD_PRELOAD": str(library), "ODD_ROOT": str(tmp_path), "ODD_CALL": "fchmod", "ODD_ERRNO": str(errno.EPERM)}
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | habits, timeout=60)
+    assert done.stdout == "{'content': 'yes'}\n", done.stderr
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 /* A disk with habits, for one process and those that it starts: LD_PRELOAD puts these calls before those of libc.
  *
  * ODD_ROOT   the folder that lies on it
- * ODD_CALL   which call fails there: flock, fsync, fsync_folder, write, open, read, rename, link
+ * ODD_CALL   which call fails there: flock, fsync, fsync_folder, write, open, read, rename, link, fchmod
  * ODD_ERRNO  with which error
  * ODD_AFTER  after so many that go well
  * ODD_FOLDS  any value: names differ in more than the case of their letters, as on FAT
@@ -108,6 +108,10 @@ int rename(const char *before, const char *after) {
     char folded_before[PATH_MAX], folded_after[PATH_MAX];
     if (lies_there(after) && fails("rename")) return -1;
     return NEXT(rename)(on_disk(before, folded_before), on_disk(after, folded_after));
+}
+
+int fchmod(int descriptor, mode_t mode) {
+    return is_there(descriptor) && fails("fchmod") ? -1 : NEXT(fchmod)(descriptor, mode);
 }
 
 int link(const char *before, const char *after) {
