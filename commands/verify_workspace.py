@@ -79,10 +79,11 @@ def _recipe_notes(workspace: WorkspaceFolder, recipe: Recipe) -> Iterator[str]:
 
 
 def _differences(name: str, before: object, after: object) -> Iterator[str]:
+    """The settings that have other values, and the tables that only one side has; settings of another version are none."""
     if isinstance(before, dict) and isinstance(after, dict):
         for key in sorted({*map(str, before), *map(str, after)}):  # pyright: ignore[reportUnknownArgumentType]
             yield from _differences(f"{name}.{key}" if name else key, before.get(key), after.get(key))  # pyright: ignore
-    elif before != after:
+    elif before != after and (None not in (before, after) or isinstance(before, dict) or isinstance(after, dict)):
         yield name
 
 

@@ -91,6 +91,11 @@ class WorkspaceFolder:
     def runs(self) -> Path:
         return self.root / "runs"
 
+    @property
+    def set_aside(self) -> Path:
+        """What a repair took out of the way."""
+        return self.root / "set-aside"
+
     def require(self) -> WorkspaceFolder:
         """Return this workspace; an error where it is none, or was written by a newer version."""
         if not self.recipe.is_file():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -194,6 +195,7 @@ def forget(lake: Lake) -> TakenDown:
         with disk_errors(media_path):
             media_path.unlink()
     selection_count = remove_with(lake.workspace, forgotten_ids)
+    _remove_set_aside(lake.workspace)
     removal = _removal(forgotten_ids)
     row_count = sum(removal.apply(lake, commit) for commit in list(lake.commits.values()))
     return TakenDown(
@@ -207,6 +209,13 @@ def forget(lake: Lake) -> TakenDown:
         selection_count,
         lake.sweep(),
     )
+
+
+def _remove_set_aside(workspace: WorkspaceFolder) -> None:
+    """Remove the folders of what a repair set aside: damaged as it is, it may show any video."""
+    with disk_errors(workspace.set_aside):
+        for folder in (path for path in workspace.set_aside.glob("*") if path.is_dir()):
+            shutil.rmtree(folder)
 
 
 def finish_forgetting(lake: Lake) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,8 +47,15 @@ def stored_videos(lake: Lake) -> dict[Id, StoredVideo]:
     return video_by_id
 
 
-def check_media(workspace: WorkspaceFolder, stored: StoredVideo, listed: Mapping[str, ListedVideo]) -> Iterator[Defect]:
-    """The defects of the renditions of a video, and of their receipt."""
+def check_media(
+    workspace: WorkspaceFolder, videos: Iterable[StoredVideo], listed: Mapping[str, ListedVideo]
+) -> Iterator[Defect]:
+    """The defects of the renditions of some videos, and of their receipts."""
+    for stored in videos:
+        yield from _check_video(workspace, stored, listed)
+
+
+def _check_video(workspace: WorkspaceFolder, stored: StoredVideo, listed: Mapping[str, ListedVideo]) -> Iterator[Defect]:
     media = Media(workspace, stored.video)
     try:
         receipt = read_receipt(media)

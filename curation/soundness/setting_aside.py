@@ -10,7 +10,6 @@ from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, wr
 from dmforge.curation.lake.journal import PRIVATE
 from dmforge.curation.workspace_folder import WorkspaceFolder
 
-SET_ASIDE = "set-aside"
 TORN_LINE = 0
 """The number of the torn line at the end of a file."""
 LOST = "lost_answers.txt"
@@ -19,7 +18,7 @@ LOST = "lost_answers.txt"
 
 def set_aside(workspace: WorkspaceFolder, path: Path) -> Path:
     """Move a file or a folder into `set-aside/`, under the path that it had; where it is now."""
-    target = _free(workspace.root / SET_ASIDE / path.relative_to(workspace.root))
+    target = _free(workspace.set_aside / path.relative_to(workspace.root))
     with disk_errors(path):
         make_folder(target.parent)
         os.replace(path, target)
@@ -30,7 +29,7 @@ def set_aside(workspace: WorkspaceFolder, path: Path) -> Path:
 
 def set_lines_aside(workspace: WorkspaceFolder, journal_path: Path, numbers: Collection[int]) -> None:
     """Move lines of a journal into a file of their own."""
-    target = _free(workspace.root / SET_ASIDE / journal_path.relative_to(workspace.root))
+    target = _free(workspace.set_aside / journal_path.relative_to(workspace.root))
     with disk_errors(journal_path):
         with journal_path.open("rb") as journal_file:
             lines = list(journal_file)
@@ -48,14 +47,14 @@ def set_lines_aside(workspace: WorkspaceFolder, journal_path: Path, numbers: Col
 
 def lost_requests(workspace: WorkspaceFolder) -> frozenset[str]:
     """The requests whose answers are known to be lost."""
-    lost_path = workspace.root / SET_ASIDE / LOST
+    lost_path = workspace.set_aside / LOST
     return frozenset(lost_path.read_text("ascii", "replace").split()) if lost_path.is_file() else frozenset()
 
 
 def note_lost(workspace: WorkspaceFolder, requests: Iterable[str]) -> None:
     """Write down answers that are lost."""
     lines = sorted(lost_requests(workspace) | set(requests))
-    write_bytes(workspace.root / SET_ASIDE / LOST, "".join(f"{request}\n" for request in lines).encode("ascii"))
+    write_bytes(workspace.set_aside / LOST, "".join(f"{request}\n" for request in lines).encode("ascii"))
 
 
 def _free(path: Path) -> Path:

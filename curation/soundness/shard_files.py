@@ -13,7 +13,6 @@ from dmforge.curation.shards import integrity
 from dmforge.curation.shards.folders import MANIFEST
 from dmforge.curation.shards.packed import Packed
 from dmforge.curation.shards.stores import CURRENT
-from dmforge.curation.soundness.setting_aside import SET_ASIDE
 from dmforge.curation.soundness.workspace_defects import RUN, Defect, Repair, written_with
 from dmforge.curation.workspace_folder import WorkspaceFolder
 
@@ -21,7 +20,7 @@ AGAIN = {
     "exports": "`dmforge export` writes it again",
     "checkpoint": "with this folder moved away, the training goes on from the checkpoint before it",
 }
-OWN = ("lake", "journal", "inputs", "media", "runs", "shards", SET_ASIDE)
+OWN = ("lake", "journal", "inputs", "media", "runs", "shards", "set-aside")
 """Folders that are walked by other checks."""
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from dmforge.curation.contract.stage import AnyStage
+from dmforge.curation.io.batching import batched
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.parts import Part
 from dmforge.curation.soundness.input_files import check_inputs, check_lines, check_listed, check_records
@@ -29,6 +30,8 @@ from dmforge.curation.sources.videos import ListedVideo, listed
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import DmforgeError
 
+VIDEOS_AT_ONCE = 200
+"""Videos of one piece of the work."""
 Check = Callable[[], Iterator[Defect]]
 """One piece of the work; each is done by one thread."""
 Begin = Callable[[int], Callable[[int], None]]
@@ -100,7 +103,8 @@ def _checks(
     yield from (partial(check_selection, workspace, folder, commits_by_selection) for folder in folders)
     yield from (partial(check_checksums, workspace, folder) for folder in folders_with_checksums(workspace))
     listed_videos = _listed(workspace)
-    yield from (partial(check_media, workspace, stored, listed_videos) for stored in stored_videos(lake).values())
+    for videos in batched(stored_videos(lake).values(), VIDEOS_AT_ONCE):
+        yield partial(check_media, workspace, videos, listed_videos)
     yield partial(check_inputs, workspace)
     yield partial(check_listed, lake, stages)
     yield partial(check_records, workspace)
