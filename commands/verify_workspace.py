@@ -19,7 +19,7 @@ from dmforge.curation.lake.commits import Lake
 from dmforge.curation.packing.current_selection import packed_folders
 from dmforge.curation.soundness.repair import repair
 from dmforge.curation.soundness.walk import walk
-from dmforge.curation.soundness.workspace_defects import Defect, WorkspaceReport
+from dmforge.curation.soundness.workspace_defects import WorkspaceDefect, WorkspaceReport
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.teacher.batch_record import questions_out
 from dmforge.recipe import Recipe
@@ -43,7 +43,7 @@ def verify_workspace(workspace: WorkspaceFolder, caller: Caller, *, is_repair: b
 
 
 def _checked(workspace: WorkspaceFolder, caller: Caller) -> WorkspaceReport:
-    defects = list[Defect]()
+    defects = list[WorkspaceDefect]()
     recipe = _recipe(workspace.require(), defects)
     try:
         questions_out(workspace)
@@ -87,7 +87,7 @@ def _differences(name: str, before: object, after: object) -> Iterator[str]:
         yield name
 
 
-def _recipe(workspace: WorkspaceFolder, defects: list[Defect]) -> Recipe | None:
+def _recipe(workspace: WorkspaceFolder, defects: list[WorkspaceDefect]) -> Recipe | None:
     try:
         return readable_recipe(workspace)
     except DmforgeError as error:
@@ -95,9 +95,9 @@ def _recipe(workspace: WorkspaceFolder, defects: list[Defect]) -> Recipe | None:
         return None
 
 
-def _of_error(workspace: WorkspaceFolder, error: DmforgeError) -> Defect:
+def _of_error(workspace: WorkspaceFolder, error: DmforgeError) -> WorkspaceDefect:
     file = error.where.removeprefix(f"{workspace.root}/") or "recipe.toml"
-    return Defect(file, error.message, error.hint or "restore it from a backup")
+    return WorkspaceDefect(file, error.message, error.hint or "restore it from a backup")
 
 
 def _current_folders(workspace: WorkspaceFolder, lake: Lake, recipe: Recipe) -> Sequence[Path]:

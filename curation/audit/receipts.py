@@ -49,7 +49,7 @@ def checks(lineage: Lineage, stored: StoredRows) -> Iterator[ReceiptCheck]:
     for step in lineage.steps:
         yield _id_check(step, stored.records[step.row.table])
     for receipt in answer_receipts(stored.lake.workspace, [step.row for step in lineage.steps]):
-        yield ReceiptCheck(f"the answer {receipt.request}, line {receipt.line}", receipt.path, receipt.said, receipt.found)
+        yield ReceiptCheck(f"the answer {receipt.request}, line {receipt.line}", receipt.path, receipt.expected, receipt.actual)
     for packed_sample in lineage.places:
         yield from _shard_checks(packed_sample)
 

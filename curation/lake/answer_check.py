@@ -26,7 +26,7 @@ TORN = "half a line at its end"
 """What a kill leaves, and a file that was cut short: such a line was never acknowledged, and the next run cuts it off."""
 REPEATED = "answers"
 """The column of digests; `requests`, or in some tables `request`, says of which answers."""
-SAID = pa.schema([("key", pa.binary(ID_BYTES)), ("said", pa.binary(ID_BYTES))])
+REPLY_DIGESTS = pa.schema([("key", pa.binary(ID_BYTES)), ("reply", pa.binary(ID_BYTES))])
 BATCH_ROWS = 10_000
 GONE = "the journal has no such answer"
 OTHERWISE = "the journal says something else there"
@@ -40,7 +40,7 @@ class JournalLine:
     number: int
     offset: int
     key: Id = b""
-    said: Id = b""
+    reply_digest: Id = b""
     """The digest of what it says."""
     fault: str = ""
 
@@ -113,12 +113,14 @@ def unheld_answers(lake: Lake, commits: Iterable[Commit], lines: Iterator[Journa
     parts = {str(part.path(lake.workspace.lake)): part for commit in commits for part in commit.parts}
     row_selects = [sql for path, part in sorted(parts.items()) if (sql := _repeated_sql(Path(path), part))]
     with duckdb.connect(config=CONNECTION) as database, interruptible():
-        database.register("lines", pa.RecordBatchReader.from_batches(SAID, _batches(lines)))
-        database.execute("CREATE TABLE said AS SELECT * FROM lines")
+        database.register("lines", pa.RecordBatchReader.from_batches(REPLY_DIGESTS, _batches(lines)))
+        database.execute("CREATE TABLE replies AS SELECT * FROM lines")
         if not row_selects:
             return []
         database.execute(f"CREATE TABLE repeated AS {' UNION ALL '.join(row_selects)}")
-        unheld_sql = "SELECT r.* FROM repeated r ANTI JOIN said s ON s.key = r.request AND s.said = r.answer ORDER BY 1, 2, 3"
+        unheld_sql = (
+            "SELECT r.* FROM repeated r ANTI JOIN replies s ON s.key = r.request AND s.reply = r.answer ORDER BY 1, 2, 3"
+        )
         unheld_rows = database.execute(unheld_sql).fetchall()
     line_by_key = _lines_of(lake.workspace, {request for _, _, request, _ in unheld_rows})
     return [
@@ -142,8 +144,8 @@ def _repeated_sql(part_path: Path, part: Part) -> str:
 
 def _batches(lines: Iterator[JournalLine]) -> Iterator[pa.RecordBatch]:
     for line_batch in batched((line for line in lines if line.key), BATCH_ROWS):
-        columns = [[line.key for line in line_batch], [line.said for line in line_batch]]
-        yield pa.record_batch([pa.array(column, pa.binary(ID_BYTES)) for column in columns], schema=SAID)
+        columns = [[line.key for line in line_batch], [line.reply_digest for line in line_batch]]
+        yield pa.record_batch([pa.array(column, pa.binary(ID_BYTES)) for column in columns], schema=REPLY_DIGESTS)
 
 
 def _lines_of(workspace: WorkspaceFolder, keys: set[Id]) -> dict[Id, JournalLine]:

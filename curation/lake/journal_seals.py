@@ -15,7 +15,7 @@ SEAL_BYTES = len(b', "sha256": ""}') + 64
 CHANGED = "it was changed after it was written: its seal doesn't fit"
 FIELDS = frozenset({"key", "video", "limit", "cut", "model", "answer", "sha256"})
 """Of a line. Another one is a name that was changed."""
-SAID = ("content", "refusal", "finish")
+REPLY_FIELDS = ("content", "refusal", "finish")
 """What rows follow from; what an answer has cost, and how it was sent, is for books."""
 
 
@@ -24,14 +24,14 @@ class AnswerReference(NamedTuple):
 
     key: Id
     """Under which it stands in the journal."""
-    said: Id
+    reply_digest: Id
     """The digest of what it says."""
 
 
 def reply_digest(answer: Mapping[str, Any]) -> Id:
     """The digest of what an answer says: a row repeats it, so that nobody can change the one without the other."""
-    said_json = json.dumps([answer.get(field_name) for field_name in SAID])
-    return hashlib.sha256(said_json.encode("ascii")).digest()[:ID_BYTES]
+    reply_json = json.dumps([answer.get(field_name) for field_name in REPLY_FIELDS])
+    return hashlib.sha256(reply_json.encode("ascii")).digest()[:ID_BYTES]
 
 
 def sealed_line(fields: Mapping[str, Any]) -> bytes:

@@ -15,7 +15,7 @@ from dmforge.curation.lake.answer_check import (
 )
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.soundness.setting_aside import TORN_LINE, lost_requests
-from dmforge.curation.soundness.workspace_defects import Defect, Repair
+from dmforge.curation.soundness.workspace_defects import Repair, WorkspaceDefect
 from dmforge.curation.workspace_folder import WorkspaceFolder
 
 RESTORE = (
@@ -24,10 +24,10 @@ RESTORE = (
 CUT = "the next run cuts it off; where no run was killed, restore the file from a backup"
 
 
-def check_journal(lake: Lake, *, in_use: bool) -> Iterator[Defect]:
+def check_journal(lake: Lake, *, in_use: bool) -> Iterator[WorkspaceDefect]:
     """The defects of all lines, and the answers that rows repeat and no line holds. `in_use`: a run writes, and may be in the
     middle of a line."""
-    workspace, defects = lake.workspace, list[Defect]()
+    workspace, defects = lake.workspace, list[WorkspaceDefect]()
 
     def lines() -> Iterator[JournalLine]:
         for journal_path in journal_files(workspace):
@@ -42,14 +42,14 @@ def check_journal(lake: Lake, *, in_use: bool) -> Iterator[Defect]:
     yield from (_of_answer(workspace, answer) for answer in unheld if answer.request not in known_lost)
 
 
-def _of_line(workspace: WorkspaceFolder, line: JournalLine) -> Defect:
+def _of_line(workspace: WorkspaceFolder, line: JournalLine) -> WorkspaceDefect:
     is_torn = line.fault == TORN
     repair = Repair(lines=((line.path, TORN_LINE if is_torn else line.number),))
     name, reason = str(line.path.relative_to(workspace.root)), f"line {line.number}: {line.fault}"
-    return Defect(name, reason, CUT if is_torn else RESTORE, offset=line.offset, repair=repair)
+    return WorkspaceDefect(name, reason, CUT if is_torn else RESTORE, offset=line.offset, repair=repair)
 
 
-def _of_answer(workspace: WorkspaceFolder, answer: UnheldAnswer) -> Defect:
+def _of_answer(workspace: WorkspaceFolder, answer: UnheldAnswer) -> WorkspaceDefect:
     line, lines_to_remove = answer.line, list[tuple[Path, int]]()
     path, reason, offset = workspace.journal, answer.fault, 0
     if line is not None:
@@ -57,4 +57,4 @@ def _of_answer(workspace: WorkspaceFolder, answer: UnheldAnswer) -> Defect:
         lines_to_remove = [(line.path, line.number)]
     since = f"{answer.part.relative_to(workspace.root)} was made from it"
     repair = Repair(lines=tuple(lines_to_remove), requests=(answer.request,))
-    return Defect(str(path.relative_to(workspace.root)), reason, RESTORE, since, answer.request, offset, repair)
+    return WorkspaceDefect(str(path.relative_to(workspace.root)), reason, RESTORE, since, answer.request, offset, repair)

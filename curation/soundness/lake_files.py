@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dmforge.curation.lake.commits import Commit, read_commit
 from dmforge.curation.lake.parts import Part
-from dmforge.curation.soundness.workspace_defects import RUN, Defect, Repair, remade_by, without_commit, written_with
+from dmforge.curation.soundness.workspace_defects import RUN, Repair, WorkspaceDefect, remade_by, without_commit, written_with
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import LakeError
 
@@ -19,7 +19,7 @@ class LakeFiles:
 
     workspace: WorkspaceFolder
     commits: tuple[Commit, ...]
-    defects: tuple[Defect, ...]
+    defects: tuple[WorkspaceDefect, ...]
 
     def parts(self, damaged: Collection[Path]) -> Iterator[tuple[Commit, Part]]:
         """Every part that counts, with its commit: without damaged commits, what they have superseded counts again."""
@@ -29,7 +29,7 @@ class LakeFiles:
             if commit.id not in superseded_ids:
                 yield from ((commit, part) for part in commit.parts)
 
-    def defects_of_part(self, commit_and_part: tuple[Commit, Part]) -> list[Defect]:
+    def defects_of_part(self, commit_and_part: tuple[Commit, Part]) -> list[WorkspaceDefect]:
         """What is wrong with a part, by what its commit says of it."""
         commit, part = commit_and_part
         lake_folder, part_path = self.workspace.lake, part.path(self.workspace.lake)
@@ -38,7 +38,7 @@ class LakeFiles:
             part.check_bytes(lake_folder)
         except LakeError as error:
             commit_path = commit.path(self.workspace.commits)
-            return [Defect(
+            return [WorkspaceDefect(
                 str(part_path.relative_to(self.workspace.root)), error.message, remade_by(commit),
                 written_with(commit_path, self.workspace.root),
                 repair=without_commit(commit, self.workspace.commits, part_path),
@@ -48,7 +48,7 @@ class LakeFiles:
 
 def lake_files(workspace: WorkspaceFolder) -> LakeFiles:
     """Read every commit file."""
-    commits, defects = list[Commit](), list[Defect]()
+    commits, defects = list[Commit](), list[WorkspaceDefect]()
     for commit_path in sorted(workspace.commits.glob("*/*.json")):
         try:
             commit = read_commit(commit_path)
@@ -59,6 +59,6 @@ def lake_files(workspace: WorkspaceFolder) -> LakeFiles:
     return LakeFiles(workspace, tuple(commits), tuple(defects))
 
 
-def _of_commit(commit_path: Path, root: Path, error: LakeError) -> Defect:
+def _of_commit(commit_path: Path, root: Path, error: LakeError) -> WorkspaceDefect:
     repair = Repair((commit_path,), stages=(commit_path.parent.name,))
-    return Defect(str(commit_path.relative_to(root)), error.message, RUN, repair=repair)
+    return WorkspaceDefect(str(commit_path.relative_to(root)), error.message, RUN, repair=repair)

@@ -13,7 +13,7 @@ from dmforge.curation.io.locations import is_remote
 from dmforge.curation.lake.commits import Commit, Lake
 from dmforge.curation.lake.parts import read_part
 from dmforge.curation.shards.index import INDEX, VideoIndexRow, find_row
-from dmforge.curation.soundness.workspace_defects import Defect, Repair, written_with
+from dmforge.curation.soundness.workspace_defects import Repair, WorkspaceDefect, written_with
 from dmforge.curation.sources.videos import ListedVideo
 from dmforge.curation.video.media import Media, Receipt, read_receipt
 from dmforge.curation.workspace_folder import WorkspaceFolder
@@ -49,13 +49,15 @@ def stored_videos(lake: Lake) -> dict[Id, StoredVideo]:
 
 def check_media(
     workspace: WorkspaceFolder, videos: Iterable[StoredVideo], listed: Mapping[str, ListedVideo]
-) -> Iterator[Defect]:
+) -> Iterator[WorkspaceDefect]:
     """The defects of the renditions of some videos, and of their receipts."""
     for stored in videos:
         yield from _check_video(workspace, stored, listed)
 
 
-def _check_video(workspace: WorkspaceFolder, stored: StoredVideo, listed: Mapping[str, ListedVideo]) -> Iterator[Defect]:
+def _check_video(
+    workspace: WorkspaceFolder, stored: StoredVideo, listed: Mapping[str, ListedVideo]
+) -> Iterator[WorkspaceDefect]:
     media = Media(workspace, stored.video)
     try:
         receipt = read_receipt(media)
@@ -74,7 +76,7 @@ def _check_video(workspace: WorkspaceFolder, stored: StoredVideo, listed: Mappin
 
 def _defect(
     media: Media, path: Path, reason: str, stored: StoredVideo, listed: Mapping[str, ListedVideo], receipt: Receipt | None
-) -> Defect:
+) -> WorkspaceDefect:
     root, source = media.workspace.root, listed.get(stored.sha256)
     aside = tuple(filter(Path.exists, (path,)))
     repair = Repair(aside, video=stored.video, stages=(stored.commit.stage,))
@@ -87,7 +89,7 @@ def _defect(
     else:
         remedy, repair = "bring its file again: `dmforge ingest PATH`, and verify anew", None
     since = "" if path == media.receipt else written_with(media.receipt, root)
-    return Defect(str(path.relative_to(root)), reason, remedy, since, show(Video.kind, stored.video), repair=repair)
+    return WorkspaceDefect(str(path.relative_to(root)), reason, remedy, since, show(Video.kind, stored.video), repair=repair)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.rewriting import Removal
 from dmforge.curation.soundness.media_files import StoredVideo, found_in_shards, stored_videos
 from dmforge.curation.soundness.setting_aside import note_lost, set_aside, set_lines_aside
-from dmforge.curation.soundness.workspace_defects import Defect
+from dmforge.curation.soundness.workspace_defects import WorkspaceDefect
 from dmforge.curation.video.media import Media, read_receipt
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import DmforgeError
@@ -21,7 +21,7 @@ from dmforge.schemas.ids import ID_BYTES, Id
 from dmforge.schemas.records import Outcome
 
 
-def repair(workspace: WorkspaceFolder, defects: Sequence[Defect]) -> tuple[Defect, ...]:
+def repair(workspace: WorkspaceFolder, defects: Sequence[WorkspaceDefect]) -> tuple[WorkspaceDefect, ...]:
     """Repair a workspace that is held for writing, as far as that takes no run; the defects that were dealt with."""
     repairable = [defect for defect in defects if defect.repair is not None]
     repairs = [defect.repair for defect in repairable if defect.repair is not None]

@@ -13,7 +13,7 @@ from dmforge.curation.shards import integrity
 from dmforge.curation.shards.folders import MANIFEST
 from dmforge.curation.shards.packed import Packed
 from dmforge.curation.shards.stores import CURRENT
-from dmforge.curation.soundness.workspace_defects import RUN, Defect, Repair, written_with
+from dmforge.curation.soundness.workspace_defects import RUN, Repair, WorkspaceDefect, written_with
 from dmforge.curation.workspace_folder import WorkspaceFolder
 
 AGAIN = {
@@ -43,7 +43,7 @@ def packing_commits(lake: Lake) -> dict[str, list[Commit]]:
 
 def check_selection(
     workspace: WorkspaceFolder, folder: Path, commits_by_selection: Mapping[str, list[Commit]]
-) -> Iterator[Defect]:
+) -> Iterator[WorkspaceDefect]:
     """The defects in the bytes of a packed selection."""
     commits = commits_by_selection.get(folder.name, [])
     report = integrity.verify(str(folder)) if folder.is_dir() else None
@@ -52,20 +52,24 @@ def check_selection(
     repair = Repair(tuple(filter(Path.exists, dict.fromkeys(paths))), stages=tuple(commit.stage for commit in commits))
     name, since = str(folder.relative_to(workspace.root)), written_with(folder / MANIFEST, workspace.root)
     if report is None:
-        yield Defect(name, "the shards are gone", remedy, repair=repair)
+        yield WorkspaceDefect(name, "the shards are gone", remedy, repair=repair)
         return
     for defect in report.defects:
         manifest_or_since = "" if defect.shard == MANIFEST else since
-        yield Defect(f"{name}/{defect.shard}", defect.reason, remedy, manifest_or_since, defect.key, defect.offset, repair)
+        yield WorkspaceDefect(
+            f"{name}/{defect.shard}", defect.reason, remedy, manifest_or_since, defect.key, defect.offset, repair
+        )
 
 
-def check_current(workspace: WorkspaceFolder) -> Iterator[Defect]:
+def check_current(workspace: WorkspaceFolder) -> Iterator[WorkspaceDefect]:
     """The defects of the files that name the current selections."""
     for current_path in sorted(workspace.shards.glob(f"*/{CURRENT}")):
         selection = current_path.read_bytes().decode("utf-8", "replace")
         if not selection.endswith("\n") or not (current_path.parent / selection[:-1]).is_dir() or len(selection) < 2:
             reason, repair = f"it names no selection: {selection[:40]!r}", Repair((current_path,), stages=("pack",))
-            yield Defect(str(current_path.relative_to(workspace.root)), reason, "`dmforge run` names it again", repair=repair)
+            yield WorkspaceDefect(
+                str(current_path.relative_to(workspace.root)), reason, "`dmforge run` names it again", repair=repair
+            )
 
 
 def folders_with_checksums(workspace: WorkspaceFolder) -> list[Path]:
@@ -74,10 +78,10 @@ def folders_with_checksums(workspace: WorkspaceFolder) -> list[Path]:
     return [checksums_path.parent for top in tops for checksums_path in sorted(top.rglob(CHECKSUMS))]
 
 
-def check_checksums(workspace: WorkspaceFolder, folder: Path) -> Iterator[Defect]:
+def check_checksums(workspace: WorkspaceFolder, folder: Path) -> Iterator[WorkspaceDefect]:
     """The files of a folder that are not as its checksums say."""
     kind = next((kind for kind in AGAIN if kind in str(folder.relative_to(workspace.root))), "")
     since = written_with(folder / CHECKSUMS, workspace.root)
     for path, reason in changed_files(folder):
         remedy = AGAIN.get(kind, "what wrote it writes it again")
-        yield Defect(str(path.relative_to(workspace.root)), reason, remedy, since, repair=Repair((folder,)))
+        yield WorkspaceDefect(str(path.relative_to(workspace.root)), reason, remedy, since, repair=Repair((folder,)))

@@ -25,14 +25,14 @@ from dmforge.curation.soundness.shard_files import (
     packing_commits,
     selection_folders,
 )
-from dmforge.curation.soundness.workspace_defects import RUN, Defect, WorkspaceReport, first_of_each
+from dmforge.curation.soundness.workspace_defects import RUN, WorkspaceDefect, WorkspaceReport, first_of_each
 from dmforge.curation.sources.videos import ListedVideo, listed
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import DmforgeError
 
 VIDEOS_AT_ONCE = 200
 """Videos of one piece of the work."""
-Check = Callable[[], Iterator[Defect]]
+Check = Callable[[], Iterator[WorkspaceDefect]]
 """One piece of the work; each is done by one thread."""
 Begin = Callable[[int], Callable[[int], None]]
 """Called with how many pieces there are; gives what is called with how many were done."""
@@ -71,7 +71,7 @@ def walk(
     return WorkspaceReport(file_count, byte_count, time.monotonic() - began_s, tuple(first_of_each(defects)), notes)
 
 
-def _done(check: Check) -> list[Defect]:
+def _done(check: Check) -> list[WorkspaceDefect]:
     return list(check())
 
 
@@ -84,7 +84,7 @@ def _notes(files: LakeFiles) -> Iterator[str]:
         yield f"{len(unnamed)} parts that no commit names, {unnamed[0].relative_to(files.workspace.root)} first; {RUN}"
 
 
-def _damaged(defects: Sequence[Defect]) -> set[Path]:
+def _damaged(defects: Sequence[WorkspaceDefect]) -> set[Path]:
     """The commit files that can't be read, or that name a part which isn't as it was."""
     return {path for defect in defects if defect.repair for path in defect.repair.set_aside if path.suffix == ".json"}
 

@@ -32,7 +32,7 @@ class Repair:
 
 
 @dataclass(frozen=True, slots=True)
-class Defect:
+class WorkspaceDefect:
     """A place in a workspace that is not as it was written."""
 
     file: str
@@ -65,10 +65,10 @@ class WorkspaceReport(CommandResult):
     """Files that were hashed or read whole."""
     bytes: int
     seconds: float
-    defects: tuple[Defect, ...]
+    defects: tuple[WorkspaceDefect, ...]
     notes: tuple[str, ...] = ()
     """What is no defect, and worth knowing."""
-    repaired: tuple[Defect, ...] = ()
+    repaired: tuple[WorkspaceDefect, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -114,6 +114,6 @@ def remade_by(commit: Commit) -> str:
     return RUN
 
 
-def first_of_each(defects: Sequence[Defect]) -> list[Defect]:
+def first_of_each(defects: Sequence[WorkspaceDefect]) -> list[WorkspaceDefect]:
     """Defects without those that say the same of the same place."""
     return list(dict.fromkeys(defects))

@@ -204,7 +204,7 @@ def drafts(
                 writer,
                 request.key,
                 text_fault,
-                answers=(request.said,),
+                answers=(request.reply_digest,),
             )
         )
     return tuple(made_drafts)

@@ -161,7 +161,10 @@ class Segments(RetryingStage[Video, Storyline]):
             ", ".join(dict.fromkeys(described_part.model for described_part in described_segments)) or self.teacher.model
         )
         joined_events = joined(events_by_part, video_segments)
-        request_ids, answer_digests = tuple(request.key for request in requests), tuple(request.said for request in requests)
+        request_ids, answer_digests = (
+            tuple(request.key for request in requests),
+            tuple(request.reply_digest for request in requests),
+        )
         storyline = Storyline(item.id, model_names, cut_frames, joined_events, request_ids, gaps=gaps, answers=answer_digests)
         return Made((storyline,))
 

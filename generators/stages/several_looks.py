@@ -121,7 +121,7 @@ class Steps:
         return Candidate(
             video.id, task.id, attempt, answer.model, transcript, looks, answer.reply.answer, source,
             tuple(request.key for request in requests), sent_patches=sent_patches,
-            answers=tuple(request.said for request in requests),
+            answers=tuple(request.reply_digest for request in requests),
         )  # fmt: skip
 
 
