@@ -11,12 +11,13 @@ import typer
 from dmforge.command_line import questions
 from dmforge.command_line.inspect import inspect
 from dmforge.command_line.opening import open_workspace
+from dmforge.command_line.verify_command import verify
 from dmforge.commands.command_group import CommandGroup
 from dmforge.commands.common_options import MANY, DemoSize, JsonOption, VersionOption, WorkspaceOption
 from dmforge.commands.console import err, failed_if_in_vain, out, print_deferred, show, show_once, unfinished_if
 from dmforge.curation.io.process_startup import few_heaps
 from dmforge.schemas.dialects.dialect import DialectName
-from dmforge.schemas.errors import DmforgeError, InputError, LakeError
+from dmforge.schemas.errors import DmforgeError, InputError
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -138,20 +139,7 @@ def pack(
     show(open_workspace(workspace).pack(corpus, partial=partial), as_json)
 
 
-@app.command()
-def verify(
-    folder: Annotated[str, typer.Argument(metavar="DIR", help="A folder of shards, here or at an address.")],
-    as_json: JsonOption = False,
-) -> None:
-    """Check every byte of a folder of shards."""
-    from dmforge.api import inspection
-    from dmforge.curation.shards.integrity import REFETCH_HINT
-
-    verification = inspection.verify(folder)
-    show(verification, as_json)
-    if verification.defects:
-        damaged = ", ".join(dict.fromkeys(defect.shard for defect in verification.defects))
-        raise LakeError(f"damaged: {damaged}", where=folder, hint=REFETCH_HINT)
+app.command()(verify)
 
 
 @app.command()

@@ -25,7 +25,8 @@ from dmforge.generators.teacher.teacher_config import TeacherConfig, TeacherDefa
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Config, nearest, parse_config
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.records import RECORDS, UNKNOWN, Overview, Sample
+from dmforge.schemas.record_fields import UNKNOWN
+from dmforge.schemas.records import RECORDS, Overview, Sample
 
 STAGES = {
     "ingest": "curation.video.ingest:Ingest",

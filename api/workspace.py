@@ -19,7 +19,7 @@ from dmforge.api.results import (
     ViewsFile,
 )
 from dmforge.commands import audit as audit_commands
-from dmforge.commands import declared_videos, intake, pack_corpus, upgrade
+from dmforge.commands import declared_videos, intake, pack_corpus, upgrade, verify_workspace
 from dmforge.commands import plan as plan_commands
 from dmforge.commands import report as report_commands
 from dmforge.commands import run as run_commands
@@ -41,12 +41,13 @@ from dmforge.curation.lifecycle import takedown
 from dmforge.curation.lifecycle.merge import MergeCounts
 from dmforge.curation.lifecycle.takedown import TakenDown
 from dmforge.curation.shards.corpus import Corpus
+from dmforge.curation.soundness.workspace_defects import WorkspaceReport
 from dmforge.curation.sources.formats import find_format
 from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.dialects.dialect import DialectName
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.records import UNKNOWN
+from dmforge.schemas.record_fields import UNKNOWN
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -238,6 +239,12 @@ class Workspace:
     def write_view_database(self, database: Place) -> ViewsFile:
         """Write a database of DuckDB with views of what counts now."""
         return ViewsFile(Path(database), audit_commands.write_view_database(self.folder, Path(database)))
+
+    def verify(self, *, repair: bool = False) -> WorkspaceReport:
+        """Whether every file is as it was written; what isn't, since when, and how it can be had again. A repair has made again
+        what can be, from what is sound, and asks nobody."""
+        caller = self._called("verify", {"repair": repair})
+        return verify_workspace.verify_workspace(self.folder, caller, is_repair=repair)
 
     def digest(self) -> LakeDigest:
         """Check every part, and digest what the lake holds."""

@@ -18,7 +18,7 @@ from typing import Any
 from chaos.hostile_teachers import RESPONSES, USAGES, read_as_response, read_over_http, read_usage
 from dmforge.curation.exports.read_back import read_written
 from dmforge.curation.io.toml import parse_toml
-from dmforge.curation.lake import journal
+from dmforge.curation.lake import journal, journal_table
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.document import read_document
 from dmforge.curation.shards.folders import MANIFEST, parse_manifest
@@ -295,7 +295,7 @@ def _journal(data: bytes, folder: Path) -> None:
         (workspace.journal / "m").mkdir(parents=True)
         (workspace.journal / "m/main.jsonl").write_bytes(data)
         try:
-            journal.answers(workspace)
+            journal_table.answers(workspace)
         except REFUSALS as error:
             raise AssertionError("an audit stops at a line") from error
         opened = journal.Journal(workspace, "m")

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from dmforge.curation.contract.budget import COUNTS, MAX_TOKENS, Budget, token_counts
-from dmforge.curation.lake.journal import Answer, answers
+from dmforge.curation.lake.journal import Answer
+from dmforge.curation.lake.journal_table import answers
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.teacher.client import Teacher
 from dmforge.generators.teacher.response import MAX_WORDS, TeacherRefusal, read_response, shown

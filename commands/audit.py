@@ -25,7 +25,7 @@ from dmforge.curation.engine import run_log
 from dmforge.curation.io.command_result import Block, CommandResult, TextTable
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.evaluations import evaluations
-from dmforge.curation.lake.journal import answers
+from dmforge.curation.lake.journal_table import answers
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import Recipe, find_stage_class

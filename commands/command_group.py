@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import errno
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from dmforge.commands.console import err
+from dmforge.curation.io.atomic import disk_errors
 from dmforge.schemas.errors import DmforgeError, InputError
+
+FAILING_DISK = (errno.EIO, errno.ESTALE, errno.ENOLCK, errno.EDQUOT, errno.ENOSPC)
 
 
 class CommandGroup(TyperGroup):
@@ -31,10 +35,14 @@ class CommandGroup(TyperGroup):
 
 @contextlib.contextmanager
 def usable_paths() -> Generator[None]:
-    """Turn errors about impossible paths, too long or in loops of links, into an InputError."""
+    """Turn errors about impossible paths, too long or in loops of links, into an InputError, and those of a disk that fails
+    wherever it is read into words."""
     try:
         yield
     except OSError as error:
+        if error.errno in FAILING_DISK:
+            with disk_errors(Path(str(error.filename or "a file"))):
+                raise
         if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ):
             raise
         reason = (error.strerror or str(error)).lower()

@@ -40,7 +40,8 @@ from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import read_recipe
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import ID_BYTES, Id, digest
-from dmforge.schemas.records import UNKNOWN, Task
+from dmforge.schemas.record_fields import UNKNOWN
+from dmforge.schemas.records import Task
 from dmforge.schemas.visible import storable
 
 

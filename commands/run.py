@@ -25,6 +25,7 @@ from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import disk_errors, make_folder, writing
 from dmforge.curation.lake import granted_attempts, logical_digest, reopening
+from dmforge.curation.lake.answer_check import check_answers
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.missing_stage import MissingStage
 from dmforge.curation.lake.readers_view import ReadersView
@@ -205,6 +206,7 @@ def digest(workspace: WorkspaceFolder) -> list[logical_digest.TableDigest]:
     with workspace.reading():
         lake = Lake(workspace)
         logical_digest.check_every_part(lake)
+        check_answers(lake)
         return logical_digest.table_digests(LakeView(lake, recipe.stages))
 
 

@@ -30,6 +30,9 @@ class SpendingLimits:
     keep_going: bool = False
     """Ask on, though none of a teacher's first replies could be read."""
 
+    asks_nobody: bool = False
+    """A repair: what the journal has no answer to stays pending."""
+
     def __post_init__(self) -> None:
         if self.per_run and self.budget_usd is None:
             hint = "give one: --budget 5 --per-run"
@@ -54,9 +57,10 @@ def run_account(
     share: Share = ALL,
 ) -> Generator[Budget]:
     """An account for some stages of a recipe. Only whoever holds the workspace knows what was spent before."""
-    for price_remark in unpriced(stages):
+    for price_remark in () if limits.asks_nobody else unpriced(stages):
         _say(console, price_remark)
     account = _account(workspace, recipe, limits, events, share)
+    account.asks_nobody = limits.asks_nobody
     if limits.budget_usd is not None:
         _say(console, f"budget: ${print_amount(limits.budget_usd)}{_spent_before(account)}{_part_of_rank(account, share)}")
     try:

@@ -16,7 +16,7 @@ from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import disk_errors
 from dmforge.curation.io.locks import lock, lock_file
 from dmforge.curation.workspace_format import read_format, stamp_format
-from dmforge.schemas.errors import InputError
+from dmforge.schemas.errors import InputError, LakeError
 
 PAUSE_S = 0.1
 """Between two attempts to hold a workspace."""
@@ -91,6 +91,11 @@ class WorkspaceFolder:
     def runs(self) -> Path:
         return self.root / "runs"
 
+    @property
+    def set_aside(self) -> Path:
+        """What a repair took out of the way."""
+        return self.root / "set-aside"
+
     def require(self) -> WorkspaceFolder:
         """Return this workspace; an error where it is none, or was written by a newer version."""
         if not self.recipe.is_file():
@@ -135,6 +140,21 @@ class WorkspaceFolder:
                 machine.current.pwrite(lock_descriptor, (json.dumps(holder_info) + "\n").encode(), 0)
             stamp_format(self.root)
             yield
+
+    @property
+    def is_held(self) -> bool:
+        """Whether somebody writes here now. Nothing is written to find out."""
+        lock_path = self.runs / "lock"
+        try:
+            lock_descriptor = os.open(lock_path, os.O_RDONLY)
+        except OSError:
+            return False  # nobody has ever written here
+        try:
+            return not lock(lock_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, lock_path)
+        except LakeError:
+            return False  # a file system without locks: nothing runs there
+        finally:
+            os.close(lock_descriptor)
 
     @contextmanager
     def reading(self) -> Generator[None]:

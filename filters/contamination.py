@@ -15,7 +15,8 @@ from dmforge.curation.sources.benchmark_references import Reference
 from dmforge.curation.sources.video_names import parse
 from dmforge.curation.video.fingerprint import Fingerprint, copies
 from dmforge.schemas.ids import Id, show
-from dmforge.schemas.records import UNKNOWN, Provenance, Spliced, Task, Verdict, Video
+from dmforge.schemas.record_fields import UNKNOWN
+from dmforge.schemas.records import Provenance, Spliced, Task, Verdict, Video
 
 
 class ContaminationConfig(StageConfig):

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from dmforge.schemas.ids import Id
 from dmforge.schemas.looks import Look
-from dmforge.schemas.records import Record, grown, later
+from dmforge.schemas.record_fields import grown, later
+from dmforge.schemas.records import Record
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ from dmforge.schemas.errors import InputError
 
 WORKSPACE = 2
 """1: a folder without `format.json`. 2: `format.json` says the numbers."""
-JOURNAL = 2
+JOURNAL = 3
 """Lines of journal/<model>/<writer>.jsonl. 1: one answer a question. 2: a line says how long the answer could be, and
-whether it was cut off there; of several answers to a question one counts."""
+whether it was cut off there; of several answers to a question one counts. 3: a line ends with its own sha256; those without
+are read as they are."""
 SHARDS = 1
 """manifest.json, the index, and which files a shard has for a video."""
 DOCUMENTS = 3

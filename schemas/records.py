@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from functools import cache
@@ -11,6 +10,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 from dmforge.schemas.columns import GROWN, SINCE, plain
 from dmforge.schemas.ids import Id, digest, show
 from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.record_fields import aside, grown, later, receipt
 from dmforge.schemas.transcript import Transcript
 
 TaskKind = Literal["grounding", "mcq", "grounded_mcq", "open"]
@@ -23,8 +23,6 @@ SubjectKind = Literal["video", "task", "candidate"]
 Mode = Literal["free", "forced"]
 Status = Literal["made", "rejected", "quarantined"]
 T = TypeVar("T")
-UNKNOWN = "unknown"
-"""What a source, licence or namespace says when nobody said it: a value that `select` can filter on, not an absence."""
 
 TABLES: dict[str, type[Record]] = {}
 """The record class of each table, as far as its module was imported."""
@@ -77,23 +75,15 @@ Item = Record | Joined
 @cache
 def _aside(record: type[Record]) -> frozenset[str]:
     """Fields that say where a row came from, not what it is: two rows that differ only there are the same row."""
-    return frozenset(field.name for field in fields(record) if field.name == "id" or field.metadata.get("aside"))
+    return frozenset(
+        field.name for field in fields(record) if field.name == "id" or field.metadata.keys() & {"aside", "receipt"}
+    )
 
 
 @cache
 def _later(record: type[Record]) -> tuple[tuple[str, Any], ...]:
     """Columns that came after the first format, with their defaults: a row at the default keeps the id that it had before."""
     return tuple((field.name, field.default) for field in fields(record) if SINCE in field.metadata)
-
-
-def later(default: T, since: int) -> T:
-    """A column that a table has since its format of this number. Rows of older parts have the default."""
-    return field(default=default, kw_only=True, metadata={SINCE: since})
-
-
-def grown(since: int) -> Mapping[str, int]:
-    """The mark of a column whose dataclass has a later member since the table's format of this number. Older rows have None."""
-    return {GROWN: since}
 
 
 def format_of(record: type[Record]) -> int:
@@ -104,11 +94,6 @@ def format_of(record: type[Record]) -> int:
 def table_formats() -> dict[str, int]:
     """The format number of every table."""
     return {table_name: format_of(record) for table_name, record in TABLES.items()}
-
-
-def aside(default: str = UNKNOWN) -> str:
-    """A field outside the id: provenance."""
-    return field(default=default, kw_only=True, metadata={"aside": True})
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +216,8 @@ class Candidate(Record):
     """The journal keys of the answers it was made from."""
     sent_patches: tuple[tuple[int, ...], ...] = later((), since=2)
     """Of each clip, which patches the teacher was sent, where its provider takes fewer than a student sees; else nothing."""
+    answers: tuple[Id, ...] = receipt(since=4)
+    """Digests of what these answers say, in the order of `requests`: the journal must say the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 checkpoint-500/    config.json, model.safetensors, tokenizer, README.md   what `from_pretrained` reads; or adapters
                    optimizer.pt, scheduler.pt, rng_state*.pth, trainer_state.json, reader.json
                    optimizer-*.rows in place of optimizer.pt, where ranks hold a student together
+                   checksums.sha256                                       of all these files
 .saving/           one that is being written; after a kill the next training removes it
 """
 
@@ -18,6 +19,7 @@ from typing import Any
 
 from dmforge import __version__
 from dmforge.curation.io.atomic import disk_errors, make_folder, sync_files, sync_folder
+from dmforge.curation.io.checksums import write_checksums
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.schemas.ids import base32, digest
 from dmforge.trainers.training_settings import TrainingSettings
@@ -49,6 +51,7 @@ def publish(out: Path, max_kept: int, best_step: int | None = None) -> None:
     the best."""
     with disk_errors(out):
         for saved_folder in sorted((out / SAVING).iterdir()):
+            write_checksums(saved_folder)
             sync_files(saved_folder)
             published_folder = out / saved_folder.name
             if published_folder.exists():  # a training that was resumed from an earlier checkpoint reaches this step again

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dmforge.curation.audit.answer_receipts import line_offsets
 from dmforge.curation.audit.stored_rows import StoredRow
 from dmforge.curation.contract.budget import COUNTS, token_counts
 from dmforge.curation.lake.journal import read_line
@@ -41,19 +42,10 @@ def paid_answers(workspace: WorkspaceFolder, candidates: Iterable[StoredRow]) ->
         if journal_path.stat().st_size:
             with journal_path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as journal_bytes:
                 for request_key, candidate_id in candidate_by_request.items():
-                    line_offset = _line_offset(journal_bytes, request_key)
+                    line_offset = next(line_offsets(journal_bytes, request_key), None)
                     if line_offset is not None:
                         journal_bytes.seek(line_offset)
                         yield _paid(candidate_id, request_key, journal_path, line_offset, journal_bytes.readline())
-
-
-def _line_offset(journal_bytes: mmap.mmap, request_key: str) -> int | None:
-    """The offset of a request's line. Its key can stand nowhere else: within an answer its quotes would be escaped."""
-    line_start = b'{"key": "' + request_key.encode() + b'", '
-    offset = journal_bytes.find(line_start)
-    while offset > 0 and journal_bytes[offset - 1 : offset] != b"\n":
-        offset = journal_bytes.find(line_start, offset + 1)
-    return offset if offset >= 0 else None
 
 
 def _paid(candidate_id: str, request_key: str, path: Path, offset: int, line: bytes) -> PaidAnswer:

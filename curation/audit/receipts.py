@@ -1,4 +1,4 @@
-"""Checks of every receipt in a row's lineage against the bytes that it is about: parts, ids, media, the file, the shard."""
+"""Checks of every receipt in a row's lineage against what it is about: the file, media, parts, ids, answers, the shard."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dmforge.curation.audit.answer_receipts import answer_receipts
 from dmforge.curation.audit.lineage import Lineage, Step
 from dmforge.curation.audit.shard_locations import PackedSample
 from dmforge.curation.audit.stored_rows import StoredRows
@@ -47,6 +48,8 @@ def checks(lineage: Lineage, stored: StoredRows) -> Iterator[ReceiptCheck]:
         yield _part_check(step_of_part)
     for step in lineage.steps:
         yield _id_check(step, stored.records[step.row.table])
+    for receipt in answer_receipts(stored.lake.workspace, [step.row for step in lineage.steps]):
+        yield ReceiptCheck(f"the answer {receipt.request}, line {receipt.line}", receipt.path, receipt.expected, receipt.actual)
     for packed_sample in lineage.places:
         yield from _shard_checks(packed_sample)
 

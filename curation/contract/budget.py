@@ -175,6 +175,8 @@ class Budget:
         """What else is to be known of these calls: parameters that a provider refused, say. In the run's record."""
         self.keep_going = keep_going
         """Ask on, though none of a teacher's replies could be read so far."""
+        self.asks_nobody = False
+        """A repair: what the journal has no answer to stays pending."""
         self.to_change: dict[str, str] = {}
         """By stage that ended: what to change before it is run again, where it would end alike as it is."""
         self.is_used_up = False

@@ -228,6 +228,12 @@ class Ask(Stage[In, Out]):
         """What asking needs beside the recipe and is not there: an endpoint, or a price where there is a budget."""
         return None
 
+    def may_be_answered(self, workspace: WorkspaceFolder) -> bool:
+        """Whether answers may be there already, so that it can begin though what asking needs is missing: it raises at the
+        first question that has none."""
+        del workspace
+        return False
+
     def wrong_endpoint(self) -> InputError | None:
         """What is wrong with the endpoint that is named, if one is."""
         return None

@@ -24,6 +24,7 @@ from dmforge.curation.lake.roster import publish_roster
 from dmforge.curation.lake.spool import Spool
 from dmforge.curation.lake.views import LakeView, interruptible
 from dmforge.curation.lake.worklist import pending_batches
+from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import DmforgeError
 from dmforge.schemas.ids import Id, base32, digest
 from dmforge.schemas.records import Item, Outcome, Record
@@ -55,10 +56,11 @@ def split_at_blocked(stages: Sequence[AnyStage]) -> tuple[Sequence[AnyStage], An
     return (stages, None) if blocked_stage is None else (stages[: stages.index(blocked_stage)], blocked_stage)
 
 
-def require_askable(view: LakeView, stages: Sequence[AnyStage]) -> None:
+def require_askable(workspace: WorkspaceFolder, view: LakeView, stages: Sequence[AnyStage]) -> None:
     """Raise an Ask stage's missing endpoint or price before any request, if it has inputs or paid replies will lead to some.
 
-    A stage that has settled inputs before may have paid answers for all that come: it raises at the first input that has none.
+    A stage that has settled inputs before, or whose journal has answers, may have paid answers for all that come: it raises at
+    the first input that has none. So whatever the lake has lost comes back from the journal, with no endpoint named.
     """
     if not any(isinstance(stage, Ask) and stage.missing() for stage in stages):
         return
@@ -74,7 +76,7 @@ def require_askable(view: LakeView, stages: Sequence[AnyStage]) -> None:
             continue
         if (error := stage.missing()) is None:
             earlier_may_ask = True
-        elif not view.superseded(stage) and (
+        elif not (view.superseded(stage) or stage.may_be_answered(workspace)) and (
             stage_counts.pending or earlier_may_ask or (is_new_work and not view.ever_settled(stage))
         ):
             raise error
@@ -116,7 +118,7 @@ class Driver:
                 publish_roster(self._lake, stage)
         if video_count is not None:
             self.last_video = LakeView(self._lake, self._stages).last_of_first(video_count)
-        require_askable(self._view(), stages)
+        require_askable(self._lake.workspace, self._view(), stages)
         waiting_inputs = 0
         for stage in stages:
             view = self._view()

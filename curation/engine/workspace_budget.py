@@ -13,7 +13,7 @@ from typing import Any
 
 from dmforge.curation.contract.budget import COUNTS, Allowance, Price, Usage
 from dmforge.curation.engine.run_log import records
-from dmforge.curation.lake.journal import answered_tokens
+from dmforge.curation.lake.journal_table import answered_tokens
 from dmforge.curation.lake.partition import Share
 from dmforge.curation.workspace_folder import WorkspaceFolder
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dmforge.curation.io.atomic import TEMPORARY, disk_errors, placing, sync_folder, write_bytes
+from dmforge.curation.io.checksums import write_checksums
 from dmforge.curation.io.locations import filesystem_of, is_remote
 from dmforge.curation.io.locks import lock, lock_file
 from dmforge.schemas.errors import InputError, LakeError
@@ -125,6 +126,7 @@ class LocalPlace:
                 raise
             with disk_errors(self.folder):
                 shutil.rmtree(self.unfinished / PARTS)
+                write_checksums(self.unfinished)
                 sync_folder(self.unfinished)
                 os.replace(self.unfinished, self.folder)
                 sync_folder(self.folder.parent)

@@ -25,7 +25,13 @@ MENDS = {
     errno.EROFS: "make the folder writable, or copy the workspace to a disk that is",
     errno.EACCES: "give yourself write permission on the folder, or run as its owner",
     errno.EPERM: "give yourself write permission on the folder, or run as its owner",
+    errno.EIO: "the disk or its server fails: see what the system's log says, copy the workspace to another disk, and let "
+    "`dmforge verify -w WS` say what of it is whole",
+    errno.ESTALE: "the server no longer knows this file: mount the share again, and run the same command again",
+    errno.ENOLCK: "the server is out of locks, or gives none: mount this file system with them (NFS: lockd, without nolock)",
 }
+NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS})
+"""What file systems say whose folders can't be fsynced, as mounts of object stores: there a rename lasts once it is done."""
 DEFAULT_HINT = "see what stands there and what the disk says; what was acknowledged is not lost"
 
 
@@ -129,13 +135,17 @@ def sync_files(folder: Path) -> None:
     with disk_errors(folder):
         for path in folder.iterdir():
             _sync(path)
-        _sync(folder)
+    sync_folder(folder)
 
 
 def sync_folder(folder: Path) -> None:
     """Fsync a folder: a rename in it is durable only afterwards."""
     with disk_errors(folder):
-        _sync(folder)
+        try:
+            _sync(folder)
+        except OSError as error:
+            if error.errno not in NO_FOLDER_SYNC:
+                raise
 
 
 def write_bytes(path: Path, data: bytes, mode: int = 0o666, suffix: str = "") -> None:

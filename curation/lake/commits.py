@@ -71,9 +71,11 @@ class CommitDraft:
 class Lake:
     """The commits that count, read once; and the only way to publish another."""
 
-    def __init__(self, workspace: WorkspaceFolder) -> None:
+    def __init__(self, workspace: WorkspaceFolder, without: Iterable[Path] = ()) -> None:
+        """`without`: commit files that are passed over, since they, or what they name, are known to be damaged."""
         self.workspace = workspace
-        commits_or_none = (_read_commit(commit_path) for commit_path in sorted(workspace.commits.glob("*/*.json")))
+        commit_paths = sorted(set(workspace.commits.glob("*/*.json")) - set(without))
+        commits_or_none = (read_commit(commit_path) for commit_path in commit_paths)
         commits = [commit for commit in commits_or_none if commit is not None]
         superseded_ids = {commit_id for commit in commits for commit_id in commit.supersedes}
         self._superseded = [commit for commit in commits if commit.id in superseded_ids]
@@ -191,12 +193,15 @@ def _seal(commit_values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(commit_values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _read_commit(commit_path: Path) -> Commit | None:
+def read_commit(commit_path: Path) -> Commit | None:
     """The commit in a file, checked; None where it was withdrawn meanwhile."""
     try:
-        commit_bytes = commit_path.read_bytes()
-    except FileNotFoundError:
-        return None
+        with disk_errors(commit_path):
+            commit_bytes = commit_path.read_bytes()
+    except LakeError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
     try:
         commit_values = json.loads(commit_bytes)
         stored_sha256 = commit_values.pop("sha256")

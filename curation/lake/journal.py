@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import itertools
 import json
 import os
 import re
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-from dmforge.curation.contract.budget import COUNTS, token_counts
 from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder
-from dmforge.curation.io.batching import batched
 from dmforge.curation.io.line_files import append_lines, cut_torn_line, is_on_disk
 from dmforge.curation.lake.journal_index import JournalIndex, Place
+from dmforge.curation.lake.journal_seals import check_fields, check_seal, sealed_line
 from dmforge.curation.workspace_folder import WorkspaceFolder
-from dmforge.schemas.errors import InputError, LakeError
-from dmforge.schemas.ids import ID_BYTES, Id, read, show
+from dmforge.schemas.errors import LakeError
+from dmforge.schemas.ids import Id, show
 
 HEAD = re.compile(
     rb'\{"key": "(ask_[a-z2-7]{26})", "video": "(video_[a-z2-7]{26})", (?:"limit": ([0-9]{1,18}), )?(?:"cut": (true), )?'
@@ -40,14 +35,7 @@ Answer = dict[str, Any]
 """The response of a server, as JSON."""
 CUT = "length"
 """The `finish` of an answer that was cut off at its limit."""
-ANSWERS = pa.schema([
-    ("request", pa.binary(ID_BYTES)), ("video", pa.binary(ID_BYTES)), ("model", pa.string()),
-    ("input_tokens", pa.int64()), ("output_tokens", pa.int64()), ("batched", pa.bool_()),
-    ("fault", pa.string()),
-])  # fmt: skip
-"""Token counts are null where the server gave none that make sense, the rest where a line is damaged: `fault` says which."""
-BATCH_ROWS = 10_000
-"""How many answers become columns at once: they take a tenth of the memory that they take in Python."""
+NO_MODES = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 PRIVATE = 0o600
 """Answers may be about material that others on the machine have no right to."""
 
@@ -90,7 +78,7 @@ class Journal:
         with disk_errors(self._path):
             make_folder(self._folder)
             file_descriptor = machine.current.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, PRIVATE)
-            os.fchmod(file_descriptor, PRIVATE)  # one that was copied here may be anybody's to read
+            _make_private(file_descriptor)
             # up to the root: a process that was killed when it had made one of these folders has not synced its name
             for folder in (self._folder, self._folder.parent, self._folder.parent.parent):
                 sync_folder(folder)
@@ -168,9 +156,9 @@ class Journal:
         line_head: dict[str, Any] = {"key": place.key, "video": show("video", video)}
         if place.limit is not None:
             line_head |= {"limit": place.limit} | ({"cut": True} if place.is_cut else {})
-        journal_line = json.dumps({**line_head, "model": self._model, "answer": answer}, ensure_ascii=True) + "\n"
+        journal_line = sealed_line({**line_head, "model": self._model, "answer": answer})
         on_disk: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._pending_lines.append((place, journal_line.encode("ascii"), on_disk))
+        self._pending_lines.append((place, journal_line, on_disk))
         if self._flush_task is None or self._flush_task.done():
             self._flush_task = asyncio.create_task(self._flush())
         await on_disk
@@ -212,75 +200,9 @@ class Journal:
             append_lines(file_descriptor, start_offset, line_bytes)
 
 
-def answers(workspace: WorkspaceFolder) -> pa.Table:
-    """Every answer in the journal with its token counts, for audits."""
-    answer_rows, answer_tables = _answer_rows(workspace), [ANSWERS.empty_table()]
-    for row_batch in batched(answer_rows, BATCH_ROWS):
-        answer_tables.append(pa.table(dict(zip(ANSWERS.names, zip(*row_batch, strict=True), strict=True)), ANSWERS))
-    return pa.concat_tables(answer_tables)
-
-
-def answered_tokens(workspace: WorkspaceFolder) -> dict[tuple[str, bool], Counter[str]]:
-    """By model, and by whether they came in batches, the tokens of answers in the journal, as far as they are known: the sums
-    alone, in a third of the time."""
-    sums_by_model: dict[tuple[str, bool], Counter[str]] = {}
-    for journal_path in sorted(workspace.journal.glob("*/*.jsonl")):
-        with journal_path.open("rb") as journal_file:
-            for journal_line in journal_file:
-                with suppress(ValueError):  # a damaged line, or half of one
-                    answer_record = read_line(journal_line)
-                    model_and_batching = answer_record.get("model", journal_path.parent.name), _is_batched(answer_record)
-                    sums_by_model.setdefault(model_and_batching, Counter()).update(
-                        token_counts(answer_record["answer"].get("usage"))
-                    )
-    return sums_by_model
-
-
-AnswerRow = tuple[Id | None, Id | None, str, int | None, int | None, bool, str | None]
-"""The columns of `ANSWERS`."""
-
-
-def _answer_rows(workspace: WorkspaceFolder) -> Iterator[AnswerRow]:
-    """A row for every line. A damaged line is a row with a `fault`: it was paid for, too, and must not stop an audit."""
-    for journal_path in sorted(workspace.journal.glob("*/*.jsonl")):
-        with journal_path.open("rb") as journal_file:
-            for line_number, journal_line in enumerate(journal_file, start=1):
-                if journal_line.endswith(b"\n"):
-                    try:
-                        *row_values, usage_fault = _answer_row(journal_line, journal_path.parent.name)
-                    except (ValueError, InputError) as error:
-                        row_values, usage_fault = [None, None, journal_path.parent.name, None, None, False], str(error)
-                    line_location = f"{journal_path.relative_to(workspace.root)}, line {line_number}"
-                    yield *row_values, usage_fault and f"{line_location}: {usage_fault}"  # pyright: ignore[reportReturnType] (a row, less its fault)
-
-
-def _is_batched(answer_record: dict[str, Any]) -> bool:
-    return answer_record["answer"].get("batched") is True
-
-
-def _answer_row(journal_line: bytes, model: str) -> AnswerRow:
-    head_match, answer_record = HEAD.match(journal_line), read_line(journal_line)
-    if head_match is None:
-        raise ValueError("it doesn't begin with a key")
-    usage = answer_record["answer"].get("usage")
-    count_by_name = token_counts(usage)
-    usage_fault = (
-        f"its usage counts no tokens: {json.dumps(usage)[:100]}" if usage and len(count_by_name) < len(COUNTS) else None
-    )
-    request_and_video = read(head_match[1].decode())[1], _video_id(head_match[2].decode())
-    return (
-        *request_and_video,
-        answer_record.get("model", model),
-        count_by_name.get(COUNTS[0]),
-        count_by_name.get(COUNTS[1]),
-        _is_batched(answer_record),
-        usage_fault,
-    )
-
-
-@lru_cache(BATCH_ROWS)  # answers about one video mostly stand near each other
-def _video_id(printed_id: str) -> Id:
-    return read(printed_id)[1]
+def has_answers(workspace: WorkspaceFolder, model: str) -> bool:
+    """Whether the journal has any answer of a model."""
+    return any(path.stat().st_size for path in (workspace.journal / _file_name(model)).glob("*.jsonl"))
 
 
 def places_in(journal_path: Path) -> Iterator[Place]:
@@ -290,9 +212,10 @@ def places_in(journal_path: Path) -> Iterator[Place]:
         for journal_line in journal_file:
             # else another writer is at it, or was killed, or the power went: not acknowledged
             if journal_line.endswith(b"\n") and is_on_disk(journal_line):
-                head_match = HEAD.match(journal_line)
-                if head_match is None:
-                    raise _damaged_line(journal_path, line_offset, "it doesn't begin with a key")
+                try:
+                    head_match = checked_head(journal_line)
+                except ValueError as error:
+                    raise _damaged_line(journal_path, line_offset, str(error)) from None
                 yield Place(
                     head_match[1].decode(),
                     int(head_match[3]) if head_match[3] else None,
@@ -302,8 +225,18 @@ def places_in(journal_path: Path) -> Iterator[Place]:
             line_offset += len(journal_line)
 
 
+def checked_head(line: bytes) -> re.Match[bytes]:
+    """How a line begins, and that it is as it was written; a ValueError says why a line is none."""
+    head_match = HEAD.match(line)
+    if head_match is None:
+        raise ValueError("it doesn't begin with a key")
+    check_seal(line)
+    return head_match
+
+
 def read_line(line: bytes) -> dict[str, Any]:
     """The content of a line: `answer` is an object, `model` a text if it is there. A ValueError says why a line is none."""
+    is_sealed = check_seal(line)
     try:
         answer_record = json.loads(line)
     except RecursionError:
@@ -312,6 +245,7 @@ def read_line(line: bytes) -> dict[str, Any]:
         raise ValueError("it holds no answer")
     if not isinstance(answer_record.get("model", ""), str):
         raise ValueError("its model is no text")
+    check_fields(answer_record, is_sealed=is_sealed)
     answer_record.get("model", "").encode()  # half a character could be stored nowhere
     return answer_record
 
@@ -324,8 +258,19 @@ def _damaged_line(journal_path: Path, line_offset: int, damage_reason: str) -> L
     return LakeError(
         f"line {line_number} was not written by a journal: {damage_reason}",
         where=str(journal_path),
-        hint="restore the file from a backup, or delete that one line: its question will be asked again",
+        hint="restore the file from a backup; or `dmforge verify -w WS --repair` sets the line aside, and its question may be "
+        "asked again",
     )
+
+
+def _make_private(file_descriptor: int) -> None:
+    """Let nobody else read a file: one that was copied here may be anybody's to read. On file systems without modes, such as
+    FAT and some mounts of object stores, who may read it is for the mount to say."""
+    try:
+        os.fchmod(file_descriptor, PRIVATE)
+    except OSError as error:
+        if error.errno not in NO_MODES or os.fstat(file_descriptor).st_uid != os.geteuid():
+            raise
 
 
 def _file_name(model_name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import disk_errors, write_bytes
 from dmforge.curation.io.command_result import Block, CommandResult
+from dmforge.curation.io.sealed_json import sealed
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.journal_lines import count_answers, forget_answers
 from dmforge.curation.lake.parts import read_part
@@ -151,7 +153,7 @@ def write_takedown(workspace: WorkspaceFolder, videos: Sequence[Id], reason: str
     ]
     write_bytes(
         takedowns_path,
-        old_bytes + "".join(json.dumps(takedown_entry) + "\n" for takedown_entry in new_entries).encode("ascii"),
+        old_bytes + "".join(json.dumps(sealed(takedown_entry)) + "\n" for takedown_entry in new_entries).encode("ascii"),
     )
 
 
@@ -194,6 +196,7 @@ def forget(lake: Lake) -> TakenDown:
         with disk_errors(media_path):
             machine.current.unlink(media_path)
     selection_count = remove_with(lake.workspace, forgotten_ids)
+    _remove_set_aside(lake.workspace)
     removal = _removal(forgotten_ids)
     row_count = sum(removal.apply(lake, commit) for commit in list(lake.commits.values()))
     return TakenDown(
@@ -207,6 +210,13 @@ def forget(lake: Lake) -> TakenDown:
         selection_count,
         lake.sweep(),
     )
+
+
+def _remove_set_aside(workspace: WorkspaceFolder) -> None:
+    """Remove the folders of what a repair set aside: damaged as it is, it may show any video."""
+    with disk_errors(workspace.set_aside):
+        for folder in (path for path in workspace.set_aside.glob("*") if path.is_dir()):
+            shutil.rmtree(folder)
 
 
 def finish_forgetting(lake: Lake) -> None:

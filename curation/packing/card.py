@@ -17,7 +17,7 @@ from dmforge.curation.io.atomic import writing
 from dmforge.curation.shards.folders import Manifest
 from dmforge.curation.shards.index import INDEX, SUFFIXES
 from dmforge.curation.shards.write import ShardEntry
-from dmforge.schemas.records import UNKNOWN
+from dmforge.schemas.record_fields import UNKNOWN
 from dmforge.schemas.visible import escaped_in_line
 
 README, CROISSANT = "README.md", "croissant.json"

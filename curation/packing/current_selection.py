@@ -11,6 +11,8 @@ from dmforge.curation.workspace_folder import WorkspaceFolder
 
 def packed_folders(view: LakeView, workspace: WorkspaceFolder) -> dict[str, Path]:
     """By corpus, the folder of the selection that is packed now."""
+    if not any(stage.name == "pack" for stage in view.stages):
+        return {}
     selections_sql = "SELECT DISTINCT corpus, selection FROM packed"
     corpora_and_selections = view.cursor(selections_sql).execute(selections_sql).fetchall()
     return {corpus: workspace.shards / corpus / selection for corpus, selection in sorted(corpora_and_selections)}

@@ -6,6 +6,7 @@ imported again replaces its earlier questions, so videos that were missing then 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
@@ -17,13 +18,15 @@ from typing import Any
 from dmforge.curation.io.atomic import disk_errors, sync_folder, write_bytes, writing
 from dmforge.curation.io.batching import batched
 from dmforge.curation.io.locations import sha256_of
+from dmforge.curation.io.sealed_json import sealed, unsealed
 from dmforge.curation.sources.annotation_format import AnnotationFormat, Question, RefusedQuestion
 from dmforge.curation.sources.annotation_reader import PlacedQuestion
 from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id, digest, read, show
-from dmforge.schemas.records import Record, aside
+from dmforge.schemas.record_fields import aside
+from dmforge.schemas.records import Record
 
 MISSING = "missing file"
 AMBIGUOUS = "several files of this name"
@@ -81,7 +84,7 @@ def store_questions(
     stored_path = annotation_files.path(workspace)
     with writing(stored_path) as stored_file:
         header_fields = {claim_name: getattr(source_info, claim_name) for claim_name in CLAIMED}
-        stored_file.write((json.dumps(header_fields) + "\n").encode())
+        stored_file.write((json.dumps(sealed(header_fields)) + "\n").encode())
         for question_chunk in batched(questions, QUESTIONS_AT_ONCE):
             stored_file.write("".join(_to_line(placed_question, find) for placed_question in question_chunk).encode("ascii"))
     sync_folder(stored_path.parent)
@@ -225,7 +228,13 @@ def _to_line(placed_question: PlacedQuestion, find: Find | None) -> str:
         if isinstance(video_or_reason, bytes)
         else show("video", digest("no video", question.video))
     )
-    return json.dumps([printed_video, placed_question.origin, json.dumps(question_values)]) + "\n"
+    line_texts = [printed_video, placed_question.origin, json.dumps(question_values)]
+    return json.dumps([*line_texts, _seal_of(line_texts)]) + "\n"
+
+
+def _seal_of(line_texts: list[str]) -> str:
+    """What shows that a line is as it was written. Lines of earlier versions have none."""
+    return hashlib.sha256(json.dumps(line_texts).encode("ascii")).hexdigest()[:32]
 
 
 def _payload_of(question: Question) -> dict[str, Any]:
@@ -242,7 +251,9 @@ def _payload_of(question: Question) -> dict[str, Any]:
 
 def _parse_line(line: bytes, where: str) -> tuple[Id, str, str]:
     try:
-        printed_video, row_origin, question_json = json.loads(line)
+        printed_video, row_origin, question_json, *seal = json.loads(line)
+        if seal and seal != [_seal_of([printed_video, row_origin, question_json])]:
+            raise ValueError("it was changed after it was written")
         if not isinstance(row_origin, str) or not isinstance(question_json, str):
             raise TypeError("a line must hold three texts")
         return _parse_id(printed_video), row_origin, question_json
@@ -263,9 +274,9 @@ def _parse_id(printed_video: str) -> Id:
 
 def _parse_header(header_line: bytes, where: str) -> dict[str, Any]:
     try:
-        header_values = json.loads(header_line)
+        header_values = unsealed(json.loads(header_line))
         return {claim_name: str(header_values[claim_name]) for claim_name in CLAIMED}
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         hint = "delete the file, and import the annotations again"
         raise InputError(f"no annotations: {error}", where=where, hint=hint) from None
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from dmforge.curation.io.atomic import disk_errors, write_bytes
+from dmforge.curation.io.sealed_json import sealed, unsealed
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id, read, show
@@ -104,12 +105,12 @@ def _to_line(further_round: FurtherRound) -> bytes:
         "stage": further_round.stage, "input": show(further_round.input_kind, further_round.input),
         "video": show("video", further_round.video), "reason": further_round.reason,
     }  # fmt: skip
-    return json.dumps(round_values).encode("ascii")
+    return json.dumps(sealed(round_values)).encode("ascii")
 
 
 def _parsed(round_line: bytes, where: str) -> FurtherRound:
     try:
-        round_values = json.loads(round_line)
+        round_values = unsealed(json.loads(round_line))
         stage_name, grant_reason = round_values["stage"], round_values["reason"]
         if not isinstance(stage_name, str) or not isinstance(grant_reason, str):
             raise TypeError("stage and reason are texts")

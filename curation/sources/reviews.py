@@ -14,12 +14,13 @@ from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Literal, cast, get_args
 
 from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, write_bytes
 from dmforge.curation.io.line_files import append_lines, cut_torn_line, is_on_disk
 from dmforge.curation.io.locations import sha256_of
 from dmforge.curation.io.locks import lock, lock_file
+from dmforge.curation.io.sealed_json import sealed, unsealed
 from dmforge.curation.sources.takedowns import forgotten_videos
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError
@@ -94,7 +95,7 @@ def append(workspace: WorkspaceFolder, review: Review) -> None:
         "subject": show(review.subject_kind, review.subject), "video": show("video", review.video),
         "decision": review.decision, "reason": review.reason, "note": review.note,
     }  # fmt: skip
-    review_line = (json.dumps(review_values) + "\n").encode("ascii")
+    review_line = (json.dumps(sealed(review_values)) + "\n").encode("ascii")
     with _locked_file(reviews_path) as file_descriptor:
         if review.video in forgotten_videos(workspace):  # a takedown writes it there first and comes for this file then
             raise InputError("its video was taken down", where=show("video", review.video), hint="review another one")
@@ -146,7 +147,7 @@ def _lines(path: Path) -> list[bytes]:
 
 def _parse_review(review_line: bytes, reviewer: str, where: str) -> Review:
     try:
-        review_values: dict[str, Any] = json.loads(review_line)
+        review_values = unsealed(json.loads(review_line))
         subject_kind, subject_id = read(review_values["subject"])
         decision, reason, review_note = (
             review_values["decision"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dmforge.schemas.records import UNKNOWN
+from dmforge.schemas.record_fields import UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

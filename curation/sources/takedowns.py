@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from dmforge.curation.io.sealed_json import unsealed
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id, read
@@ -33,7 +34,7 @@ def takedowns(workspace: WorkspaceFolder) -> Iterator[tuple[Id, str]]:
         if not takedown_line.strip():
             continue
         try:
-            takedown_entry = json.loads(takedown_line)
+            takedown_entry = unsealed(json.loads(takedown_line))
             video_id, reason = read(takedown_entry["video"])[1], str(takedown_entry.get("reason", ""))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError) as error:
             raise InputError(

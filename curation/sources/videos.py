@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dmforge.curation.io.atomic import disk_errors, write_bytes
 from dmforge.curation.io.locations import files, is_utf8, sha256_of, stem
+from dmforge.curation.io.sealed_json import sealed, unsealed
 from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError, LakeError
@@ -70,10 +71,10 @@ def listed(workspace: WorkspaceFolder) -> dict[str, ListedVideo]:
     for line_number, list_line in enumerate(list_lines, 1):
         try:
             if list_line.strip():
-                listed_video = ListedVideo(**json.loads(list_line))
+                listed_video = ListedVideo(**unsealed(json.loads(list_line)))
                 video_by_sha256[listed_video.sha256] = listed_video
                 _check_texts(listed_video)
-        except (ValueError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             hint = "correct the line, or delete it and ingest the file again"
             raise InputError(f"not a video: {error}", where=f"{list_path}:{line_number}", hint=hint) from None
     return video_by_sha256
@@ -135,7 +136,8 @@ def take_over_list(workspace: WorkspaceFolder, other_workspace: WorkspaceFolder)
 
 def _write(workspace: WorkspaceFolder, videos: Iterable[ListedVideo]) -> None:
     write_bytes(
-        _list_path(workspace), "".join(json.dumps(asdict(listed_video)) + "\n" for listed_video in videos).encode("ascii")
+        _list_path(workspace),
+        "".join(json.dumps(sealed(asdict(listed_video))) + "\n" for listed_video in videos).encode("ascii"),
     )
 
 

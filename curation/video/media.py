@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from dmforge.curation.io.atomic import disk_errors, write_json
+from dmforge.curation.io.known_checksums import known_sha256
+from dmforge.curation.io.sealed_json import sealed, unsealed
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError, LakeError
 from dmforge.schemas.ids import Id, base32
 
-HINT = "remove the files in lake/commits/ingest, and run again: renditions are made anew from the files that were ingested"
+HINT = (
+    "`dmforge verify -w WS --repair` has it made anew from the file that was ingested; or remove lake/commits/ingest, and run"
+)
+COARSE_SUFFIX, RECEIPT_SUFFIX = ".coarse.mp4", ".json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +37,11 @@ class Media:
     @property
     def coarse(self) -> Path:
         """The frames of V0."""
-        return self._path(".coarse.mp4")
+        return self._path(COARSE_SUFFIX)
 
     @property
     def receipt(self) -> Path:
-        return self._path(".json")
+        return self._path(RECEIPT_SUFFIX)
 
     def _path(self, file_suffix: str) -> Path:
         video_key = base32(self.video)
@@ -56,16 +61,33 @@ class Receipt:
 
 
 def write_receipt(media: Media, receipt: Receipt) -> None:
-    write_json(media.receipt, asdict(receipt), media.workspace.writer_suffix)
+    write_json(media.receipt, sealed(asdict(receipt)), media.workspace.writer_suffix)
 
 
 def read_receipt(media: Media) -> Receipt:
     """The receipt of a video's renditions."""
+    return _parse_receipt(media.receipt)
+
+
+def _parse_receipt(receipt_path: Path) -> Receipt:
     try:
-        with disk_errors(media.receipt):
-            return Receipt(**json.loads(media.receipt.read_bytes()))
-    except (ValueError, TypeError, RecursionError) as error:
-        raise LakeError(f"no receipt: {error}", where=str(media.receipt), hint=HINT) from None
+        with disk_errors(receipt_path):
+            return Receipt(**unsealed(json.loads(receipt_path.read_bytes())))
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise LakeError(f"no receipt: {error}", where=str(receipt_path), hint=HINT) from None
+
+
+def check_rendition(rendition_path: Path) -> None:
+    """Check a rendition against the receipt beside it, before its frames are shown to anybody: once a process as long as the
+    file stays as it is. One that has no receipt is not of a workspace, or not yet finished."""
+    receipt_path = rendition_path.with_name(rendition_path.name.partition(".")[0] + RECEIPT_SUFFIX)
+    if not receipt_path.is_file():
+        return
+    receipt = _parse_receipt(receipt_path)
+    expected_sha256 = receipt.coarse_sha256 if rendition_path.name.endswith(COARSE_SUFFIX) else receipt.grid_sha256
+    with disk_errors(rendition_path):
+        if known_sha256(rendition_path) != expected_sha256:
+            raise LakeError("the rendition is not what its receipt says", where=str(rendition_path), hint=HINT)
 
 
 def read_renditions(media: Media) -> dict[str, bytes]:

@@ -21,7 +21,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from dmforge.curation.video.decoders import Frames, in_request_order
-from dmforge.curation.video.media import HINT
+from dmforge.curation.video.media import HINT, check_rendition
 from dmforge.curation.video.renditions import COARSE_RATE
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.crops import Crop, plan_crop
@@ -168,6 +168,8 @@ def _decode(
 
 
 def _open(source: Path | bytes) -> InputContainer:
+    if isinstance(source, Path):
+        check_rendition(source)
     return av.open(io.BytesIO(source) if isinstance(source, bytes) else f"file:{source}", "r")
 
 

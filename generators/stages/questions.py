@@ -16,6 +16,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from dmforge.curation.contract.budget import ExpectedCost
 from dmforge.curation.contract.stage_results import Made, Quarantined, Rejected, Result
+from dmforge.curation.lake.journal_seals import AnswerReference
 from dmforge.generators.stages.segments import Storyline, within
 from dmforge.generators.teacher.ask_stage import NO_READABLE_REPLY, RetryingConfig, RetryingStage
 from dmforge.generators.teacher.expected_tokens import expected_usage
@@ -24,6 +25,7 @@ from dmforge.schemas.config import Later
 from dmforge.schemas.drafting import fault
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.looks import Window, print_seconds, print_span
+from dmforge.schemas.record_fields import receipt
 from dmforge.schemas.records import Joined, Needs, Record, TaskKind, Video
 from dmforge.schemas.replies import MAX_FPS, Difficulty, Form, QuestionType, WriteReply, Written
 from dmforge.schemas.scoring import overlap_cs
@@ -68,6 +70,8 @@ class QuestionDraft(Record):
     """The journal key of the answer it was made from."""
     fault: str
     """What is wrong with its text; empty where nothing is."""
+    answers: tuple[Id, ...] = receipt(since=2)
+    """The digest of what this answer says: the journal must say the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +135,13 @@ class Questions(RetryingStage[StorylineWithVideo, QuestionDraft]):
         question_slots = self._slots(video)
         prompt_text = brief(video, storyline, question_slots)
         try:
-            request_id, reply, teacher_model = await self.teacher.insist(
+            request, reply, teacher_model = await self.teacher.insist(
                 WriteReply, video, None, prompt_text, self.attempts(item.id)
             )
         except UnreadableReply as error:
             return self.rejected(item.id, NO_READABLE_REPLY, str(error))
         gap_windows = tuple(gap.window for gap in storyline.gaps)
-        return Made(drafts(video, gap_windows, reply, request_id, teacher_model, question_slots))
+        return Made(drafts(video, gap_windows, reply, request, teacher_model, question_slots))
 
     def _slots(self, video: Video) -> list[tuple[QuestionType, Form]]:
         """Types and forms in proportion to their weights; remainders are drawn, always alike for a video."""
@@ -168,7 +172,7 @@ def drafts(
     video: Video,
     gaps: tuple[Window, ...],
     reply: WriteReply,
-    request_id: Id,
+    request: AnswerReference,
     writer: str,
     slots: list[tuple[QuestionType, Form]],
 ) -> tuple[QuestionDraft, ...]:
@@ -198,8 +202,9 @@ def drafts(
                 written_question.difficulty,
                 Fraction(written_question.fps).limit_denominator(MAX_FPS),
                 writer,
-                request_id,
+                request.key,
                 text_fault,
+                answers=(request.reply_digest,),
             )
         )
     return tuple(made_drafts)

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
 
 from dmforge.curation.contract.budget import ExpectedCost, Usage
 from dmforge.curation.contract.stage_results import Made, Rejected, Result
+from dmforge.curation.lake.journal_seals import AnswerReference
 from dmforge.curation.video.media import Media
 from dmforge.curation.video.shot_detection import cuts
 from dmforge.curation.workspace_folder import WorkspaceFolder
@@ -27,7 +28,8 @@ from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.ids import Id
 from dmforge.schemas.likeness import is_near
 from dmforge.schemas.looks import Look, Window, print_span
-from dmforge.schemas.records import Record, Video, later
+from dmforge.schemas.record_fields import later, receipt
+from dmforge.schemas.records import Record, Video
 from dmforge.schemas.replies import DescribeReply, Happening
 
 MAX_CHARS = 300
@@ -74,6 +76,8 @@ class Storyline(Record):
     """The journal keys of the answers it was made from."""
     gaps: tuple[Gap, ...] = later((), since=2)
     """The parts that nobody described, in order."""
+    answers: tuple[Id, ...] = receipt(since=3)
+    """Digests of what these answers say, in the order of `requests`: the journal must say the same."""
 
 
 def _plain(fps: Fraction) -> Fraction:
@@ -109,9 +113,9 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class DescribedPart:
-    """The events of a part, the journal key of the answer that holds them, and who gave it."""
+    """The events of a part, the answer in the journal that holds them, and who gave it."""
 
-    request: Id
+    request: AnswerReference
     model: str
     events: list[Event]
 
@@ -152,12 +156,17 @@ class Segments(RetryingStage[Video, Storyline]):
             described_part.events if isinstance(described_part, DescribedPart) else [] for described_part in described_parts
         ]
         described_segments = [described_part for described_part in described_parts if isinstance(described_part, DescribedPart)]
-        request_ids = tuple(described_part.request for described_part in described_segments)
+        requests = [described_part.request for described_part in described_segments]
         model_names = (
             ", ".join(dict.fromkeys(described_part.model for described_part in described_segments)) or self.teacher.model
         )
         joined_events = joined(events_by_part, video_segments)
-        return Made((Storyline(item.id, model_names, cut_frames, joined_events, request_ids, gaps=gaps),))
+        request_ids, answer_digests = (
+            tuple(request.key for request in requests),
+            tuple(request.reply_digest for request in requests),
+        )
+        storyline = Storyline(item.id, model_names, cut_frames, joined_events, request_ids, gaps=gaps, answers=answer_digests)
+        return Made((storyline,))
 
     async def _describe_all(self, video: Video, parts: Sequence[Segment], max_gaps_cs: int) -> list[DescribedPart | Gap]:
         """The parts from the first on: all of them, unless those that aren't described are too much already."""
@@ -187,7 +196,7 @@ class Segments(RetryingStage[Video, Storyline]):
         look = Look(window, self.config.fps)
         attempt_numbers = self.attempts(video.id)
         try:
-            request_id, reply, teacher_model = await self.teacher.insist(
+            request, reply, teacher_model = await self.teacher.insist(
                 DescribeReply, video, look, self._text(video, look), attempt_numbers
             )
         except UnreadableReply as error:
@@ -199,7 +208,7 @@ class Segments(RetryingStage[Video, Storyline]):
             if span is not None and 0 < len(event_text) <= MAX_CHARS
         )
         return DescribedPart(
-            request_id, teacher_model, [Event(span, event_text) for span, event_text in clipped_spans if span is not None]
+            request, teacher_model, [Event(span, event_text) for span, event_text in clipped_spans if span is not None]
         )
 
 

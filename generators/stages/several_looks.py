@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from dmforge.curation.contract.budget import FurtherCalls, Usage
+from dmforge.curation.lake.journal_seals import AnswerReference
 from dmforge.generators.teacher.clip_messages import ANNOUNCED_OVERVIEW, about_video, announced
 from dmforge.generators.teacher.expected_tokens import expected_usage, expected_usage_of_clips
 from dmforge.generators.teacher.interview import Interview, QuestionRefused, ReadReply, UnreadableReply
@@ -21,7 +22,6 @@ from dmforge.generators.teacher.teacher_config import TeacherConfig
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.frames import NoFrames
 from dmforge.schemas.grammar import assemble
-from dmforge.schemas.ids import Id
 from dmforge.schemas.looks import MAX_CS, Look, Window
 from dmforge.schemas.prompts import prompt, question_text
 from dmforge.schemas.records import Candidate, Overview, Task, Video, WindowSource
@@ -90,11 +90,11 @@ class SeveralLooks:
 class Steps:
     """What a teacher has thought and seen so far."""
 
-    requests: list[Id] = field(default_factory=list[Id])
+    requests: list[AnswerReference] = field(default_factory=list[AnswerReference])
     thoughts: list[str] = field(default_factory=list[str])
     looks: list[Look] = field(default_factory=list[Look])
 
-    def add(self, request: Id, thought: str, look: Look | None, video: Video) -> Look:
+    def add(self, request: AnswerReference, thought: str, look: Look | None, video: Video) -> Look:
         """Add a thought and the look that it leads to."""
         if look is None:
             raise UnreadableReply("look: the window is empty")
@@ -117,9 +117,11 @@ class Steps:
         """The candidate that these steps and an answer make."""
         thoughts, looks = (*self.thoughts, answer.reply.thought), tuple(self.looks)
         transcript = assemble(prompt(task), thoughts, looks, answer.reply.answer)
+        requests = (*self.requests, answer.request)
         return Candidate(
             video.id, task.id, attempt, answer.model, transcript, looks, answer.reply.answer, source,
-            (*self.requests, answer.request), sent_patches=sent_patches,
+            tuple(request.key for request in requests), sent_patches=sent_patches,
+            answers=tuple(request.reply_digest for request in requests),
         )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from pydantic import Field, PositiveInt
 
 from dmforge.curation.contract.stage import Ask
 from dmforge.curation.contract.stage_results import Rejected
+from dmforge.curation.lake.journal import has_answers
 from dmforge.curation.sources import further_attempts
 from dmforge.curation.video.media import refuse_other_clips, require_clips
 from dmforge.curation.workspace_folder import WorkspaceFolder
@@ -62,6 +63,12 @@ class AskingStage(Ask[In, Out]):
 
     def missing(self) -> InputError | None:
         return missing(self.config, self.name, self.account)
+
+    def may_be_answered(self, workspace: WorkspaceFolder) -> bool:
+        return all(
+            any(has_answers(workspace, model) for model in (config.model, *config.earlier_models))
+            for config in self.config.each()
+        )
 
     def wrong_endpoint(self) -> InputError | None:
         return wrong_endpoint(self.config, self.name)

@@ -11,6 +11,7 @@ from dmforge.curation.contract.budget import Budget
 from dmforge.curation.contract.run_events import AnswerKnown
 from dmforge.curation.contract.stage import Unanswered
 from dmforge.curation.lake.journal import CUT, Answer, Journal
+from dmforge.curation.lake.journal_seals import AnswerReference, reply_digest
 from dmforge.curation.video.jpeg import to_jpeg
 from dmforge.curation.video.media import Media
 from dmforge.curation.video.read_frames import read_coarse, read_look
@@ -52,6 +53,7 @@ FIRST_REPLIES = 12
 UNREADABLE_HINT = (
     "raise max_output_tokens where replies are cut off; set structured_output, or take another model; --keep-going asks on"
 )
+ASKS_NOBODY = "the journal has no answer, and a repair asks nobody"
 MAX_GROWTH = 4
 """A reply that is cut off is asked for with up to so many times `max_output_tokens`."""
 
@@ -59,8 +61,8 @@ MAX_GROWTH = 4
 class ReadReply(NamedTuple, Generic[R]):
     """A reply, and where it comes from."""
 
-    request: Id
-    """The key of its answer in the journal."""
+    request: AnswerReference
+    """Of its answer in the journal."""
     reply: R
     model: str
     """Who gave it."""
@@ -96,7 +98,11 @@ class Interview:
         if config.batch and workspace.writer:
             hint = "run it in one process: it only waits, and one waits as fast as many"
             raise InputError("batches are not shared by ranks", where=f"[stages.{stage}] batch", hint=hint)
-        batched = BatchedRequests(config, stage, workspace, self._journal, account.events) if config.batch else None
+        batched = (
+            BatchedRequests(config, stage, workspace, self._journal, account.events)
+            if config.batch and not account.asks_nobody
+            else None
+        )
         self._teacher = Teacher(config, stage, account, batched, has_answered=len(self._journal) > 0)
         self._earlier_keys = EarlierKeys(config, workspace, stage)
         self._earlier_models = EarlierModels(config, workspace, stage)
@@ -217,7 +223,7 @@ class Interview:
         reply = read_reply(reply_type, str(answer.get("content", "")))
         if not isinstance(reply, str):
             self._readable += 1
-            return ReadReply(known_answer.key, reply, known_answer.model)
+            return ReadReply(AnswerReference(known_answer.key, reply_digest(answer)), reply, known_answer.model)
         if finish == CUT:
             reply = f"cut off at max_output_tokens = {answer.get('limit', self._config.max_output_tokens)}"
         elif names_filter(finish):
@@ -284,6 +290,8 @@ class Interview:
     async def _send(self, key: Id, question: TeacherQuestion, limit: int) -> Answer:
         if self._journal_only:
             raise Unanswered
+        if self._account.asks_nobody:
+            raise Transient(ASKS_NOBODY)
         if self._requests_out is not None:
             self._requests_out.refuse(show("ask", key), f"[stages.{self._stage}] batch")
         request = TeacherRequest(

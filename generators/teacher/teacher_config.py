@@ -199,6 +199,8 @@ class TeacherDefaults(TeacherConfig):
 
 def missing(config: TeacherConfig, stage: str, account: Budget) -> InputError | None:
     """The error for a setting that is missing to ask a teacher, as far as it can be known beforehand; None if there is none."""
+    if account.asks_nobody:
+        return None
     where = _where(config, stage)
     if not config.endpoint:
         return InputError("no endpoint is named", where=where, hint=f"set base_url there, or {URL} in the environment")

@@ -279,6 +279,7 @@ def test_lines_of_the_journal_that_are_damaged_or_count_nothing_stop_no_audit(
     lines = journal.read_text().splitlines()
     spoilt = json.loads(lines[0])
     spoilt["answer"]["usage"] = {"prompt_tokens": -(10**30), "completion_tokens": 1.5}
+    del spoilt["sha256"]  # as in journals of before, whose lines have no seal
     journal.write_text("\n".join([json.dumps(spoilt), *lines[1:], "[" * 20_000]) + "\n")
     (before,), (cost,) = answer("cost", "-w", workspace), answer("cost", "-w", place)
     used = json.loads(lines[0])["answer"]["usage"]

@@ -30,7 +30,8 @@ from dmforge.schemas import formats
 from dmforge.schemas.config import Config, Formerly, Later, Operational, parse_config
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import digest
-from dmforge.schemas.records import TABLES, Task, format_of, later
+from dmforge.schemas.record_fields import later
+from dmforge.schemas.records import TABLES, Task, format_of
 from tests.compatibility import shapes
 from tests.compatibility.test_59a9f4a import unpack
 from tests.foundation.lakes import run, write_recipe

@@ -57,6 +57,7 @@ ROOMS = {
         "report": 10,
         "review": 11,
         "lifecycle": 11,
+        "soundness": 11,
     },
     "generators": {
         "prompts": 0,

@@ -46,7 +46,7 @@ class RankDriver(Driver):
         """Run the share through these stages as far as possible; ends early where it waits in vain, and before a stage that
         awaits something."""
         stages, blocked_stage = self._begin(stages)
-        require_askable(self._view(), stages)
+        require_askable(self._lake.workspace, self._view(), stages)
         pending_upstream = 0
         for stage_index, stage in enumerate(stages[: self._stage_count(stages)]):
             earlier_stages = [
