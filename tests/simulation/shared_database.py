@@ -28,6 +28,12 @@ class SharedDatabase:
         cursor.execute(f"USE {self._name}")
         return cursor
 
+    def __enter__(self) -> SharedDatabase:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """It goes with the last reference to it."""
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
 
