@@ -11,7 +11,7 @@ import duckdb
 from dmforge.curation.audit.check_limits import Checks, CostLimit, Limit
 from dmforge.curation.audit.check_measures import FAILING, MEASURES, Measure
 from dmforge.curation.audit.kept_rows import kept_rows
-from dmforge.curation.audit.query import NO_TABLES, QueryResult, Tables, ask
+from dmforge.curation.audit.query import QueryResult, Tables, ask
 from dmforge.curation.contract.collective import View
 from dmforge.curation.io.command_result import Block, TextTable
 from dmforge.curation.lake.views import interruptible
@@ -113,8 +113,8 @@ class CorpusVerdict(QueryResult):
             yield f"{check.check}: {check.hint}"
 
 
-def corpus_checks(view: View, limits: Checks, extra_tables: Tables = NO_TABLES) -> CorpusVerdict:
-    """Check all that the selections of a view kept."""
+def corpus_checks(view: View, limits: Checks, extra_tables: Tables) -> CorpusVerdict:
+    """Check all that the selections of a view kept; `extra_tables` are those that say what answers cost."""
     with interruptible():
         cursor = kept_rows(view, limits.min_scores)
         (sample_count,) = _row(cursor, "SELECT count(*) FROM kept")

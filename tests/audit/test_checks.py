@@ -1,4 +1,4 @@
-"""Go, look or stop: each check is planted at three depths, and the verdict, its exit code and its limits are what a recipe says."""
+"""Go, look or stop: each fault is planted at three depths; the verdict, its exit code and limits are what a recipe says."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from dmforge.curation.audit.check_limits import MIN_SCORES, Checks, Limit
 from dmforge.curation.audit.check_measures import MEASURES
 from dmforge.curation.audit.corpus_checks import CorpusVerdict, corpus_checks
 from dmforge.curation.io.toml import read_toml
+from dmforge.curation.lake.journal import ANSWERS
 from dmforge.filters.selection.select_cot import SelectCot, SelectCotConfig
 from dmforge.recipe import RECIPES, read_recipe
 from dmforge.schemas.ids import show
@@ -42,6 +44,8 @@ PLANTED = {
 }  # fmt: skip
 """By state, how many samples of each check's fault stand in the corpus."""
 DURATION_CS = 100_000
+PRICES = pa.table({"model": ["one"], "input_usd": [1.0], "output_usd": [1.0], "batch_share": [0.5]})
+NOTHING_PAID = {"answers": ANSWERS.empty_table, "prices": lambda: PRICES}
 
 
 def rows_of(index: int, counts: dict[str, int]) -> list[Any]:
@@ -73,7 +77,9 @@ def rows_of(index: int, counts: dict[str, int]) -> list[Any]:
 
 def other_split(video: Video, index: int) -> list[Any]:
     """A question of another split about the same video, or about a copy of it; nothing of that is kept."""
-    copy = Video(f"{index:063x}1"[::-1], DURATION_CS, 64, 64, Fraction(25), "h264", 0, 9, source="films", licence="CC0-1.0")
+    copy = Video(
+        f"{SAMPLES + index:064x}"[::-1], DURATION_CS, 64, 64, Fraction(25), "h264", 0, 9, source="films", licence="CC0-1.0"
+    )
     asked = copy if index % 2 else video
     task = Task(asked.id, "open", "What?", (), "red", (), "any", source="x", split="val")
     if asked is video:
@@ -88,10 +94,11 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, CorpusVerdic
     for state, counts in PLANTED.items():
         rows = [row for index in range(SAMPLES) for row in rows_of(index, counts)]
         view = judged(tmp_path_factory.mktemp("checked") / "ws", rows, SelectCot(SelectCotConfig()))
-        made[state] = corpus_checks(view, LIMITS)
+        made[state] = corpus_checks(view, LIMITS, NOTHING_PAID)
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", PLANTED)
 @pytest.mark.parametrize("name", MEASURES)
 def test_each_check_finds_what_was_planted(verdicts: dict[str, CorpusVerdict], name: str, state: str) -> None:
@@ -107,6 +114,7 @@ def test_each_check_finds_what_was_planted(verdicts: dict[str, CorpusVerdict], n
         assert check.share == pytest.approx(max(0, share - 0.25 - 2 * (0.25 * 0.75 / SAMPLES) ** 0.5), abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", PLANTED)
 def test_the_worst_check_is_the_verdict(verdicts: dict[str, CorpusVerdict], state: str) -> None:
     verdict = verdicts[state]
@@ -124,13 +132,13 @@ def test_the_worst_check_is_the_verdict(verdicts: dict[str, CorpusVerdict], stat
 
 def test_what_nobody_measured_is_neither_good_nor_bad_and_nothing_kept_stops(tmp_path: Path) -> None:
     kept = [row for row in rows_of(0, PLANTED["go"]) if not isinstance(row, Verdict)]
-    bare = corpus_checks(judged(tmp_path / "bare", kept, SelectCot(SelectCotConfig())), Checks())
+    bare = corpus_checks(judged(tmp_path / "bare", kept, SelectCot(SelectCotConfig())), Checks(), NOTHING_PAID)
     by_name = {check.check: check for check in bare.checks}
     for name in ("guesses", "leaks", "failing_filters", "answered_blind", "contamination", "cost_per_sample"):
         assert (by_name[name].state, by_name[name].share) == ("unmeasured", None)
     assert by_name["wrong_answers"].share == 0  # its gold is known
     assert by_name["missing_measurements"].state == bare.verdict == "stop"
-    empty = corpus_checks(judged(tmp_path / "empty", (), SelectCot(SelectCotConfig())), Checks())
+    empty = corpus_checks(judged(tmp_path / "empty", (), SelectCot(SelectCotConfig())), Checks(), NOTHING_PAID)
     assert empty.verdict == "stop"
     assert [check.check for check in empty.deciding] == ["kept"]
 
