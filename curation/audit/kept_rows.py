@@ -76,7 +76,8 @@ def _scored_answers(cursor: duckdb.DuckDBPyConnection) -> pa.Table:
     for batch in cursor.sql(_UNSCORED).to_arrow_reader(BATCH_ROWS):
         replies = batch.column("reply").to_pylist()
         scores = [answer_score(reply, task) for reply, task in zip(replies, from_arrow(Task, batch), strict=True)]
-        scored_batches.append(pa.record_batch([batch.column("sample").cast(pa.binary(ID_BYTES)), scores], schema=SAMPLE_SCORES))
+        columns = [batch.column("sample").cast(pa.binary(ID_BYTES)), pa.array(scores, pa.float64())]
+        scored_batches.append(pa.record_batch(columns, schema=SAMPLE_SCORES))
     return pa.Table.from_batches(scored_batches, SAMPLE_SCORES)
 
 
