@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-from dmforge.curation.audit.check_limits import MIN_SCORES
 
 OWN_CHECKS = ("answer", "blind", "clean", "unguessed", "unleaked")
 """Filters that have checks of their own."""
@@ -30,7 +29,17 @@ class Measure:
     about: str
     rows_sql: str
     """`id`, `fails`, `rank` (the worst first), and `chance` where there is one."""
-    hint: str
+    hint: str = ""
+    filter: str = ""
+    """The filter that it rests on, where that is one: to ask for its score is what helps."""
+
+    def advice(self, min_scores: Mapping[str, float]) -> str:
+        """What to do where it is too much."""
+        if not self.filter:
+            return self.hint
+        threshold = f"{self.filter} = {float(min_scores[self.filter])}"
+        sweep = f"dmforge select CORPUS --sweep {self.filter}"
+        return f"put `{threshold}` under [stages.select_cot.min_score]; `{sweep}` says what goes"
 
 
 def _below(filter_name: str) -> str:
@@ -41,21 +50,14 @@ def _below(filter_name: str) -> str:
     """
 
 
-def _threshold_hint(filter_name: str) -> str:
-    threshold = f"{filter_name} = {MIN_SCORES[filter_name]:.1f}"
-    return (
-        f"put `{threshold}` under [stages.select_cot.min_score]; `dmforge select CORPUS --sweep {filter_name}` says what goes"
-    )
-
-
 MEASURES = {
     "wrong_answers": Measure(
         "wrong answers",
         "SELECT a.id, a.score < l.least AS fails, a.score AS rank FROM answered a JOIN least l ON l.filter = 'answer'",
-        _threshold_hint("answer"),
+        filter="answer",
     ),
-    "guesses": Measure("answers that were guessed, as they say", _below("unguessed"), _threshold_hint("unguessed")),
-    "leaks": Measure("thoughts that speak of a given answer", _below("unleaked"), _threshold_hint("unleaked")),
+    "guesses": Measure("answers that were guessed, as they say", _below("unguessed"), filter="unguessed"),
+    "leaks": Measure("thoughts that speak of a given answer", _below("unleaked"), filter="unleaked"),
     "failing_filters": Measure(
         "samples that fail another filter",
         f"""
@@ -87,7 +89,7 @@ MEASURES = {
         """,
         "`dmforge audit windows` says where they lie",
     ),
-    "answered_blind": Measure("questions that are answered without the video", _below("blind"), _threshold_hint("blind")),
+    "answered_blind": Measure("questions that are answered without the video", _below("blind"), filter="blind"),
     "longest_option": Measure(
         "right options that are the longest, beyond chance",
         """
@@ -123,7 +125,7 @@ MEASURES = {
         """,
         "keep one split, `only = { split = [\"train\"] }`, and leave out the videos that the other one has",
     ),
-    "contamination": Measure("samples whose video a benchmark has", _below("clean"), _threshold_hint("clean")),
+    "contamination": Measure("samples whose video a benchmark has", _below("clean"), filter="clean"),
     "unknown_licences": Measure(
         "samples whose video is under an unknown licence",
         "SELECT id, trim(licence) IN ('', 'unknown') AS fails, 0 AS rank FROM kept",

@@ -121,7 +121,7 @@ def corpus_checks(view: View, limits: Checks, extra_tables: Tables) -> CorpusVer
         checks = [_kept(sample_count)]
         for name, measure in MEASURES.items():
             limit: Limit = getattr(limits, name)
-            checks.append(_measured(cursor, name, measure, limit))
+            checks.append(_measured(cursor, name, measure, limit, measure.advice(limits.min_scores)))
         failing = cursor.execute(FAILING).fetchall()
         checks.append(_cost(ask(view, "cost", extra_tables), limits.cost_per_sample))
     checks = [_naming_filters(check, failing) if check.check == "failing_filters" else check for check in checks]
@@ -131,7 +131,7 @@ def corpus_checks(view: View, limits: Checks, extra_tables: Tables) -> CorpusVer
     return CorpusVerdict(["check", "state", "count", "of", "share", "look_over", "stop_over", "examples"], rows, tuple(checks))
 
 
-def _measured(cursor: duckdb.DuckDBPyConnection, name: str, measure: Measure, limit: Limit) -> Check:
+def _measured(cursor: duckdb.DuckDBPyConnection, name: str, measure: Measure, limit: Limit, hint: str) -> Check:
     rows_sql = measure.rows_sql
     has_chance = "AS chance" in rows_sql
     chance_sql = "avg(chance), sqrt(sum(chance * (1 - chance))) / count(*)" if has_chance else "0::DOUBLE, 0::DOUBLE"
@@ -139,12 +139,12 @@ def _measured(cursor: duckdb.DuckDBPyConnection, name: str, measure: Measure, li
         cursor, f"SELECT count(*) FILTER (fails), count(*), {chance_sql} FROM ({rows_sql})"
     )
     if not of:
-        return Check(name, "unmeasured", 0, 0, None, _threshold(limit), (), measure.about, measure.hint)
+        return Check(name, "unmeasured", 0, 0, None, _threshold(limit), (), measure.about, hint)
     share = round(max(0.0, count / of - chance - BEYOND_CHANCE_SE * standard_error), 6)
     examples_sql = f"SELECT id FROM ({rows_sql}) WHERE fails ORDER BY rank, id LIMIT {EXAMPLES}"
     examples = tuple(show("sample", id) for (id,) in cursor.execute(examples_sql).fetchall()) if count else ()
     state, known_chance = _state(share, limit), round(chance, 6) if has_chance else None
-    return Check(name, state, count, of, share, _threshold(limit), examples, measure.about, measure.hint, known_chance)
+    return Check(name, state, count, of, share, _threshold(limit), examples, measure.about, hint, known_chance)
 
 
 def _kept(sample_count: int) -> Check:

@@ -128,6 +128,8 @@ def test_the_worst_check_is_the_verdict(verdicts: dict[str, CorpusVerdict], stat
         assert check["threshold"] == {"look": told["look_over"], "stop": told["stop_over"]}
     filters = next(check for check in verdict.checks if check.check == "failing_filters")
     assert ("evidence" in filters.about) == (state != "go")
+    answers = next(check for check in verdict.checks if check.check == "wrong_answers")
+    assert "`answer = 0.7`" in answers.hint
 
 
 def test_what_nobody_measured_is_neither_good_nor_bad_and_nothing_kept_stops(tmp_path: Path) -> None:
@@ -154,6 +156,16 @@ def test_default_scores_are_the_mildest_of_the_recipes_that_come_along() -> None
         name: score for name, score in MIN_SCORES.items() if name in thresholds
     }
     assert MIN_SCORES.keys() - thresholds.keys() == {"idle_look", "overlap_looks", "safe"}  # which are off unless asked for
+
+
+def test_the_page_has_the_limits_as_they_are() -> None:
+    page = (Path(__file__).parents[2] / "docs/audit.md").read_text()
+    table = {cells[1].strip(" `"): cells[3:5] for line in page.splitlines() if len(cells := line.split("|")) == 6}
+    for name in MEASURES:
+        limit: Limit = getattr(Checks(), name)
+        assert [cell.strip() for cell in table[name]] == [
+            f"{bound * 100:.0f} %" if bound else "0" for bound in (limit.look, limit.stop)
+        ]
 
 
 @pytest.fixture

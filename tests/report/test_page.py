@@ -113,6 +113,8 @@ def test_funnel_figures_and_cards_say_what_the_lake_holds(page: Page) -> None:
     assert page.locator(".flow.narrow").is_hidden()
     assert page.locator("#scores tbody tr").count() > 8
     assert page.locator("#training polyline").count() == 2
+    assert page.locator("#training .curve", has_text="loss").locator(".along").inner_text().split() == ["1", "update", "29"]
+    assert page.locator("#training .curve", has_text="loss").locator(".upright").inner_text().split() == ["1", "0.03448"]
     card = page.locator(".card[data-group='kept in cot']").first
     assert card.locator(".strip img").count() == 12
     assert card.locator(".strip img.in").count() == 3
