@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from dmforge.curation.audit.check_limits import MIN_SCORES, Checks
 from dmforge.curation.contract.budget import Price
 from dmforge.curation.contract.collective import Collective
 from dmforge.curation.contract.stage import AnyStage, Ask, Batch, Each, Root, Stage, StageConfig
@@ -23,7 +24,7 @@ from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.generators.inference.named_student import StudentConfig, resolve_checkpoint
 from dmforge.generators.teacher.teacher_config import TeacherConfig, TeacherDefaults
 from dmforge.schemas.clips import Clips
-from dmforge.schemas.config import Config, nearest, parse_config
+from dmforge.schemas.config import Config, Operational, nearest, parse_config
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.record_fields import UNKNOWN
 from dmforge.schemas.records import RECORDS, Overview, Sample
@@ -118,6 +119,8 @@ class RecipeFile(Config):
     """Whom all stages ask that name no other, and how: a stage's own table says where it differs."""
     student: StudentConfig = Field(default_factory=StudentConfig)
     """The checkpoint that rollouts are of, `[student]`: one for all stages that roll out."""
+    checks: Operational[Checks] = Field(default_factory=Checks)
+    """What an audit stops for, `[checks]`: of what was kept, how much may be wrong, guessed or alike."""
     stages: dict[str, dict[str, Any]]
     """A table for each stage, `[stages.NAME]`, in the order in which they run."""
 
@@ -130,6 +133,7 @@ class Recipe:
     stages: tuple[AnyStage, ...]
     prices: Mapping[str, Price]
     bring: Bring
+    checks: Checks
 
     def resolved(self) -> dict[str, Any]:
         """The recipe with all defaults, as it is stored in a run's record."""
@@ -166,7 +170,9 @@ def read_recipe(path: Path, stand_in: StandIn = refuse) -> Recipe:
             stages.append(stand_in(stage_name, stage_settings, _with_package(error, path)))
         if not any(isinstance(stage, MissingStage) for stage in stages):  # what it makes and measures can't all be known
             _check_last(stages, table_place)
-    return Recipe(file.name, tuple(stages), file.prices, file.bring)
+    if not any(isinstance(stage, MissingStage) for stage in stages):
+        _check_limits(file.checks, stages, f"{path}: [checks.min_score]")
+    return Recipe(file.name, tuple(stages), file.prices, file.bring, file.checks)
 
 
 def _configured_stage(path: Path, file: RecipeFile, stage_name: str, where: str) -> AnyStage:
@@ -323,6 +329,12 @@ def _check_scores(stages: Sequence[AnyStage], where: str) -> None:
         for score_name in sorted(shared_scores):
             message = f"it measures {score_name!r}, and so does {earlier_stage.name!r}: a threshold could mean either"
             raise InputError(message, where=where, hint="leave one of them out, or rename the plug-in's")
+
+
+def _check_limits(checks: Checks, stages: Sequence[AnyStage], where: str) -> None:
+    known_scores = {*MIN_SCORES, *(score_name for stage in stages for score_name in stage.given_scores())}
+    for score_name in sorted(set(checks.min_score) - known_scores):
+        raise InputError(f"no filter measures {score_name!r}", where=where, hint=nearest(score_name, sorted(known_scores)))
 
 
 def _own_scores(stage: AnyStage) -> frozenset[str]:

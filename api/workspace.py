@@ -34,7 +34,8 @@ from dmforge.commands.run_account import SpendingLimits
 from dmforge.commands.select import Selected, SweepResult
 from dmforge.commands.upgrade import Upgraded
 from dmforge.curation.audit import output, sql_sandbox
-from dmforge.curation.audit.query import QueryResult, listed
+from dmforge.curation.audit.corpus_checks import CorpusVerdict
+from dmforge.curation.audit.query import QueryResult
 from dmforge.curation.engine import run_log
 from dmforge.curation.engine.driver import StageReport
 from dmforge.curation.lifecycle import takedown
@@ -210,9 +211,15 @@ class Workspace:
     def audit(self, name: str = "", *, other: Place | None = None) -> QueryResult:
         """The answer to a named question; without a name, all questions. `other` is what `difference` compares with."""
         if not name:
-            return listed()
+            return audit_commands.questions()
+        if name == audit_commands.CHECKS and other is None:
+            return self.checks()
         result_stream = audit_commands.audit_reader(self.folder, name, None if other is None else Path(other))
         return audit_commands.named_answer(name, output.answer_of(result_stream))
+
+    def checks(self) -> CorpusVerdict:
+        """Go, look or stop: what was kept, held against the limits of the recipe."""
+        return audit_commands.checks_of(self.folder)
 
     def funnel(self) -> QueryResult:
         """What became of the inputs of each stage."""

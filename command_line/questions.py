@@ -44,6 +44,16 @@ def audit(
     if list_queries or not (query or sql is not None):
         show_answer(audited.audit(), form)
         return
+    if query == audit_commands.CHECKS:
+        if other is not None or out_file is not None:
+            raise InputError(
+                "`checks` takes neither --with nor --out", where="audit checks", hint="dmforge audit checks --json"
+            )
+        verdict = audited.checks()
+        show_answer(verdict, form)
+        if verdict.verdict == "stop":
+            raise typer.Exit(1)
+        return
     if sql is not None:
         answer_stream = audit_commands.ask_sql(audited.folder, sql, sql_sandbox.SqlLimits(memory_mb, seconds))
     else:

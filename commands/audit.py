@@ -15,10 +15,11 @@ from dmforge.commands.readable_recipe import readable_recipe
 from dmforge.commands.run import readers_view
 from dmforge.curation import output_paths
 from dmforge.curation.audit import difference, id_lookup, lineage_text, output, plain_views, sql_sandbox
+from dmforge.curation.audit.corpus_checks import CorpusVerdict, corpus_checks
 from dmforge.curation.audit.lineage import Lineage, lineage
 from dmforge.curation.audit.output import StreamedResult
 from dmforge.curation.audit.printed_ids import PrintedIds, by_column
-from dmforge.curation.audit.query import QueryResult, Tables, as_answer, ask_table
+from dmforge.curation.audit.query import QueryResult, Tables, as_answer, ask_table, listed
 from dmforge.curation.audit.receipts import ReceiptCheck, checks
 from dmforge.curation.audit.stored_rows import StoredRows
 from dmforge.curation.engine import run_log
@@ -33,6 +34,9 @@ from dmforge.schemas.errors import InputError
 
 COMPARING_QUERY = "difference"
 """The named query that compares with another selection."""
+CHECKS = "checks"
+"""The question that is answered by a verdict, and not by one query."""
+CHECKS_QUESTION = "Is what was kept worth training on: go, look or stop, by which checks?"
 
 
 def audit(workspace: WorkspaceFolder, query: str, other: Path | None = None) -> QueryResult:
@@ -51,6 +55,19 @@ def audit_table(workspace: WorkspaceFolder, query: str, other: Path | None = Non
         if other is not None:
             table_makers["others"] = partial(_other_samples, other)
         return ask_table(readers_view(Lake(workspace), recipe), query, table_makers)
+
+
+def questions() -> QueryResult:
+    """The names of all questions, and what they ask."""
+    named_queries = listed()
+    return QueryResult(named_queries.columns, sorted([*named_queries.rows, [CHECKS, CHECKS_QUESTION]]))
+
+
+def checks_of(workspace: WorkspaceFolder) -> CorpusVerdict:
+    """Go, look or stop: what was kept, held against the limits of the recipe."""
+    recipe = readable_recipe(workspace.require())
+    with workspace.reading():
+        return corpus_checks(readers_view(Lake(workspace), recipe), recipe.checks, extra_tables(workspace, recipe))
 
 
 class Funnel(QueryResult):

@@ -126,7 +126,9 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "must be said"
     value = field.get_default(call_default_factory=True)
-    if isinstance(value, Config) or value is None or value in ({}, (), ""):
+    if isinstance(value, Config):  # one that differs from its class: a table of numbers
+        value = value.model_dump(mode="json", exclude_defaults=True)
+    if value is None or value in ({}, (), ""):
         return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

@@ -120,6 +120,7 @@ class Card:
     strip: Strip
     pieces: tuple[CardPiece, ...]
     scores: tuple[CardScore, ...]
+    """Of a kept sample beside what a check asks for, of a rejected one beside the selection's threshold."""
     samples: tuple[Sample, ...]
     places: tuple[str, ...]
     """Where it lies in shards."""
@@ -127,6 +128,11 @@ class Card:
     @property
     def id(self) -> str:
         return show(self.chosen.subject_kind, self.chosen.subject)
+
+    @property
+    def faults(self) -> list[CardScore]:
+        """Scores of a kept sample that are too low all the same."""
+        return [card_score for card_score in self.scores if self.chosen.kept and card_score.fails]
 
     @property
     def choices(self) -> list[CardOption]:
@@ -159,8 +165,10 @@ def cards(
     chosen: Sequence[CardSubject],
     pictures: Pictures | None,
     min_scores: Mapping[str, float],
+    kept_min_scores: Mapping[str, float] | None = None,
 ) -> list[Card]:
-    """The cards of some subjects, in their order; without pictures where `pictures` is None."""
+    """The cards of some subjects, in their order; without pictures where `pictures` is None. `kept_min_scores` are what kept
+    ones are held to, where that is more than a selection's thresholds."""
     candidate_by_id = {
         candidate_row.id: candidate_row
         for candidate_row in _candidates(
@@ -200,7 +208,7 @@ def cards(
                 subject_samples,
                 [verdict for verdict_group in verdict_groups for verdict in verdict_group],
                 pictures,
-                min_scores,
+                kept_min_scores if kept_min_scores is not None and chosen_subject.kept else min_scores,
                 place_by_sample,
             )
         )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 from markupsafe import Markup
 
+from dmforge.curation.audit.corpus_checks import CorpusVerdict
 from dmforge.curation.audit.query import QueryResult
 from dmforge.curation.report.cards import Card
 from dmforge.curation.report.figures import BarChart, ScoreDistribution, SummaryFigure
@@ -39,6 +40,9 @@ class Report:
     """The content of the page."""
 
     title: str
+    verdict: CorpusVerdict
+    facts: Sequence[SummaryFigure]
+    """Which recipe, selection and version, and when it last ran."""
     summary: Sequence[SummaryFigure]
     stops: Sequence[FunnelStage]
     distributions: Sequence[BarChart]
@@ -81,7 +85,7 @@ def render(report: Report) -> str:
             script=Markup(javascript_text), policy=policy(css_text, javascript_text),
             groups=_count_names(card.chosen.group for card in report.cards),
             kinds=_count_names(card.task.task_kind for card in report.cards),
-            sources=_count_names(card.task.source for card in report.cards),
+            card_of_sample=_card_places(report.cards), sources=_count_names(card.task.source for card in report.cards),
         )
     )  # fmt: skip
 
@@ -106,6 +110,11 @@ def _csp_source(text: str) -> str:
 def _count_names(repeated_names: Iterable[str]) -> list[tuple[str, int]]:
     """Names with their counts, in the order in which they first come."""
     return list(Counter(repeated_names).items())
+
+
+def _card_places(cards: Sequence[Card]) -> dict[str, int]:
+    """The place of each sample's card on the page, by the sample's printed id."""
+    return {show("sample", sample.id): place for place, card in enumerate(cards, 1) for sample in card.samples}
 
 
 def _printed_id(id: Id, kind: str) -> str:

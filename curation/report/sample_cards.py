@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import duckdb
 
+from dmforge.curation.audit.corpus_checks import Check
 from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.report.cards import CardSubject
+from dmforge.schemas.ids import read
 from dmforge.schemas.records import Candidate, Sample, SubjectKind, Task
 
 KEPT, LOST, REASONS, EXAMPLES = 12, 3, 18, 3
@@ -20,6 +22,7 @@ _KEPT = """
 SELECT corpus, coalesce(candidate, task) AS subject, candidate IS NOT NULL AS written FROM samples
 QUALIFY row_number() OVER (PARTITION BY corpus ORDER BY md5(id), id) <= $most ORDER BY corpus, md5(id), id
 """
+_SAMPLE = "SELECT corpus, coalesce(candidate, task), candidate IS NOT NULL FROM samples WHERE id = $id"
 _REASONS = """
 SELECT stage, status, reason, count(*) AS n FROM outcomes WHERE status <> 'made' AND list_contains($stages, stage)
 GROUP BY ALL ORDER BY n DESC, stage, status, reason
@@ -67,6 +70,22 @@ def draw_subjects(connection: duckdb.DuckDBPyConnection, stages: Sequence[AnySta
     if not card_subjects:
         undecided_rows = connection.execute(_UNDECIDED, {"most": KEPT}).fetchall()
         card_subjects = [CardSubject(subject_id, "candidate", False, "not decided yet") for (subject_id,) in undecided_rows]
+    return card_subjects
+
+
+def draw_failing(
+    connection: duckdb.DuckDBPyConnection, checks: Sequence[Check], drawn: Sequence[CardSubject]
+) -> list[CardSubject]:
+    """The samples that checks name as examples, each once, under the check that names it first, without those drawn before."""
+    drawn_ids = {card_subject.subject for card_subject in drawn}
+    card_subjects: list[CardSubject] = []
+    for check in checks:
+        for sample_name in check.examples if check.state in ("look", "stop") else ():
+            for corpus, subject_id, is_candidate in connection.execute(_SAMPLE, {"id": read(sample_name)[1]}).fetchall():
+                if subject_id not in drawn_ids:
+                    group = f"kept in {corpus}: {check.check.replace('_', ' ')}"
+                    card_subjects.append(CardSubject(subject_id, "candidate" if is_candidate else "task", True, group))
+                drawn_ids.add(subject_id)
     return card_subjects
 
 

@@ -32,6 +32,8 @@ class Curve:
     last: float
     min_value: float
     max_value: float
+    first_step: int
+    last_step: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def _curve(metric_name: str, values_by_step: Sequence[tuple[int, float]]) -> Cur
         f"{(step - first_step) * x_scale:.1f},{HEIGHT - (metric_value - min_value) * y_scale:.1f}"
         for step, metric_value in values_by_step
     )
-    return Curve(metric_name, point_text, metric_values[0], metric_values[-1], min_value, max_value)
+    return Curve(metric_name, point_text, metric_values[0], metric_values[-1], min_value, max_value, first_step, last_step)
 
 
 def _is_number(value: object) -> bool:

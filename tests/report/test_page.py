@@ -113,6 +113,8 @@ def test_funnel_figures_and_cards_say_what_the_lake_holds(page: Page) -> None:
     assert page.locator(".flow.narrow").is_hidden()
     assert page.locator("#scores tbody tr").count() > 8
     assert page.locator("#training polyline").count() == 2
+    assert page.locator("#training .curve", has_text="loss").locator(".along").inner_text().split() == ["1", "update", "29"]
+    assert page.locator("#training .curve", has_text="loss").locator(".upright").inner_text().split() == ["1", "0.03448"]
     card = page.locator(".card[data-group='kept in cot']").first
     assert card.locator(".strip img").count() == 12
     assert card.locator(".strip img.in").count() == 3
@@ -123,6 +125,24 @@ def test_funnel_figures_and_cards_say_what_the_lake_holds(page: Page) -> None:
     assert card.locator(".lineage code").count() >= 4
     assert "outside" in page.locator(".card[data-group='select_cot: below threshold: window']").first.inner_text()
     assert page.locator(".card .choices .gold").first.inner_text().startswith("B. blue")
+
+
+def test_it_begins_with_a_verdict_and_kept_samples_say_what_they_fail(page: Page) -> None:
+    assert page.inner_text(".verdict .word") == "Stop"
+    reasons = page.inner_text(".verdict li")
+    assert "fail another filter" in page.inner_text(".verdict ul")
+    assert "stop over" in reasons
+    assert "last run" in page.inner_text(".facts-of-run")
+    rows = page.locator("#checks tbody tr")
+    assert rows.count() == 15
+    stopping = page.locator("#checks tr.stop")
+    assert stopping.count() == page.locator(".verdict li").count()
+    linked = stopping.first.locator("a").first
+    card = page.locator(linked.get_attribute("href") or "nowhere")
+    name = linked.get_attribute("title") or "nothing"
+    assert name in (card.text_content() or "")
+    assert "fails " in card.locator(".fault").first.inner_text()
+    assert page.locator(".card:not(.kept) .fault").count() == 0
 
 
 def test_filters_and_search_narrow_the_cards(page: Page) -> None:
