@@ -14,12 +14,13 @@ import pyarrow as pa
 from dmforge.commands.readable_recipe import readable_recipe
 from dmforge.commands.run import readers_view
 from dmforge.curation import output_paths
-from dmforge.curation.audit import difference, id_lookup, lineage_text, output, plain_views, sql_sandbox
+from dmforge.curation.audit import difference, lineage_text, output, plain_views, sql_sandbox
 from dmforge.curation.audit.lineage import Lineage, lineage
 from dmforge.curation.audit.output import StreamedResult
 from dmforge.curation.audit.printed_ids import PrintedIds, by_column
 from dmforge.curation.audit.query import QueryResult, Tables, as_answer, ask_table
 from dmforge.curation.audit.receipts import ReceiptCheck, checks
+from dmforge.curation.audit.row_search import find_row
 from dmforge.curation.audit.stored_rows import StoredRows
 from dmforge.curation.engine import run_log
 from dmforge.curation.io.command_result import Block, CommandResult, TextTable
@@ -172,11 +173,10 @@ class Why(CommandResult):
 
 
 def why(workspace: WorkspaceFolder, text: str, check: bool = False) -> Why:
-    """The lineage of a row, found by its id or by the beginning of its id."""
-    partial_id = id_lookup.read_id(text)
+    """The lineage of a row, found by its id, a video's name or file, a line of a file, or words that it says."""
     recipe = readable_recipe(workspace.require())
     with workspace.reading():
         lake = Lake(workspace)
         stored_rows = StoredRows(lake, readers_view(lake, recipe), find_stage_class)
-        row_lineage = lineage(stored_rows, id_lookup.find(stored_rows, partial_id))
+        row_lineage = lineage(stored_rows, find_row(stored_rows, text))
         return Why(row_lineage, tuple(checks(row_lineage, stored_rows)) if check else None)
