@@ -28,9 +28,11 @@ from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.evaluations import evaluations
 from dmforge.curation.lake.journal import answers
 from dmforge.curation.lake.views import LakeView
+from dmforge.curation.sources.videos import listed
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import Recipe, find_stage_class
 from dmforge.schemas.errors import InputError
+from dmforge.schemas.ids import ID_BYTES
 
 COMPARING_QUERY = "difference"
 """The named query that compares with another selection."""
@@ -126,13 +128,24 @@ def ask_sql(workspace: WorkspaceFolder, sql: str, limits: sql_sandbox.SqlLimits)
 
 
 def extra_tables(workspace: WorkspaceFolder, recipe: Recipe) -> Tables:
-    """Tables besides those of the recipe: paid answers, evaluations, prices of models, durations of stages."""
+    """Tables besides those of the recipe: paid answers, files, evaluations, prices of models, durations of stages."""
     return {
         "answers": partial(answers, workspace),
+        "brought": partial(_brought_table, workspace),
         "evaluations": partial(evaluations, workspace),
         "prices": partial(_price_table, recipe),
         "run_stages": partial(run_log.stages_of_runs, workspace),
     }
+
+
+def _brought_table(workspace: WorkspaceFolder) -> pa.Table:
+    """Every video on the list with its file, also those of which no video was made."""
+    brought_rows = [
+        {"video": listed_video.video, "name": listed_video.source_id, "path": listed_video.path}
+        for listed_video in listed(workspace).values()
+    ]
+    table_schema = pa.schema([("video", pa.binary(ID_BYTES)), ("name", pa.string()), ("path", pa.string())])
+    return pa.Table.from_pylist(brought_rows, table_schema)
 
 
 def _price_table(recipe: Recipe) -> pa.Table:

@@ -1,4 +1,4 @@
-"""What an answer in the journal was asked with: the stage, the prompt, and which attempt, so that audits can compare prompts."""
+"""What an answer in the journal was asked with: the stage, the prompt, which attempt. So audits can compare prompts."""
 
 from __future__ import annotations
 

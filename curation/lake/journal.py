@@ -252,7 +252,10 @@ def _answer_rows(workspace: WorkspaceFolder) -> Iterator[AnswerRow]:
                     try:
                         *row_values, usage_fault = _answer_row(journal_line, journal_path.parent.name)
                     except (ValueError, InputError) as error:
-                        row_values, usage_fault = [None, None, journal_path.parent.name, None, None, False, *astuple(Asked())], str(error)
+                        row_values, usage_fault = (
+                            [None, None, journal_path.parent.name, None, None, False, *astuple(Asked())],
+                            str(error),
+                        )
                     line_location = f"{journal_path.relative_to(workspace.root)}, line {line_number}"
                     yield *row_values, usage_fault and f"{line_location}: {usage_fault}"  # pyright: ignore[reportReturnType] (a row, less its fault)
 
