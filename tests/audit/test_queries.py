@@ -75,15 +75,6 @@ def lake(scored: Scored) -> Lake:
     return Lake(scored[0])
 
 
-def test_reasons(scored: Scored, lake: Lake) -> None:
-    counts = Counter((row["stage"], row["reason"]) for row in lake.outcomes if row["status"] != "made")
-    given = Counter(row["stage"] for row in lake.outcomes)
-    found = by(asked(scored, "reasons"), "stage", "reason")
-    assert {key: row["inputs"] for key, row in found.items()} == counts
-    for (stage, _), row in found.items():
-        assert row["share"] == pytest.approx(row["inputs"] / given[stage], abs=1e-4)
-
-
 def test_corpora(scored: Scored, lake: Lake) -> None:
     counts = Counter((row["corpus"], *lake.place(row["task"])) for row in lake.samples)
     found = by(asked(scored, "corpora"), "corpus", "source", "kind")

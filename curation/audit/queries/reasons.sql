@@ -17,7 +17,7 @@ WITH unmade AS (
     SELECT stage, status, reason, string_agg(name || ' ' || inputs, ', ' ORDER BY place) AS files
     FROM by_video WHERE place <= 3 GROUP BY stage, status, reason
 )
-SELECT r.stage, r.status, r.reason, r.inputs, round(r.inputs / s.inputs, 4) AS share, r.videos, f.files, r.example
+SELECT r.stage, r.status, r.reason, r.inputs, round(r.inputs / s.inputs, 4) AS share, r.example, r.videos, f.files
 FROM by_reason r JOIN stages s ON s.stage = r.stage
     LEFT JOIN files f ON f.stage = r.stage AND f.status = r.status AND f.reason = r.reason
 ORDER BY s.position, r.inputs DESC, r.status, r.reason
