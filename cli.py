@@ -192,7 +192,9 @@ def merge(
 @app.command()
 def forget(
     reason: Annotated[str, typer.Option(help="Why; it is written to inputs/forgotten.jsonl.")],
-    videos: Annotated[list[str] | None, typer.Argument(metavar="VIDEO...", help="Ids of videos, as they are printed.")] = None,
+    videos: Annotated[
+        list[str] | None, typer.Argument(metavar="VIDEO...", help="Ids, names or files; @FILE has a list.")
+    ] = None,
     source: Annotated[str | None, typer.Option(help="Every video of this source instead.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed; write nothing.")] = False,
     workspace: WorkspaceOption = Path(),

@@ -33,6 +33,7 @@ from dmforge.commands.intake import Ingested
 from dmforge.commands.run_account import SpendingLimits
 from dmforge.commands.select import Selected, SweepResult
 from dmforge.commands.upgrade import Upgraded
+from dmforge.commands.video_finder import video_finder
 from dmforge.curation.audit import output, sql_sandbox
 from dmforge.curation.audit.corpus_checks import CorpusVerdict
 from dmforge.curation.audit.query import QueryResult
@@ -263,12 +264,12 @@ class Workspace:
         return run_commands.merge(self.folder, caller.command, list(map(Path, others)))
 
     def forget(self, *videos: str, source: str | None = None, reason: str, dry_run: bool = False) -> TakenDown:
-        """Take videos down, by their ids or all of a source: rows, media, journal lines and shards go for good."""
+        """Take videos down, by ids, names, lists `@FILE`, or a source: rows, media, journal lines and shards go for good."""
         if bool(videos) == (source is not None):
             raise InputError("give either a video or --source", where="forget", hint="dmforge forget video_... --reason R")
         if not reason.strip():
             raise InputError("the reason is empty", where="--reason", hint="say why, for whoever looks for the video later")
-        find_videos = run_commands.video_finder(videos) if source is None else partial(takedown.videos_of, source=source)
+        find_videos = video_finder(videos) if source is None else partial(takedown.videos_of, source=source)
         if dry_run:
             return run_commands.forget_dry_run(self.folder, find_videos)
         caller = self._called("forget", {"videos": videos, "source": source})

@@ -77,13 +77,25 @@ def report(
 
 
 def why(
-    row: Annotated[str, typer.Argument(metavar="ID", help="Of a sample, candidate, task, video, ...: or how it begins.")],
+    row: Annotated[
+        str,
+        typer.Argument(
+            metavar="ROW", help="An id or how it begins, a video's name or file, tasks.jsonl:11, or words of a row."
+        ),
+    ],
     check: Annotated[bool, typer.Option("--check", help="Hold every receipt on the way against the bytes.")] = False,
     workspace: WorkspaceOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
     """Say why a row is as it is: from the file that was brought to the bytes in a shard."""
-    row_why = open_workspace(workspace).why(row, check=check)
+    from dmforge.curation.audit.id_lookup import SeveralMatches
+    from dmforge.curation.audit.query import QueryResult
+
+    try:
+        row_why = open_workspace(workspace).why(row, check=check)
+    except SeveralMatches as error:
+        show(QueryResult(["id", "text"], [list(match) for match in error.matches]), as_json)
+        raise
     show(row_why, as_json)
     if not row_why.holds:
         err.print("some receipts do not hold")

@@ -14,13 +14,14 @@ import pyarrow as pa
 from dmforge.commands.readable_recipe import readable_recipe
 from dmforge.commands.run import readers_view
 from dmforge.curation import output_paths
-from dmforge.curation.audit import difference, id_lookup, lineage_text, output, plain_views, sql_sandbox
+from dmforge.curation.audit import difference, lineage_text, output, plain_views, sql_sandbox
 from dmforge.curation.audit.corpus_checks import CorpusVerdict, corpus_checks
 from dmforge.curation.audit.lineage import Lineage, lineage
 from dmforge.curation.audit.output import StreamedResult
 from dmforge.curation.audit.printed_ids import PrintedIds, by_column
 from dmforge.curation.audit.query import QueryResult, Tables, as_answer, ask_table, listed
 from dmforge.curation.audit.receipts import ReceiptCheck, checks
+from dmforge.curation.audit.row_search import find_row
 from dmforge.curation.audit.stored_rows import StoredRows
 from dmforge.curation.engine import run_log
 from dmforge.curation.io.command_result import Block, CommandResult, TextTable
@@ -31,6 +32,7 @@ from dmforge.curation.lake.views import LakeView
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import Recipe, find_stage_class
 from dmforge.schemas.errors import InputError
+from dmforge.schemas.ids import ID_BYTES
 
 COMPARING_QUERY = "difference"
 """The named query that compares with another selection."""
@@ -142,13 +144,24 @@ def ask_sql(workspace: WorkspaceFolder, sql: str, limits: sql_sandbox.SqlLimits)
 
 
 def extra_tables(workspace: WorkspaceFolder, recipe: Recipe) -> Tables:
-    """Tables besides those of the recipe: paid answers, evaluations, prices of models, durations of stages."""
+    """Tables besides those of the recipe: paid answers, files, evaluations, prices of models, durations of stages."""
     return {
         "answers": partial(answers, workspace),
+        "brought": partial(_brought_table, workspace),
         "evaluations": partial(evaluations, workspace),
         "prices": partial(_price_table, recipe),
         "run_stages": partial(run_log.stages_of_runs, workspace),
     }
+
+
+def _brought_table(workspace: WorkspaceFolder) -> pa.Table:
+    """Every video on the list with its file, also those of which no video was made."""
+    brought_rows = [
+        {"video": listed_video.video, "name": listed_video.source_id, "path": listed_video.path}
+        for listed_video in listed_videos(workspace).values()
+    ]
+    table_schema = pa.schema([("video", pa.binary(ID_BYTES)), ("name", pa.string()), ("path", pa.string())])
+    return pa.Table.from_pylist(brought_rows, table_schema)
 
 
 def _price_table(recipe: Recipe) -> pa.Table:
@@ -189,11 +202,10 @@ class Why(CommandResult):
 
 
 def why(workspace: WorkspaceFolder, text: str, check: bool = False) -> Why:
-    """The lineage of a row, found by its id or by the beginning of its id."""
-    partial_id = id_lookup.read_id(text)
+    """The lineage of a row, found by its id, a video's name or file, a line of a file, or words that it says."""
     recipe = readable_recipe(workspace.require())
     with workspace.reading():
         lake = Lake(workspace)
         stored_rows = StoredRows(lake, readers_view(lake, recipe), find_stage_class)
-        row_lineage = lineage(stored_rows, id_lookup.find(stored_rows, partial_id))
+        row_lineage = lineage(stored_rows, find_row(stored_rows, text))
         return Why(row_lineage, tuple(checks(row_lineage, stored_rows)) if check else None)

@@ -13,6 +13,7 @@ from dmforge.commands import audit
 from dmforge.commands.run import readers_view
 from dmforge.curation.audit.corpus_checks import corpus_checks
 from dmforge.curation.audit.query import ask
+from dmforge.curation.audit.thresholds import bounds
 from dmforge.curation.engine import run_log
 from dmforge.curation.io.atomic import writing
 from dmforge.curation.lake.commits import Lake
@@ -26,7 +27,7 @@ from dmforge.filters.selection.selection import MAX_FILTERS, RANGE_COUNTED, Sele
 from dmforge.filters.selection.sweep import sweeps
 from dmforge.recipe import Recipe, read_recipe
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.records import Candidate, Sample
+from dmforge.schemas.records import Candidate
 
 if TYPE_CHECKING:
     from dmforge.curation.report.figures import SummaryFigure
@@ -114,14 +115,9 @@ def kept_by_threshold(view: ReadersView, recipe: Recipe) -> dict[str, tuple[tupl
 def thresholds(recipe: Recipe) -> Mapping[str, float]:
     """The lowest score, by its name, that any selection of the recipe accepts."""
     min_scores: dict[str, float] = {}
-    for stage in recipe.stages:
-        if Sample in stage.makes:
-            stage_settings = stage.config.model_dump()
-            for filter_name, min_score in {
-                **stage_settings.get("min_score_if_present", {}),
-                **stage_settings.get("min_score", {}),
-            }.items():
-                min_scores[filter_name] = min(min_score, min_scores.get(filter_name, min_score))
+    for bound in bounds(recipe.stages):
+        if bound.min_score is not None:
+            min_scores[bound.filter] = min(bound.min_score, min_scores.get(bound.filter, bound.min_score))
     return min_scores
 
 

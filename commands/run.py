@@ -13,8 +13,6 @@ from rich.console import Console
 
 from dmforge.commands.readable_recipe import readable_recipe
 from dmforge.commands.run_account import NO_LIMITS, SpendingLimits, run_account
-from dmforge.curation.audit.id_lookup import MAX_LISTED, TypedId, read_id, require_kind
-from dmforge.curation.audit.printed_ids import KINDS
 from dmforge.curation.contract.collective import StageCounts
 from dmforge.curation.contract.run_events import RunEvent, RunEvents, StageBegan, StageEnded
 from dmforge.curation.contract.stage import AnyStage, Root
@@ -43,8 +41,7 @@ from dmforge.recipe import RECIPES, Recipe, read_recipe
 from dmforge.schemas import formats
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.ids import Id, show
-from dmforge.schemas.records import Video
+from dmforge.schemas.ids import Id
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,33 +236,3 @@ def merge(workspace: WorkspaceFolder, command: str, others: Sequence[Path]) -> m
         lake = Lake(workspace)
         lake.sweep()
         return sum((merging.merge(lake, other_workspace) for other_workspace in other_workspaces), merging.MergeCounts())
-
-
-def video_finder(texts: Sequence[str]) -> Callable[[Lake], Sequence[Id]]:
-    """A function that finds videos by their ids, in any form that `why` takes; malformed ids are refused at once."""
-    typed_ids = [_typed_video(id_text) for id_text in texts]
-    return lambda lake: [*dict.fromkeys(_resolve_video(lake, typed_id) for typed_id in typed_ids)]
-
-
-def _typed_video(text: str) -> TypedId:
-    typed_id = read_id(text, "VIDEO")
-    require_kind(typed_id, KINDS)
-    if typed_id.kind not in ("", Video.kind):
-        message = f"{typed_id.text} is the id of a {typed_id.kind}"
-        raise InputError(message, where=typed_id.where, hint="give the id of a video, video_...")
-    return typed_id
-
-
-def _resolve_video(lake: Lake, typed_id: TypedId) -> Id:
-    """The video of an id or its beginning. A whole id needs no video in the lake: a takedown may come before the video."""
-    if typed_id.kind and typed_id.whole_id is not None:
-        return typed_id.whole_id
-    matching_videos = [
-        video for id_range in typed_id.ranges for video in takedown.videos_between(lake, id_range.low, id_range.high)
-    ]
-    if len(matching_videos) != 1:
-        match_problem = "is the beginning of several videos' ids" if matching_videos else "is the id of no video here"
-        hint = f"give more letters: {', '.join(show(Video.kind, video) for video in matching_videos[:MAX_LISTED])}"
-        hint = hint if matching_videos else "give the whole id, video_..."
-        raise InputError(f"{typed_id.text!r} {match_problem}", where=typed_id.where, hint=hint)
-    return matching_videos[0]

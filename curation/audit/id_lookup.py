@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -29,7 +29,8 @@ SEARCHED_LAST = ("verdicts",)
 """Tables that are only searched where nothing else is found: they are long, and few ask for them."""
 HINT = (
     "give it as it is printed, task_... or video_..., or in hex; its beginning will do where it is the only one. Of a video "
-    "the sha256 does, too; `dmforge audit --sql 'SELECT id, source_id FROM videos'` lists the names of files with their ids"
+    "the sha256 or the name does, too; `dmforge audit --sql 'SELECT id, source_id FROM videos'` lists the names of files with "
+    "their ids"
 )
 
 
@@ -73,6 +74,23 @@ class ColumnOfIds(NamedTuple):
     """What they name."""
     table: str
     column: str
+
+
+class RowMatch(NamedTuple):
+    """One of several rows that a text may mean."""
+
+    id: str
+    """As it is printed."""
+    text: str
+    """What it has of the text; empty where that is its id."""
+
+
+class SeveralMatches(InputError):
+    """A text that may mean several rows: they are listed for whoever typed it."""
+
+    def __init__(self, message: str, *, where: str = "", hint: str = "", matches: Sequence[RowMatch] = ()) -> None:
+        super().__init__(message, where=where, hint=hint)
+        self.matches = tuple(matches)
 
 
 COLUMN_OF_KIND: Mapping[str, ColumnOfIds] = {
@@ -145,8 +163,12 @@ def find(stored: StoredRows, typed_id: TypedId) -> RowLocation:
     if matches:
         printed_ids = _printed_ids(stored, [(row_location.table, row_location.id) for row_location in matches[:MAX_LISTED]])
         shown_ids_text = ", ".join(printed_ids) + (", ..." if len(matches) > MAX_LISTED else "")
-        hint = f"give more letters, or one of these: {shown_ids_text}"
-        raise InputError(f"{typed_id.text!r} is the beginning of several ids", where=typed_id.where, hint=hint)
+        raise SeveralMatches(
+            f"{typed_id.text!r} is the beginning of several ids",
+            where=typed_id.where,
+            hint=f"give more letters, or one of these: {shown_ids_text}",
+            matches=[RowMatch(printed_id, "") for printed_id in printed_ids],
+        )
     _require_not_forgotten(stored, typed_id)
     nearest_ids = _printed_ids(stored, _nearest_rows(stored, tables_to_search, typed_id.ranges))
     hint = (

@@ -13,6 +13,7 @@ from dmforge.curation.audit.id_lookup import RowLocation
 from dmforge.curation.audit.paid_answers import PaidAnswer, paid_answers
 from dmforge.curation.audit.shard_locations import PackedSample, places
 from dmforge.curation.audit.stored_rows import StoredRow, StoredRows
+from dmforge.curation.audit.thresholds import bounds, missed
 from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.shards.packed import Packed
 from dmforge.curation.sources.videos import ListedVideo, listed
@@ -39,6 +40,17 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict, held against the recipe as it is now."""
+
+    row: StoredRow
+    current: bool
+    """Whether it counts under the recipe: one of an earlier configuration fails nothing."""
+    misses: tuple[str, ...]
+    """The thresholds that it fails: `below 0.9 of select_cot`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Lineage:
     """The steps from a row's source to its shards, and everything else that is known of it."""
 
@@ -50,7 +62,8 @@ class Lineage:
     below: tuple[Step, ...]
     """What was made from it."""
     outcomes: tuple[StoredRow, ...]
-    verdicts: tuple[StoredRow, ...]
+    verdicts: tuple[Judgement, ...]
+    """Those that fail first."""
     rollouts: tuple[StoredRow, ...]
     answers: tuple[PaidAnswer, ...]
     places: tuple[PackedSample, ...]
@@ -124,10 +137,13 @@ class _Tracing:
             tuple(map(self._step, (*self._above(video_row), video_row))) if video_row else (),
             tuple(map(self._step, descendant_rows)),
             tuple(
-                outcome_row for outcome_row in self._rows.get(Outcome.table, []) if outcome_row.values["input"] in subject_ids
+                sorted(
+                    (row for row in self._rows.get(Outcome.table, []) if row.values["input"] in subject_ids),
+                    key=lambda row: row.values["status"] == "made",
+                )
             ),
             tuple(
-                _ordered_verdicts(
+                self._judgements(
                     verdict_row
                     for verdict_row in self._rows.get(Verdict.table, [])
                     if verdict_row.values["subject"] in subject_ids
@@ -175,15 +191,28 @@ class _Tracing:
             return False
         return row.commit.kind == "roster" or row.commit.variant == self._variants[stage.name]
 
+    def _judgements(self, rows: Iterable[StoredRow]) -> list[Judgement]:
+        recipe_bounds = tuple(bounds(self._view.stages))
+        judgements = [
+            Judgement(row, is_current, tuple(missed(row.values, recipe_bounds)) if is_current else ())
+            for row in rows
+            for is_current in [self._is_current(row)]
+        ]
+        return sorted(
+            judgements,
+            key=lambda judgement: (
+                not judgement.misses,
+                judgement.row.values["subject_kind"] != Candidate.kind,
+                judgement.row.values["filter"],
+                judgement.row.id,
+            ),
+        )
+
     def _name(self, row: StoredRow) -> str:
         return show(self._stored.records[row.table].kind, row.id)
 
     def _names(self, rows: Iterable[StoredRow]) -> dict[Id, str]:
         return {row.id: self._name(row) for row in rows}
-
-
-def _ordered_verdicts(rows: Iterable[StoredRow]) -> list[StoredRow]:
-    return sorted(rows, key=lambda row: (row.values["subject_kind"] != "candidate", row.values["filter"], row.id))
 
 
 def _receipt(media: Media) -> Receipt | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.audit.lineage import Lineage, Step
+from dmforge.curation.audit.lineage import Judgement, Lineage, Step
 from dmforge.curation.audit.output import plain
 from dmforge.curation.audit.paid_answers import PaidAnswer
 from dmforge.curation.audit.receipts import ReceiptCheck
@@ -19,7 +19,7 @@ from dmforge.schemas.looks import Window, print_span
 from dmforge.schemas.visible import escaped_in_line, shortened
 
 MAX_LINES = 12
-"""How many lines of a kind are printed; `--json` has all."""
+"""How many lines of a kind are printed, but for verdicts, of which none is left out; `--json` has all."""
 MAX_TEXT_CHARS = 100
 """How many letters of a text are printed."""
 SHOWN_COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -45,7 +45,10 @@ def as_json(lineage: Lineage, checked: Sequence[ReceiptCheck] | None) -> dict[st
         "receipt": asdict(lineage.receipt) if lineage.receipt else None,
         "steps": [_step_json(step, lineage, workspace_root) for step in lineage.steps],
         "outcomes": [_row_json(outcome_row, lineage) for outcome_row in lineage.outcomes],
-        "verdicts": [_row_json(verdict_row, lineage) for verdict_row in lineage.verdicts],
+        "verdicts": [
+            _row_json(judgement.row, lineage) | {"current": judgement.current, "misses": list(judgement.misses)}
+            for judgement in lineage.verdicts
+        ],
         "rollouts": [_row_json(rollout_row, lineage) for rollout_row in lineage.rollouts],
         "answers": [
             asdict(paid_answer) | {"path": _relative_path(paid_answer.path, workspace_root)} for paid_answer in lineage.answers
@@ -75,13 +78,18 @@ def _unescaped_lines(lineage: Lineage, checked: Sequence[ReceiptCheck] | None) -
     workspace_root = lineage.media.workspace.root
     subject_row = lineage.subject
     yield subject_row.id + ("" if subject_row.current else ": stored, but the recipe as it is now does not make it so")
+    failing = [_verdict_line(judgement, lineage) for judgement in lineage.verdicts if judgement.misses]
+    yield from _headed("failing verdicts", failing, len(failing))
     if lineage.source is not None:
         yield f"\nbrought: {lineage.source.path}"
         yield f"  sha256 {lineage.source.sha256}"
-    for step in _first_steps(lineage.steps):
+    for step in lineage.steps[:MAX_LINES]:
         yield from _step_lines(step, lineage, workspace_root)
+    if len(lineage.steps) > MAX_LINES:
+        yield f"\nand {len(lineage.steps) - MAX_LINES} rows more: --json has all"
     yield from _headed("outcomes", [_outcome_line(outcome_row, lineage) for outcome_row in lineage.outcomes])
-    yield from _headed("verdicts", [_verdict_line(verdict_row, lineage) for verdict_row in lineage.verdicts])
+    others = [_verdict_line(judgement, lineage) for judgement in lineage.verdicts if not judgement.misses]
+    yield from _headed("other verdicts" if failing else "verdicts", others, len(others))
     yield from _headed("rollouts", [_rollout_line(rollout_row) for rollout_row in lineage.rollouts])
     yield from _headed("answers of teachers", [_paid_line(paid_answer, workspace_root) for paid_answer in lineage.answers])
     yield from _headed(
@@ -173,12 +181,15 @@ def _outcome_line(outcome_row: StoredRow, lineage: Lineage) -> str:
     )
 
 
-def _verdict_line(verdict_row: StoredRow, lineage: Lineage) -> str:
-    verdict_values = verdict_row.values
+def _verdict_line(judgement: Judgement, lineage: Lineage) -> str:
+    verdict_values = judgement.row.values
     description = ": ".join(reason_part for reason_part in (verdict_values["reason"], verdict_values["detail"]) if reason_part)
     subject_id = plain(verdict_values["subject"], verdict_values["subject_kind"], lineage.names)
     return _shortened(
-        f"{verdict_values['filter']} {verdict_values['score']:g} of n = {verdict_values['n']}, on {subject_id}"
+        f"{verdict_values['filter']} {verdict_values['score']:g}"
+        + "".join(f", {missed_text}" for missed_text in judgement.misses)
+        + f", of n = {verdict_values['n']}, on {subject_id}"
+        + ("" if judgement.current else " (not current)")
         + (f": {description}" if description else "")
     )
 
@@ -219,11 +230,7 @@ def _headed(heading: str, entries: Sequence[str], max_lines: int = MAX_LINES) ->
         yield f"\n{heading}"
         yield from (f"  {entry_line}" for entry_line in entries[:max_lines])
         if len(entries) > max_lines:
-            yield f"  and {len(entries) - max_lines} more"
-
-
-def _first_steps(steps: Sequence[Step]) -> Iterable[Step]:
-    return steps if len(steps) <= MAX_LINES else steps[:MAX_LINES]
+            yield f"  and {len(entries) - max_lines} more: --json has all"
 
 
 def _shortened(text: str) -> str:

@@ -94,22 +94,40 @@ def as_answer(table: pa.Table) -> QueryResult:
 
 def prepare(connection: duckdb.DuckDBPyConnection, sql: str, extra_tables: Tables) -> None:
     """Give a connection the tables and words that SQL names: tables first, since words may be defined over them."""
+    sql_with_words = with_words(sql)
     for table_name, make_table in extra_tables.items():
-        if is_named(table_name, sql):
+        if is_named(table_name, sql_with_words):
             connection.register(table_name, make_table())
-    for word_name, statement in words().items():
-        if is_named(word_name, sql):
-            connection.execute(statement)
+    for statement in _named_words(sql).values():
+        connection.execute(statement)
 
 
 def words() -> dict[str, str]:
-    """Statements that define the words that queries share."""
-    return {sql_path.stem: COMMENT.sub("", sql_path.read_text("utf-8")) for sql_path in sorted(WORDS.glob("*.sql"))}
+    """Statements that define the words that queries share, each behind the words that it names itself."""
+    unordered = {sql_path.stem: COMMENT.sub("", sql_path.read_text("utf-8")) for sql_path in sorted(WORDS.glob("*.sql"))}
+    ordered = dict[str, str]()
+    while unordered:
+        word_name = next(name for name, statement in unordered.items() if not _others_named(name, statement, unordered))
+        ordered[word_name] = unordered.pop(word_name)
+    return ordered
+
+
+def _others_named(word_name: str, statement: str, word_names: Iterable[str]) -> bool:
+    return any(is_named(other_name, statement) for other_name in word_names if other_name != word_name)
+
+
+def _named_words(sql: str) -> dict[str, str]:
+    """The words that SQL names, and those that these name."""
+    named = dict[str, str]()
+    for word_name, statement in reversed(words().items()):
+        if is_named(word_name, " ".join([sql, *named.values()])):
+            named[word_name] = statement
+    return dict(reversed(named.items()))
 
 
 def with_words(sql: str) -> str:
     """A query with the statements that define its words: together they name every table that it reads."""
-    return " ".join([sql, *(statement for word_name, statement in words().items() if is_named(word_name, sql))])
+    return " ".join([sql, *_named_words(sql).values()])
 
 
 def is_named(name: str, sql: str) -> bool:

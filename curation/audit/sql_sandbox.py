@@ -131,16 +131,21 @@ def query_and_tables(
     """What the sandbox is sent: the query with its limits, and the tables that it may read from memory."""
     if storable(sql) != sql:
         raise InputError("the query is not valid UTF-8", where="--sql", hint="write it in letters that UTF-8 has")
-    view.check_named(with_words(sql))
+    sql_with_words = with_words(sql)
+    view.check_named(sql_with_words)
     view_sql_by_table = view.selects()
     in_memory_tables = view.in_memory_tables()
     # a word that the question does not hold is not made: the journal is long
+    table_makers = {"stages": lambda: stages(view), **extra_tables}
     named_tables = {
-        table_name: make_table()
-        for table_name, make_table in {"stages": lambda: stages(view), **extra_tables}.items()
-        if is_named(table_name, sql)
+        table_name: make_table() for table_name, make_table in table_makers.items() if is_named(table_name, sql_with_words)
     }
+    words_over_them = dict[str, str]()
+    for word_name, statement in words().items():
+        if not any(is_named(table_name, with_words(statement)) for table_name in table_makers.keys() - named_tables.keys()):
+            words_over_them[word_name] = statement
     query = sql_sandbox_worker.SandboxRequest(
-        with_ids(sql), view_sql_by_table, words(), view.files(), tuple(in_memory_tables), tuple(named_tables), limits.memory_mb
-    )
+        with_ids(sql), view_sql_by_table, words_over_them, view.files(), tuple(in_memory_tables), tuple(named_tables),
+        limits.memory_mb,
+    )  # fmt: skip
     return query, {**in_memory_tables, **named_tables}

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import astuple
 from functools import lru_cache
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow as pa
 
 from dmforge.curation.contract.budget import COUNTS, token_counts
 from dmforge.curation.io.batching import batched
+from dmforge.curation.lake.asked import Asked, read_asked
 from dmforge.curation.lake.journal import checked_head, read_line
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError
@@ -21,6 +23,7 @@ from dmforge.schemas.ids import ID_BYTES, Id, read
 ANSWERS = pa.schema([
     ("request", pa.binary(ID_BYTES)), ("video", pa.binary(ID_BYTES)), ("model", pa.string()),
     ("input_tokens", pa.int64()), ("output_tokens", pa.int64()), ("batched", pa.bool_()),
+    ("stage", pa.string()), ("prompt", pa.string()), ("prompt_sha256", pa.string()), ("attempt", pa.int32()),
     ("fault", pa.string()),
 ])  # fmt: skip
 """Token counts are null where the server gave none that make sense, the rest where a line is damaged: `fault` says which."""
@@ -52,7 +55,8 @@ def answered_tokens(workspace: WorkspaceFolder) -> dict[tuple[str, bool], Counte
     return sums_by_model
 
 
-AnswerRow = tuple[Id | None, Id | None, str, int | None, int | None, bool, str | None]
+AskedRow = tuple[str | None, str | None, str | None, int | None]
+AnswerRow = tuple[Id | None, Id | None, str, int | None, int | None, bool, *AskedRow, str | None]
 """The columns of `ANSWERS`."""
 
 
@@ -65,7 +69,10 @@ def _answer_rows(workspace: WorkspaceFolder) -> Iterator[AnswerRow]:
                     try:
                         *row_values, usage_fault = _answer_row(journal_line, journal_path.parent.name)
                     except (ValueError, InputError) as error:
-                        row_values, usage_fault = [None, None, journal_path.parent.name, None, None, False], str(error)
+                        row_values, usage_fault = (
+                            [None, None, journal_path.parent.name, None, None, False, *astuple(Asked())],
+                            str(error),
+                        )
                     line_location = f"{journal_path.relative_to(workspace.root)}, line {line_number}"
                     yield *row_values, usage_fault and f"{line_location}: {usage_fault}"  # pyright: ignore[reportReturnType] (a row, less its fault)
 
@@ -88,6 +95,7 @@ def _answer_row(journal_line: bytes, model: str) -> AnswerRow:
         count_by_name.get(COUNTS[0]),
         count_by_name.get(COUNTS[1]),
         _is_batched(answer_record),
+        *astuple(read_asked(answer_record["answer"])),
         usage_fault,
     )
 

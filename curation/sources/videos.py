@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from dmforge.curation.io.atomic import disk_errors, write_bytes
 from dmforge.curation.io.locations import files, is_utf8, sha256_of, stem
@@ -146,6 +146,16 @@ def names(videos: Iterable[ListedVideo]) -> Iterator[tuple[str, Id]]:
     for listed_video in videos:
         for video_name in dict.fromkeys((show("video", listed_video.video), listed_video.source_id, *listed_video.also)):
             yield video_name, listed_video.video
+
+
+def videos_by_name(videos: Iterable[ListedVideo]) -> dict[str, list[Id]]:
+    """The videos that people may mean by a name: as `names` has them, by the name of their file, or by where that lies."""
+    ids_by_name: dict[str, list[Id]] = {}
+    for listed_video in videos:
+        file_names = (listed_video.path, PurePath(listed_video.path).name)
+        for video_name in dict.fromkeys((listed_video.source_id, *listed_video.also, *file_names)):
+            ids_by_name.setdefault(video_name, []).append(listed_video.video)
+    return ids_by_name
 
 
 def source_version(videos: Iterable[ListedVideo]) -> str:

@@ -10,6 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 from dmforge.curation.contract.budget import Budget
 from dmforge.curation.contract.run_events import AnswerKnown
 from dmforge.curation.contract.stage import Unanswered
+from dmforge.curation.lake.asked import asked_with
 from dmforge.curation.lake.journal import CUT, Answer, Journal
 from dmforge.curation.lake.journal_seals import AnswerReference, reply_digest
 from dmforge.curation.video.jpeg import to_jpeg
@@ -299,11 +300,12 @@ class Interview:
             question.reply, question.attempt, question.image_count, question.image_tokens, question.bounds, limit,
         )  # fmt: skip
         try:
-            return await self._teacher.ask(request)
+            answer = await self._teacher.ask(request)
         except DmforgeError as error:
             if not isinstance(error, Transient):
                 error.where = error.where or f"{self._stage}, {show(Video.kind, question.video)}"
             raise
+        return asked_with(answer, self._stage, question.reply.name, request.instruction, question.attempt)
 
     async def _clip(self, video: Video, look: Look | None, sent: FramesSent) -> list[Part]:
         """A clip as parts of a message."""

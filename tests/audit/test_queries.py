@@ -7,18 +7,22 @@ import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean, median, stdev
 from typing import Any
 
 import numpy as np
 import pytest
 
+from dmforge.commands.audit import extra_tables
 from dmforge.curation.audit import query
 from dmforge.curation.lake.views import LakeView
+from dmforge.curation.workspace_folder import WorkspaceFolder
+from dmforge.recipe import read_recipe
 from dmforge.schemas.ids import show
 from dmforge.schemas.looks import Window, read_span
 from dmforge.schemas.scoring import choice, window_score
 from tests.audit.conftest import ask
+from tests.audit.intervals import wilson
 from tests.audit.parts import rows
 
 Row = dict[str, Any]
@@ -27,7 +31,9 @@ Answer = Callable[..., list[Row]]
 
 
 def asked(scored: Scored, name: str) -> list[Row]:
-    found = query.ask(scored[1], name)
+    """The answer about a lake to which nobody has answered anything."""
+    workspace = WorkspaceFolder(scored[0])
+    found = query.ask(scored[1], name, extra_tables(workspace, read_recipe(workspace.recipe)))
     return [dict(zip(found.columns, row, strict=True)) for row in found.rows]
 
 
@@ -67,15 +73,6 @@ class Lake:
 @pytest.fixture(scope="module")
 def lake(scored: Scored) -> Lake:
     return Lake(scored[0])
-
-
-def test_reasons(scored: Scored, lake: Lake) -> None:
-    counts = Counter((row["stage"], row["reason"]) for row in lake.outcomes if row["status"] != "made")
-    given = Counter(row["stage"] for row in lake.outcomes)
-    found = by(asked(scored, "reasons"), "stage", "reason")
-    assert {key: row["inputs"] for key, row in found.items()} == counts
-    for (stage, _), row in found.items():
-        assert row["share"] == pytest.approx(row["inputs"] / given[stage], abs=1e-4)
 
 
 def test_corpora(scored: Scored, lake: Lake) -> None:
@@ -183,6 +180,11 @@ def mean_iou(span: str, gold: list[Row]) -> float:
     )
 
 
+def best_iou(candidate: Row, task: Row) -> float:
+    gold = tuple(Window(**window) for window in task["windows"])
+    return max(float(window_score((Window(**look["window"]),), gold, task["needs"])) for look in candidate["looks"])
+
+
 def test_teachers(scored: Scored, lake: Lake) -> None:
     found = by(asked(scored, "teachers"), "teacher")
     for teacher, group in grouped(lake.candidates.values(), lambda one: one["teacher"]).items():
@@ -195,6 +197,15 @@ def test_teachers(scored: Scored, lake: Lake) -> None:
         assert row["crosscheck"] is None
         own = fmean(one["window_source"] == "teacher" for one in group)
         assert row["own_window"] == pytest.approx(own, abs=1e-4)
+        right = [verdict["score"] >= 0.5 for verdict in lake.of("answer") if verdict["subject"] in ids]
+        assert row["right"] == pytest.approx(fmean(right), abs=1e-4)
+        assert [row["right_low"], row["right_high"]] == pytest.approx(wilson(sum(right), len(right)), abs=1e-4)
+        assert [row["kept_low"], row["kept_high"]] == pytest.approx(wilson(row["kept"], len(group)), abs=1e-4)
+        ious = [best_iou(one, lake.tasks[one["task"]]) for one in group if lake.tasks[one["task"]]["windows"]]
+        half = 1.959964 * stdev(ious) / len(ious) ** 0.5
+        told = [row["iou_low"], row["iou"], row["iou_high"]]
+        assert told == pytest.approx([max(0, fmean(ious) - half), fmean(ious), fmean(ious) + half], abs=1e-4)
+        assert row["usd_per_kept"] is None
     assert len(found) == 2
 
 

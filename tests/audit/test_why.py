@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dmforge.commands import run
+from dmforge.commands.video_finder import video_finder
 from dmforge.curation.audit.id_lookup import find, read_id
 from dmforge.curation.audit.stored_rows import StoredRows
 from dmforge.curation.lake.commits import Lake
@@ -86,10 +86,10 @@ def test_every_way_to_give_an_id_names_the_video_that_is_forgotten(workspace: Pa
     first, *others = (row["id"] for row in rows(workspace, "videos"))
     whole, bare = show("video", first), show("video", first).removeprefix("video_")
     for text in (whole, whole.upper(), f" {whole} ", whole[:-14], bare, bare[:12], first.hex(), first.hex()[:12]):
-        assert run.video_finder([text])(lake) == [first]
-    assert run.video_finder([show("video", other) for other in others])(lake) == others
+        assert video_finder([text])(lake) == [first]
+    assert video_finder([show("video", other) for other in others])(lake) == others
     elsewhere = digest("video", "one that is not here yet")
-    assert run.video_finder([show("video", elsewhere)])(lake) == [elsewhere]
+    assert video_finder([show("video", elsewhere)])(lake) == [elsewhere]
     task = rows(workspace, "tasks")[0]["id"]
     for text, told in (
         (show("task", task), "is the id of a task"), (task.hex(), "is the id of no video here"),

@@ -2,9 +2,8 @@
 WITH asked AS (
     SELECT a.model, count(*) AS answers, count(*) FILTER (a.input_tokens IS NULL OR a.output_tokens IS NULL) AS uncounted,
         coalesce(sum(a.input_tokens), 0)::BIGINT AS input_tokens, coalesce(sum(a.output_tokens), 0)::BIGINT AS output_tokens,
-        sum((coalesce(a.input_tokens, 0) * p.input_usd + coalesce(a.output_tokens, 0) * p.output_usd)
-            * CASE WHEN a.batched THEN p.batch_share ELSE 1 END) / 1e6 AS usd
-    FROM answers a LEFT JOIN prices p ON p.model = a.model
+        sum(a.usd) AS usd
+    FROM paid_answers a
     GROUP BY a.model
 ), written AS (
     SELECT c.teacher AS model, count(*) AS candidates, count(s.id) AS kept

@@ -2,9 +2,8 @@
 WITH paid AS (
     SELECT a.video, count(*) AS answers, coalesce(sum(a.input_tokens), 0)::BIGINT AS input_tokens,
         coalesce(sum(a.output_tokens), 0)::BIGINT AS output_tokens,
-        sum((coalesce(a.input_tokens, 0) * p.input_usd + coalesce(a.output_tokens, 0) * p.output_usd)
-            * CASE WHEN a.batched THEN p.batch_share ELSE 1 END) / 1e6 AS usd
-    FROM answers a LEFT JOIN prices p ON p.model = a.model
+        sum(a.usd) AS usd
+    FROM paid_answers a
     WHERE a.video IS NOT NULL
     GROUP BY a.video
     ORDER BY usd DESC NULLS LAST, sum(coalesce(a.input_tokens, 0) + coalesce(a.output_tokens, 0)) DESC, a.video
