@@ -98,7 +98,7 @@ def prepare(connection: duckdb.DuckDBPyConnection, sql: str, extra_tables: Table
     for table_name, make_table in extra_tables.items():
         if is_named(table_name, sql_with_words):
             connection.register(table_name, make_table())
-    for statement in _named_words(sql).values():
+    for statement in named_words(sql).values():
         connection.execute(statement)
 
 
@@ -116,7 +116,7 @@ def _others_named(word_name: str, statement: str, word_names: Iterable[str]) -> 
     return any(is_named(other_name, statement) for other_name in word_names if other_name != word_name)
 
 
-def _named_words(sql: str) -> dict[str, str]:
+def named_words(sql: str) -> dict[str, str]:
     """The words that SQL names, and those that these name."""
     named = dict[str, str]()
     for word_name, statement in reversed(words().items()):
@@ -127,7 +127,7 @@ def _named_words(sql: str) -> dict[str, str]:
 
 def with_words(sql: str) -> str:
     """A query with the statements that define its words: together they name every table that it reads."""
-    return " ".join([sql, *_named_words(sql).values()])
+    return " ".join([sql, *named_words(sql).values()])
 
 
 def is_named(name: str, sql: str) -> bool:

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from dmforge.curation.audit import sql_sandbox_worker
 from dmforge.curation.audit.printed_ids import with_ids
-from dmforge.curation.audit.query import NO_TABLES, Tables, is_named, stages, with_words, words
+from dmforge.curation.audit.query import NO_TABLES, Tables, is_named, named_words, stages, with_words
 from dmforge.curation.lake.views import LakeView
 from dmforge.schemas.errors import DmforgeError, InputError
 from dmforge.schemas.visible import storable
@@ -136,16 +136,13 @@ def query_and_tables(
     view_sql_by_table = view.selects()
     in_memory_tables = view.in_memory_tables()
     # a word that the question does not hold is not made: the journal is long
-    table_makers = {"stages": lambda: stages(view), **extra_tables}
     named_tables = {
-        table_name: make_table() for table_name, make_table in table_makers.items() if is_named(table_name, sql_with_words)
+        table_name: make_table()
+        for table_name, make_table in {"stages": lambda: stages(view), **extra_tables}.items()
+        if is_named(table_name, sql_with_words)
     }
-    words_over_them = dict[str, str]()
-    for word_name, statement in words().items():
-        if not any(is_named(table_name, with_words(statement)) for table_name in table_makers.keys() - named_tables.keys()):
-            words_over_them[word_name] = statement
     query = sql_sandbox_worker.SandboxRequest(
-        with_ids(sql), view_sql_by_table, words_over_them, view.files(), tuple(in_memory_tables), tuple(named_tables),
+        with_ids(sql), view_sql_by_table, named_words(sql), view.files(), tuple(in_memory_tables), tuple(named_tables),
         limits.memory_mb,
     )  # fmt: skip
     return query, {**in_memory_tables, **named_tables}

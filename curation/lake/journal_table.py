@@ -23,7 +23,7 @@ from dmforge.schemas.ids import ID_BYTES, Id, read
 ANSWERS = pa.schema([
     ("request", pa.binary(ID_BYTES)), ("video", pa.binary(ID_BYTES)), ("model", pa.string()),
     ("input_tokens", pa.int64()), ("output_tokens", pa.int64()), ("batched", pa.bool_()),
-    ("stage", pa.string()), ("prompt", pa.string()), ("prompt_sha256", pa.string()), ("attempt", pa.int32()),
+    ("stage", pa.string()), ("prompt", pa.string()), ("prompt_sha256", pa.string()), ("attempt", pa.int64()),
     ("fault", pa.string()),
 ])  # fmt: skip
 """Token counts are null where the server gave none that make sense, the rest where a line is damaged: `fault` says which."""
