@@ -117,7 +117,7 @@ def _rows_of(stored_path: Path) -> Iterator[AnnotationRow]:
             yield AnnotationRow(video_id, question_json, origin=row_origin, **header_claims)
     if line_count is not None and line_number - 1 != line_count:
         message = f"{line_number - 1} lines are left of {line_count}"
-        hint = "restore the file, or delete it and import again; who took lines out deletes `lines` and `seal` from its first line"
+        hint = "restore the file, or import it again; who took lines out deletes `lines` and `seal` from its first line"
         raise InputError(message, where=f"{stored_path}:1", hint=hint)
 
 
