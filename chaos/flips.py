@@ -29,6 +29,7 @@ from chaos.subjects import DMFORGE
 from dmforge.commands import intake, pack_corpus, run
 from dmforge.commands.caller import Caller
 from dmforge.commands.verify_workspace import verify_workspace
+from dmforge.curation.io.checksums import CHECKSUMS
 from dmforge.curation.io.terminal import Terminal
 from dmforge.curation.lake.logical_digest import digest_of_all
 from dmforge.curation.sources.source_info import SourceInfo
@@ -210,6 +211,8 @@ def _is_named_by_verify(copy: Path, place: str) -> bool:
     except DmforgeError as error:
         return place in str(error)
     names = [defect.file for defect in report.defects]
+    if place.endswith(CHECKSUMS):  # what it lists is not as it says, so that is named
+        return any(Path(name).is_relative_to(Path(place).parent) for name in names)
     return any(place == name or place.startswith(f"{name}/") or name in ("journal", "inputs") for name in names) or any(
         place in note for note in report.notes
     )

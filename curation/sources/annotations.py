@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 from dmforge.curation.io.atomic import disk_errors, sync_folder, write_bytes, writing
@@ -33,6 +35,8 @@ AMBIGUOUS = "several files of this name"
 CLAIMED = ("source", "licence", "terms", "namespace", "split")
 ANNOTATIONS = "annotations"
 """The folder under `inputs/`; benchmarks have one of their own."""
+SPOOLED_BYTES = 64 << 20
+"""Lines that are in memory until it is known how many there are; more are on the disk meanwhile."""
 QUESTIONS_AT_ONCE = 10_000
 """How many questions become lines at once."""
 Find = Callable[[str], Id | str]
@@ -81,50 +85,48 @@ def store_questions(
     source_info: SourceInfo,
 ) -> None:
     """Write the questions of files into the workspace, all or none. Without `find`, no video is looked for."""
-    stored_path = annotation_files.path(workspace)
-    with writing(stored_path) as stored_file:
-        header_fields = {claim_name: getattr(source_info, claim_name) for claim_name in CLAIMED}
-        stored_file.write((json.dumps(sealed(header_fields)) + "\n").encode())
+    stored_path, line_count = annotation_files.path(workspace), 0
+    with SpooledTemporaryFile(SPOOLED_BYTES) as spool, writing(stored_path) as stored_file:
         for question_chunk in batched(questions, QUESTIONS_AT_ONCE):
-            stored_file.write("".join(_to_line(placed_question, find) for placed_question in question_chunk).encode("ascii"))
+            spool.write("".join(_to_line(placed_question, find) for placed_question in question_chunk).encode("ascii"))
+            line_count += len(question_chunk)
+        stored_file.write(_header_line({name: getattr(source_info, name) for name in CLAIMED}, line_count))
+        spool.seek(0)
+        shutil.copyfileobj(spool, stored_file)
     sync_folder(stored_path.parent)
 
 
 def all_rows(workspace: WorkspaceFolder, folder: str = ANNOTATIONS) -> Iterator[AnnotationRow]:
     """Every question that was imported."""
     for stored_path in _annotation_paths(workspace, folder):
-        with disk_errors(stored_path), stored_path.open("rb") as annotation_lines:
-            header_claims = _parse_header(next(annotation_lines, b"{}"), f"{stored_path}:1")
-            for line_number, annotation_line in enumerate(annotation_lines, 2):
-                video_id, row_origin, question_json = _parse_line(annotation_line, f"{stored_path}:{line_number}")
-                yield AnnotationRow(video_id, question_json, origin=row_origin, **header_claims)
+        yield from _rows_of(stored_path)
 
 
 def row_ids_of(workspace: WorkspaceFolder, annotation_files: ImportedFiles) -> list[Id]:
     """The ids of the rows that some files gave when they were imported."""
-    stored_path = annotation_files.path(workspace)
+    return [annotation_row.id for annotation_row in _rows_of(annotation_files.path(workspace))]
+
+
+def _rows_of(stored_path: Path) -> Iterator[AnnotationRow]:
+    """The rows of one file; an error where it has other lines than were written."""
+    line_number = 1
     with disk_errors(stored_path), stored_path.open("rb") as annotation_lines:
-        header_claims = _parse_header(next(annotation_lines, b"{}"), f"{stored_path}:1")
-        parsed_lines = (
-            _parse_line(annotation_line, f"{stored_path}:{line_number}")
-            for line_number, annotation_line in enumerate(annotation_lines, 2)
-        )
-        return [
-            AnnotationRow(video_id, question_json, origin=row_origin, **header_claims).id
-            for video_id, row_origin, question_json in parsed_lines
-        ]
+        header_claims, line_count = _parse_header(next(annotation_lines, b"{}"), f"{stored_path}:1")
+        for line_number, annotation_line in enumerate(annotation_lines, 2):
+            video_id, row_origin, question_json = _parse_line(annotation_line, f"{stored_path}:{line_number}")
+            yield AnnotationRow(video_id, question_json, origin=row_origin, **header_claims)
+    if line_count is not None and line_number - 1 != line_count:
+        message = f"{line_number - 1} lines are left of {line_count}"
+        hint = "restore the file, or import it again; who took lines out deletes `lines` and `seal` from its first line"
+        raise InputError(message, where=f"{stored_path}:1", hint=hint)
 
 
 def missing_names(workspace: WorkspaceFolder, annotation_files: ImportedFiles) -> Counter[str]:
     """The names of videos that some files were about and that weren't there when they were imported, with their questions."""
-    stored_path, questions_by_name = annotation_files.path(workspace), Counter[str]()
-    with disk_errors(stored_path), stored_path.open("rb") as annotation_lines:
-        next(annotation_lines, None)
-        for line_number, annotation_line in enumerate(annotation_lines, 2):
-            question = read_question(_parse_line(annotation_line, f"{stored_path}:{line_number}")[2])
-            if isinstance(question, RefusedQuestion) and question.reason == MISSING:
-                questions_by_name[question.video] += 1
-    return questions_by_name
+    questions = (read_question(annotation_row.said) for annotation_row in _rows_of(annotation_files.path(workspace)))
+    return Counter(
+        question.video for question in questions if isinstance(question, RefusedQuestion) and question.reason == MISSING
+    )
 
 
 def source_version(workspace: WorkspaceFolder, folder: str = ANNOTATIONS) -> str:
@@ -140,6 +142,9 @@ def forget_lines(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     for stored_path, all_lines, kept_lines in _without_lines_about(workspace, videos):
         if len(kept_lines) < len(all_lines):
             removed_count += len(all_lines) - len(kept_lines)
+            header_claims, line_count = _parse_header(kept_lines[0], f"{stored_path}:1")
+            if line_count is not None:
+                kept_lines[0] = _header_line(header_claims, len(kept_lines) - 1)
             write_bytes(stored_path, b"".join(kept_lines))
     return removed_count
 
@@ -272,10 +277,16 @@ def _parse_id(printed_video: str) -> Id:
     return read(printed_video)[1]
 
 
-def _parse_header(header_line: bytes, where: str) -> dict[str, Any]:
+def _header_line(claims: Mapping[str, str], line_count: int) -> bytes:
+    """The first line of a file: what is claimed of its questions, and how many there are."""
+    return (json.dumps(sealed({**claims, "lines": line_count})) + "\n").encode()
+
+
+def _parse_header(header_line: bytes, where: str) -> tuple[dict[str, Any], int | None]:
+    """What is claimed of a file's questions, and how many there are; None in files of earlier versions."""
     try:
         header_values = unsealed(json.loads(header_line))
-        return {claim_name: str(header_values[claim_name]) for claim_name in CLAIMED}
+        return {claim_name: str(header_values[claim_name]) for claim_name in CLAIMED}, header_values.get("lines")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         hint = "delete the file, and import the annotations again"
         raise InputError(f"no annotations: {error}", where=where, hint=hint) from None

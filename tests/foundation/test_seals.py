@@ -13,6 +13,10 @@ from dmforge.curation.io.checksums import changed_files, write_checksums
 from dmforge.curation.io.sealed_json import SEAL, sealed, unsealed
 from dmforge.curation.lake.journal import read_line
 from dmforge.curation.lake.journal_seals import reply_digest, sealed_line
+from dmforge.curation.sources.annotation_format import Question
+from dmforge.curation.sources.annotation_reader import PlacedQuestion
+from dmforge.curation.sources.annotations import ImportedFiles, all_rows, store_questions
+from dmforge.curation.sources.formats import find_format
 from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.sources.videos import listed, register
 from dmforge.curation.workspace_folder import WorkspaceFolder
@@ -63,6 +67,20 @@ def test_a_list_of_videos_that_was_edited_is_named_and_one_without_seals_is_read
     del fields[SEAL]
     path.write_text(json.dumps(fields) + "\n")
     assert [video.licence for video in listed(workspace).values()] == ["CC0-2.0"]
+
+
+def test_annotations_that_were_cut_between_two_lines_are_named(tmp_path: Path) -> None:
+    workspace, form = WorkspaceFolder(tmp_path), find_format("jsonl", "import")
+    source = tmp_path / "tasks.jsonl"
+    source.write_text("".join(json.dumps({"video": "a", "question": f"What is {n}?", "answer": "b"}) + "\n" for n in range(3)))
+    files = ImportedFiles(form, (source,))
+    placed = (PlacedQuestion(f"tasks.jsonl:{n}", Question("a", "open", f"What is {n}?")) for n in range(3))
+    store_questions(workspace, files, placed, None, SourceInfo())
+    assert len(list(all_rows(workspace))) == 3
+    path = files.path(workspace)
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    with pytest.raises(InputError, match="2 lines are left of 3"):
+        list(all_rows(workspace))
 
 
 def test_checksums_of_a_folder_are_those_that_sha256sum_reads(tmp_path: Path) -> None:
