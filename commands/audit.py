@@ -29,6 +29,7 @@ from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.evaluations import evaluations
 from dmforge.curation.lake.journal_table import answers
 from dmforge.curation.lake.views import LakeView
+from dmforge.curation.sources.videos import listed as listed_videos
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import Recipe, find_stage_class
 from dmforge.schemas.errors import InputError
