@@ -128,6 +128,7 @@ chaos: $(STAMP)
 	$(BIN)/python -m chaos.clusters
 	$(BIN)/python -m chaos.clusters --chain 8
 	$(BIN)/python -m chaos.soak --minutes 30
+	$(BIN)/python -m chaos.flips --flips 1000
 
 fuzz: $(STAMP)
 	$(BIN)/python -m chaos.fuzz --seconds $(SECONDS_IN_ALL) --seed $(SEED)
