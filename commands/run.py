@@ -209,7 +209,9 @@ def digest(workspace: WorkspaceFolder) -> list[logical_digest.TableDigest]:
 
 def forget(workspace: WorkspaceFolder, command: str, reason: str, find: Callable[[Lake], Sequence[Id]]) -> takedown.TakenDown:
     """Take videos down: the takedown is recorded first, then carried out."""
-    with workspace.require().held(command):
+    with workspace.require().reading():
+        find(Lake(workspace))  # what is mistyped leaves no trace
+    with workspace.held(command):
         lake = Lake(workspace)
         lake.sweep()
         videos = find(lake)

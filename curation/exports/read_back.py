@@ -261,7 +261,7 @@ def _from_hub(row: Mapping[str, Any]) -> WrittenRecord:
     return WrittenRecord(
         _text(row, "id"), prompt, response, _choice(row, "kind", KINDS), _text(row, "question"), _texts(row, "options"),
         _text(row, "gold"), windows, _choice(row, "needs", NEEDS), _duration_cs(row), targets=target_numbers,
-        video=_text(row, "video"),
+        video=_text(row, "video") if "video" in row else "",
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from dmforge.curation.audit.check_limits import MIN_SCORES, Checks, Limit
 from dmforge.curation.audit.check_measures import MEASURES
 from dmforge.curation.audit.corpus_checks import CorpusVerdict, corpus_checks
 from dmforge.curation.io.toml import read_toml
-from dmforge.curation.lake.journal import ANSWERS
+from dmforge.curation.lake.journal_table import ANSWERS
 from dmforge.filters.selection.select_cot import SelectCot, SelectCotConfig
 from dmforge.recipe import RECIPES, read_recipe
 from dmforge.schemas.ids import show

@@ -6,14 +6,21 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dmforge.curation.audit import query
+from dmforge.curation.lake.journal_seals import sealed_line
 from dmforge.schemas.ids import show
 from tests.audit.intervals import wilson
 from tests.audit.parts import rows
 from tests.audit.test_queries import Answer, by
+
+
+def sealed(line: dict[str, Any]) -> bytes:
+    """A line of the journal that was changed, as if it had been written so."""
+    return sealed_line({name: value for name, value in line.items() if name != "sha256"})
 
 
 def test_prompts_are_told_apart_by_what_the_journal_says(workspace: Path, answer: Answer, tmp_path: Path) -> None:
@@ -28,7 +35,7 @@ def test_prompts_are_told_apart_by_what_the_journal_says(workspace: Path, answer
     changed = candidates[: len(candidates) // 2]
     for one in changed:  # as if they had been asked with an older prompt
         lines[show("ask", one["requests"][0])]["answer"]["asked"]["prompt_sha256"] = "0" * 64
-    journal.write_text("".join(json.dumps(line) + "\n" for line in lines.values()))
+    journal.write_bytes(b"".join(map(sealed, lines.values())))
     found = by(answer("prompts", "-w", copy), "stage", "prompt", "digest")
     kept = {row["candidate"] for row in rows(copy, "samples")}
     correct = {row["subject"]: row["score"] >= 0.5 for row in rows(copy, "verdicts") if row["filter"] == "answer"}
@@ -73,7 +80,7 @@ def test_answers_that_say_nothing_of_their_prompt_stand_apart(workspace: Path, a
     lines = [json.loads(line) for line in journal.read_bytes().splitlines()]
     for line, said in zip(lines, [None, "x", {"prompt": 3, "attempt": True, "stage": "\ud800"}], strict=False):
         line["answer"]["asked"] = said
-    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    journal.write_bytes(b"".join(map(sealed, lines)))
     found = by(answer("prompts", "-w", copy), "stage", "prompt", "digest")
     assert found[None, None, None]["answers"] == 3
     (faulty,) = answer("--sql", "SELECT fault FROM answers WHERE fault IS NOT NULL", "-w", copy)

@@ -78,6 +78,7 @@ def test_what_nothing_says_is_told_so_with_a_hint(workspace: Path) -> None:
 def test_a_file_that_no_run_has_seen_says_so(workspace: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(workspace, tmp_path / "ws"))
     new = brought(copy)[0] | {"sha256": "ab" * 32, "path": "/elsewhere/new.mp4", "source_id": "new"}
+    del new["seal"]
     with (copy / "inputs/videos.jsonl").open("a") as lines:
         lines.write(json.dumps(new) + "\n")
     assert "no run has seen it yet" in ask("why", "new.mp4", "-w", copy, code=2).output
@@ -144,6 +145,7 @@ def test_a_name_of_two_videos_is_refused_for_a_takedown(workspace: Path, tmp_pat
     copy = Path(shutil.copytree(workspace, tmp_path / "ws"))
     first, second, *others = brought(copy)
     second["also"] = [first["source_id"]]
+    del second["seal"]
     (copy / "inputs/videos.jsonl").write_text("".join(json.dumps(one) + "\n" for one in (first, second, *others)))
     result = ask("forget", first["source_id"], "--reason", "asked", "-w", copy, code=2)
     assert "may mean several videos" in result.output

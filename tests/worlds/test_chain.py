@@ -399,6 +399,7 @@ def test_a_changed_file_and_a_missing_one_wait_for_an_intact_copy(worlds: Path, 
         line = json.loads(listed.read_text().splitlines()[0])
         data = (videos / name).read_bytes()
         line |= {"sha256": hashlib.sha256(data).hexdigest(), "path": str(videos / name), "source_id": name[:-4]}
+        del line["seal"]
         listed.write_text(listed.read_text() + json.dumps(line) + "\n")
     (videos / "world-000001.mp4").write_bytes(b"changed")
     (videos / "world-000002.mp4").rename(tmp_path / "elsewhere.mp4")
