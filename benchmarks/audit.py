@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from benchmarks.select import CHUNK, filled, ids, publish
 from dmforge.commands import audit
-from dmforge.curation.audit.query import names
+from dmforge.curation.audit.query import compares, names
 from dmforge.curation.audit.sql_sandbox import SqlLimits
 from dmforge.curation.contract.stage_results import MADE_FROM, row_schema
 from dmforge.curation.lake.commits import CommitDraft, Lake
@@ -249,7 +249,7 @@ def measure(folder: Path) -> None:
     workspace = WorkspaceFolder(folder)
     rows: list[list[object]] = []
     for name in names():
-        other = folder if name == "difference" else None
+        other = folder if compares(name) else None
         rows.append([name, *best(lambda name=name, other=other: audit.audit(workspace, name, other)), peak_mb()])
     rows.append(["--sql: verdicts by kind and filter, another process", best(lambda: sql_rows(workspace))[0], "", ""])
     lake = LakeView(Lake(workspace), read_recipe(workspace.recipe).stages).connection

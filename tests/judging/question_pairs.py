@@ -105,10 +105,7 @@ def _count(s: _Scene) -> str:
 def _punctuation(draw: Random) -> tuple[str, str]:
     s = _drawn(draw)
     first = draw.choice((_when, _after, _count))(s)
-    changed = draw.choice(
-        (str.lower, str.upper, lambda text: text.replace("?", " ?"), lambda text: text.replace(" the ", "  the "))
-    )
-    second = changed(first)
+    second = draw.choice((first.lower(), first.upper(), first.replace("?", " ?"), first.replace(" the ", "  the ")))
     return first, second if second != first else first.rstrip("?") + " ..."
 
 
@@ -202,13 +199,13 @@ def _other_event(draw: Random) -> tuple[str, str]:
 
 
 KINDS = (
-    ("punctuation and case", True, _punctuation), ("function words", True, _function_words), ("words for when", True, _time_words),
-    ("a clause in front", True, _fronted), ("passive", True, _passive), ("synonym", True, _synonym),
-    ("reworded", True, _reworded),
+    ("punctuation and case", True, _punctuation), ("function words", True, _function_words),
+    ("words for when", True, _time_words), ("a clause in front", True, _fronted),
+    ("passive", True, _passive), ("synonym", True, _synonym), ("reworded", True, _reworded),
     ("other number", False, _other_number), ("other thing", False, _other_thing), ("other colour", False, _other_colour),
     ("other actor", False, _other_actor), ("other deed", False, _other_deed), ("negation", False, _negated),
-    ("before for after", False, _turned_order), ("actors swapped", False, _swapped), ("other question word", False, _other_word),
-    ("other event", False, _other_event),
+    ("before for after", False, _turned_order), ("actors swapped", False, _swapped),
+    ("other question word", False, _other_word), ("other event", False, _other_event),
 )  # fmt: skip
 
 SAME_BY_HAND = (
