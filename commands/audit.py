@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dmforge.commands import compare
+from dmforge.commands.near_question_tables import near_question_tables
 from dmforge.commands.readable_recipe import readable_recipe
 from dmforge.commands.run import readers_view
 from dmforge.curation import output_paths
@@ -22,7 +23,7 @@ from dmforge.curation.audit.corpus_checks import CorpusVerdict, corpus_checks
 from dmforge.curation.audit.lineage import Lineage, lineage
 from dmforge.curation.audit.output import StreamedResult
 from dmforge.curation.audit.printed_ids import PrintedIds, by_column
-from dmforge.curation.audit.query import QueryResult, Tables, as_answer, ask_table, compares, listed
+from dmforge.curation.audit.query import QueryResult, Tables, as_answer, ask_table, compares, is_worked_out, listed
 from dmforge.curation.audit.receipts import ReceiptCheck, checks
 from dmforge.curation.audit.row_search import find_row
 from dmforge.curation.audit.stored_rows import StoredRows
@@ -57,7 +58,8 @@ def audit_table(workspace: WorkspaceFolder, query: str, other: Path | None = Non
     with workspace.reading():
         view, table_makers = readers_view(Lake(workspace), recipe), extra_tables(workspace, recipe)
         if other is None:
-            return ask_table(view, query, table_makers)
+            near_tables = near_question_tables(view) if is_worked_out(query) else {}
+            return ask_table(view, query, {**table_makers, **near_tables})
         if compares(query):
             return ask_table(view, query, {**table_makers, **compare.other_tables(query, other)})
         compared = compare.compared_with(view, workspace.root.name, compare.corpus_tables(other), query)

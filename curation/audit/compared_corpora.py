@@ -156,8 +156,8 @@ def _categories(here: BlockCounts, there: BlockCounts) -> Iterator[ClassPair]:
         key=lambda name: (-max(counts[0].get(name, 0) / max(1, here.n), counts[1].get(name, 0) / max(1, there.n)), name),
     )
     pairs = [ClassPair(shortened(name, MAX_NAME_CHARS), counts[0].get(name, 0), counts[1].get(name, 0)) for name in names]
-    shown, others = (pairs, []) if len(pairs) <= MAX_CLASSES + 1 else (pairs[:MAX_CLASSES], pairs[MAX_CLASSES:])
-    yield from shown
+    listed, others = (pairs, []) if len(pairs) <= MAX_CLASSES + 1 else (pairs[:MAX_CLASSES], pairs[MAX_CLASSES:])
+    yield from listed
     if others:
         yield ClassPair(f"{len(others)} others", sum(pair.here for pair in others), sum(pair.there for pair in others))
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from dmforge.curation.audit.id_lookup import LETTERS
 from dmforge.curation.audit.printed_ids import kind_of
-from dmforge.curation.audit.query import Tables, compares, names, query, tables_of, words
+from dmforge.curation.audit.query import Tables, compares, is_worked_out, names, query, tables_of, words
 from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.io.atomic import placing, writing
 from dmforge.curation.lake.sql_text import type_sql
@@ -92,7 +92,7 @@ def _steps(view: LakeView, extra_tables: Tables, connection: duckdb.DuckDBPyConn
         yield f'CREATE OR REPLACE VIEW {READABLE}."{table}" AS {_readable(connection, rows_sql, _Kinds(table, view.stages))}'
     for name in names():
         sql = query(name).sql
-        if not compares(name):  # there is nothing to compare with here
+        if not compares(name) and not is_worked_out(name):
             yield f'CREATE OR REPLACE VIEW {QUESTIONS}."{name}" AS {_readable(connection, sql, _Kinds(name, ()))}'
 
 

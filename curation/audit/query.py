@@ -26,6 +26,8 @@ QUESTION = re.compile(r"-- (.*?\?)")
 COMMENT = re.compile(r"--.*")
 OTHER_TABLES = ("others", "other_decisions", "other_scores")
 """The tables of questions that compare with another selection or another run: no workspace has them by itself."""
+NEAR_TABLES = ("near_task_pairs", "near_task_groups")
+"""Tables of questions that are nearly the same: worked out when they are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,16 @@ def query(name: str) -> Query:
 
 def compares(name: str) -> bool:
     """Whether a named query compares with another workspace."""
-    return name in names() and any(is_named(table, COMMENT.sub("", query(name).sql)) for table in OTHER_TABLES)
+    return _names_any(name, OTHER_TABLES)
+
+
+def is_worked_out(name: str) -> bool:
+    """Whether a named query asks for what only Python works out: it can be no view."""
+    return _names_any(name, NEAR_TABLES)
+
+
+def _names_any(name: str, tables: Iterable[str]) -> bool:
+    return name in names() and any(is_named(table, COMMENT.sub("", query(name).sql)) for table in tables)
 
 
 def listed() -> QueryResult:
