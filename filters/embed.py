@@ -48,9 +48,13 @@ class QuestionVector(Record):
     table = "question_vectors"
 
     video: Id
+    """The video that the question is about."""
     task: Id
+    """The task whose question it is."""
     model: str
+    """The name of the sentence model: vectors of two models can't be compared."""
     values: tuple[int, ...]
+    """The numbers of the vector, each times 127 and rounded."""
 
 
 class EmbedConfig(StageConfig):
@@ -85,7 +89,9 @@ class SentenceModel:
     def __init__(self, folder: Path) -> None:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         from transformers import AutoModel, AutoTokenizer
+        from transformers.utils.logging import disable_progress_bar
 
+        disable_progress_bar()
         self._tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self._model: PreTrainedModel = AutoModel.from_pretrained(folder, local_files_only=True).eval()
 
