@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from dmforge.curation.audit.id_lookup import LETTERS
 from dmforge.curation.audit.printed_ids import kind_of
-from dmforge.curation.audit.query import Tables, is_named, names, query, tables_of, words
+from dmforge.curation.audit.query import Tables, compares, is_worked_out, names, query, tables_of, words
 from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.io.atomic import placing, writing
 from dmforge.curation.lake.sql_text import type_sql
@@ -32,8 +32,6 @@ READABLE, QUESTIONS = "current", "audit"
 """The schemas of tables for people, and of named questions."""
 OPENED_SINCE = "v1.2.0"
 """The oldest version of DuckDB whose clients open a database of views."""
-COMPARED = "others"
-"""The table of the question that compares with another selection: there is none here."""
 LETTERS_AT_ONCE, HEX_AT_ONCE = 12, 15
 """So many letters of an id are as many bits as so many hexadecimal digits, 60: they fit into a BIGINT."""
 AS_IT_IS = re.compile(r"[^\x00-\x08\x0b-\x1f\x7f]*")
@@ -94,7 +92,7 @@ def _steps(view: LakeView, extra_tables: Tables, connection: duckdb.DuckDBPyConn
         yield f'CREATE OR REPLACE VIEW {READABLE}."{table}" AS {_readable(connection, rows_sql, _Kinds(table, view.stages))}'
     for name in names():
         sql = query(name).sql
-        if not is_named(COMPARED, sql):
+        if not compares(name) and not is_worked_out(name):
             yield f'CREATE OR REPLACE VIEW {QUESTIONS}."{name}" AS {_readable(connection, sql, _Kinds(name, ()))}'
 
 

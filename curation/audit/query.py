@@ -24,6 +24,10 @@ QUERIES, WORDS = FOLDER / "queries", FOLDER / "words"
 QUESTION = re.compile(r"-- (.*?\?)")
 """The first line of a query says which question it answers."""
 COMMENT = re.compile(r"--.*")
+OTHER_TABLES = ("others", "other_decisions", "other_scores")
+"""The tables of questions that compare with another selection or another run: no workspace has them by itself."""
+NEAR_TABLES = ("near_task_pairs", "near_task_groups")
+"""Tables of questions that are nearly the same: worked out when they are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,20 @@ def query(name: str) -> Query:
     return Query(name, question_match[1] if question_match else first_line, sql)
 
 
+def compares(name: str) -> bool:
+    """Whether a named query compares with another workspace."""
+    return _names_any(name, OTHER_TABLES)
+
+
+def is_worked_out(name: str) -> bool:
+    """Whether a named query asks for what only Python works out: it can be no view."""
+    return _names_any(name, NEAR_TABLES)
+
+
+def _names_any(name: str, tables: Iterable[str]) -> bool:
+    return name in names() and any(is_named(table, COMMENT.sub("", query(name).sql)) for table in tables)
+
+
 def listed() -> QueryResult:
     """The names and questions of all queries."""
     return QueryResult(["query", "question"], [[named_query.name, named_query.question] for named_query in map(query, names())])
@@ -85,6 +103,14 @@ def ask_table(view: View, name: str, extra_tables: Tables = NO_TABLES) -> pa.Tab
     prepare(cursor, sql, {**tables_of(view), **extra_tables})
     with interruptible():
         return cursor.sql(sql).to_arrow_table()
+
+
+def word_table(word: str, view: View) -> pa.Table:
+    """All rows of a word that queries share; `word` is one of our own."""
+    cursor = view.cursor(with_words(word))
+    prepare(cursor, word, tables_of(view))
+    with interruptible():
+        return cursor.sql(f"SELECT * FROM {word}").to_arrow_table()
 
 
 def as_answer(table: pa.Table) -> QueryResult:

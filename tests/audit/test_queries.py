@@ -327,7 +327,7 @@ def test_two_selections_are_compared(workspace: Path, scored: Scored, answer: An
 @pytest.mark.parametrize("name", query.names())
 def test_on_an_empty_workspace_each_gives_an_empty_answer(name: str, tmp_path: Path, answer: Answer) -> None:
     ask("init", tmp_path / "ws", "--recipe", "demo")
-    other = ("--with", tmp_path / "ws") if name == "difference" else ()
+    other = ("--with", tmp_path / "ws") if query.compares(name) else ()
     found = answer(name, *other, "-w", tmp_path / "ws")
     assert all(row["inputs"] == 0 for row in found) if name == "funnel" else not found
 
@@ -336,7 +336,7 @@ def test_each_is_listed_and_documented_with_its_question() -> None:
     told = json.loads(ask("audit", "--json").stdout)
     assert told == json.loads(ask("audit", "--list", "--json").stdout)
     listed = dict(told["rows"])
-    assert sorted(listed) == sorted([*query.names(), "checks"])
+    assert sorted(listed) == sorted([*query.names(), "checks", "likeness"])
     page = (Path(__file__).parents[2] / "docs/audit.md").read_text()
     for name, question in listed.items():
         assert question.endswith("?")
