@@ -38,6 +38,8 @@ class ColumnMeaning:
     since: int
     """The number of the table's format that introduced it."""
     meaning: str
+    members_since: int = 0
+    """The number of the format in which its struct got the latest of its members; 0 where it got none."""
 
 
 def columns_of(record: type) -> list[ColumnMeaning]:
@@ -51,6 +53,7 @@ def columns_of(record: type) -> list[ColumnMeaning]:
             unit_of(field.name, _number_in(with_units[field.name])) if is_number(type_hints[field.name]) else "",
             field.metadata.get(SINCE, 1),
             meanings.get(field.name, ""),
+            field.metadata.get(GROWN, 0),
         )
         for field in dataclasses.fields(record)
     ]
@@ -58,10 +61,10 @@ def columns_of(record: type) -> list[ColumnMeaning]:
 
 def columns_with_members(record: type) -> Iterator[ColumnMeaning]:
     """The same, each with the members of its structs behind it."""
-    type_hints, grown = typing.get_type_hints(record), {f.name: f.metadata.get(GROWN) for f in dataclasses.fields(record)}
+    type_hints = typing.get_type_hints(record)
     for column in columns_of(record):
         yield column
-        yield from _members(type_hints[column.name], column.name, column.since, grown[column.name] or column.since)
+        yield from _members(type_hints[column.name], column.name, column.since, column.members_since or column.since)
 
 
 def _members(annotation: Any, place: str, since: int, grown_since: int) -> Iterator[ColumnMeaning]:
@@ -109,6 +112,8 @@ def type_text(annotation: Any) -> str:
     if origin in (typing.Union, types.UnionType):
         inner_types = " or ".join(type_text(argument) for argument in arguments if argument is not types.NoneType)
         return f"{inner_types}, or none"
+    if origin is dict:
+        return "object"
     if origin in (tuple, list):
         return f"list of {type_text(arguments[0])}"
     return PLAIN_TYPES.get(annotation) or annotation.__name__

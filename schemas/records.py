@@ -330,7 +330,7 @@ class Outcome:
     stage: str
     """The stage that settled it."""
     variant: Id
-    """Part of the work key, which is this and the input."""
+    """A digest of the stage's name, version and settings. With the input it is the key of the work."""
     status: Status
     """`made`: it gave rows, or none. `rejected`: it is sound, and unsuitable. `quarantined`: it can't be worked on."""
     reason: str

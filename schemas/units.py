@@ -21,6 +21,8 @@ PerMille = Annotated[int, Unit("per mille of that side")]
 GridFrame = Annotated[int, Unit("frames of the grid, from 0")]
 Patch = Annotated[int, Unit("patches, from 0")]
 Hash = Annotated[int, Unit("64 bits")]
+Tokens = Annotated[int, Unit("tokens")]
+FormatNumber = Annotated[int, Unit("format of the table")]
 Count = Annotated[int, Unit("count")]
 Index = Annotated[int, Unit("from 0")]
 Share = Annotated[float, Unit("from 0 to 1")]
@@ -28,8 +30,8 @@ Score = Annotated[float, Unit("as its filter says")]
 FpsError = Annotated[float, Unit("frames a second")]
 
 UNIT_OF_WORD: Mapping[str, str] = types.MappingProxyType({
-    "cs": "hundredths of a second", "s": "seconds", "fps": "frames a second", "bytes": "bytes", "tokens": "tokens",
-    "usd": "US dollars",
+    "cs": "hundredths of a second", "s": "seconds", "seconds": "seconds", "fps": "frames a second", "bytes": "bytes",
+    "tokens": "tokens", "usd": "US dollars",
 })  # fmt: skip
 """The unit of a number by the last word of its name."""
 
