@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from dmforge.curation.io import machine
 START = "start"
 """What comes before the first stage that has something to do."""
 CALLS = ("write", "pwrite", "fsync", "replace", "commit", "unlink", "make_folder", "remove_tree", "answer")
-"""`commit` is the rename that makes a batch exist, `replace` any other. At an `answer` one is paid for and isn't on the disk."""
+"""`commit` is the rename that makes a batch exist, `replace` any other. At an `answer` one is paid for, not yet on disk."""
 COMMITS = "commits"
 """The folder in which stages have theirs."""
 HALF = 2
@@ -122,7 +123,8 @@ class StoppingMachine(machine.Machine):
 
     def _stop(self) -> None:
         os.kill(self._pid, signal.SIGSTOP)
-        os._exit(1)  # nobody has killed it: it must not go on as if nothing had been
+        while True:  # another thread may get the signal: this one must not go on until it has
+            time.sleep(1)
 
 
 def main() -> None:
