@@ -186,13 +186,11 @@ def remove_with(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     for folder in folders_to_remove:
         # the folder itself goes last: while it is there, a takedown that was cut short finds all that goes with it again
         _remove_current(folder)
-        export_names = (
-            folder.name,
-            folder.name + TEMPORARY,
-            folder.name + LEAVING,
-        )  # interrupted ones are kept, to be gone on with
+        export_names = (folder.name, folder.name + TEMPORARY)  # an interrupted one is kept, to be gone on with
         exported_folders = [
-            path for name in export_names for path in workspace.root.glob(f"exports/*/{folder.parent.name}/{name}")
+            path
+            for name in (*export_names, *(name + LEAVING for name in export_names))
+            for path in workspace.root.glob(f"exports/*/{folder.parent.name}/{name}")
         ]
         for folder_path in (*exported_folders, folder):
             with disk_errors(folder_path):
