@@ -20,6 +20,7 @@ from dmforge.commands.run import readers_view
 from dmforge.curation import output_paths
 from dmforge.curation.audit import lineage_text, output, plain_views, sql_sandbox
 from dmforge.curation.audit.corpus_checks import CorpusVerdict, corpus_checks
+from dmforge.curation.audit.extra_rows import BroughtVideo, ModelPrice
 from dmforge.curation.audit.lineage import Lineage, lineage
 from dmforge.curation.audit.output import StreamedResult
 from dmforge.curation.audit.printed_ids import PrintedIds, by_column
@@ -36,8 +37,8 @@ from dmforge.curation.lake.views import LakeView
 from dmforge.curation.sources.videos import listed as listed_videos
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import Recipe, find_stage_class
+from dmforge.schemas.columns import to_arrow
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.ids import ID_BYTES
 
 LOST = "lost"
 """The question that lists inputs by their reason."""
@@ -195,20 +196,17 @@ def extra_tables(workspace: WorkspaceFolder, recipe: Recipe) -> Tables:
 def _brought_table(workspace: WorkspaceFolder) -> pa.Table:
     """Every video on the list with its file, also those of which no video was made."""
     brought_rows = [
-        {"video": listed_video.video, "name": listed_video.source_id, "path": listed_video.path}
+        BroughtVideo(listed_video.video, listed_video.source_id, listed_video.path)
         for listed_video in listed_videos(workspace).values()
     ]
-    table_schema = pa.schema([("video", pa.binary(ID_BYTES)), ("name", pa.string()), ("path", pa.string())])
-    return pa.Table.from_pylist(brought_rows, table_schema)
+    return pa.Table.from_batches([to_arrow(BroughtVideo, brought_rows)])
 
 
 def _price_table(recipe: Recipe) -> pa.Table:
-    price_columns = ("input_usd", "output_usd", "batch_share")
-    table_schema = pa.schema([("model", pa.string()), *((price_column, pa.float64()) for price_column in price_columns)])
     price_rows = [
-        {"model": model, **model_price.model_dump(include=set(price_columns))} for model, model_price in recipe.prices.items()
+        ModelPrice(model, price.input_usd, price.output_usd, price.batch_share) for model, price in recipe.prices.items()
     ]
-    return pa.Table.from_pylist(price_rows, table_schema)
+    return pa.Table.from_batches([to_arrow(ModelPrice, price_rows)])
 
 
 @dataclass(frozen=True, slots=True)
