@@ -68,6 +68,8 @@ TIMES = 5
 ANSWERED = 10
 """Of so many candidates one has its paid answer in the journal: that is read whole for what is asked of costs."""
 AT_ONCE = 10_000
+LOOKS = 4096
+"""How many different looks are drawn from."""
 
 
 class Build:
@@ -133,16 +135,9 @@ class Build:
 
     def _written(self, count: int) -> Iterator[pa.Table]:
         words = np.array(["the", "car", "door", "opens", "at", "second", "red", "window", "look", "closer", "there", "before"])
+        looks = self._looks()
         for begin in range(0, count, CHUNK):
             some = min(CHUNK, count - begin)
-            start = self.draw.integers(0, 900, some)
-            window = pa.StructArray.from_arrays(
-                [pa.array(start), pa.array(start + self.draw.integers(50, 900, some))], names=["start_cs", "end_cs"]
-            )
-            fps = pa.StructArray.from_arrays(
-                [pa.array(self._some(DENSITIES, some)), pa.array([1] * some)], names=["num", "den"]
-            )
-            look = pa.StructArray.from_arrays([window, fps], names=["window", "fps"])
             thoughts = (" ".join(row) for row in self._some(words, (some, 60)).tolist())
             transcripts = [{"pieces": [{"author": "policy", "text": text, "look": None}]} for text in thoughts]
             columns = row_schema(Candidate)
@@ -150,11 +145,20 @@ class Build:
                 columns, some, id=self.candidates.slice(begin, some), video=self.video.slice(begin, some),
                 task=self.task.slice(begin, some), attempt=np.tile([0, 1], some // 2), answer=["B"] * some,
                 teacher=self._some(np.array(["one", "two"]), some), window_source=["teacher"] * some,
-                looks=_lists(look, np.ones(some, np.int32)).cast(columns.field("looks").type),
+                looks=looks.take(pa.array(self.draw.integers(0, len(looks), some))),
                 transcript=pa.array(transcripts, columns.field("transcript").type),
                 requests=_lists(self.requests.slice(begin, some), np.ones(some, np.int32)).cast(columns.field("requests").type),
                 **{MADE_FROM: self.task.slice(begin, some)},
             )  # fmt: skip
+
+    def _looks(self) -> pa.Array[Any]:
+        """Lists of one look each, to be drawn from."""
+        starts, lengths = self.draw.integers(0, 900, LOOKS).tolist(), self.draw.integers(50, 900, LOOKS).tolist()
+        looks = [
+            {"window": {"start_cs": start, "end_cs": start + length}, "fps": {"num": density, "den": 1}}
+            for start, length, density in zip(starts, lengths, self._some(DENSITIES, LOOKS).tolist(), strict=True)
+        ]
+        return pa.array([[look] for look in looks], row_schema(Candidate).field("looks").type)
 
     def _scores(
         self, subjects: pa.Array[Any], videos: pa.Array[Any], filters: tuple[str, ...], kind: str, values: Any
