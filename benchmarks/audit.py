@@ -56,6 +56,7 @@ model = "one"
 [stages.rules]
 [stages.select_cot]
 """
+WORDS = np.array(["the", "car", "door", "opens", "at", "second", "red", "window", "look", "closer", "there", "before"])
 KINDS = np.array(["grounding", "mcq", "grounded_mcq", "open"])
 SOURCES = np.array(["charades", "activitynet", "raw"])
 DENSITIES = np.array([1, 2, 3, 4, 6])
@@ -134,12 +135,10 @@ class Build:
         publish(self.lake, self.stages["rules"], self.candidates, self.video, {Verdict: scored}, len(OF_CANDIDATES))
 
     def _written(self, count: int) -> Iterator[pa.Table]:
-        words = np.array(["the", "car", "door", "opens", "at", "second", "red", "window", "look", "closer", "there", "before"])
         looks = self._looks()
         for begin in range(0, count, CHUNK):
             some = min(CHUNK, count - begin)
-            thoughts = (" ".join(row) for row in self._some(words, (some, 60)).tolist())
-            transcripts = [{"pieces": [{"author": "policy", "text": text, "look": None}]} for text in thoughts]
+            transcripts = [{"pieces": [{"author": "policy", "text": text, "look": None}]} for text in self.thoughts(some)]
             columns = row_schema(Candidate)
             yield filled(
                 columns, some, id=self.candidates.slice(begin, some), video=self.video.slice(begin, some),
@@ -150,6 +149,10 @@ class Build:
                 requests=_lists(self.requests.slice(begin, some), np.ones(some, np.int32)).cast(columns.field("requests").type),
                 **{MADE_FROM: self.task.slice(begin, some)},
             )  # fmt: skip
+
+    def thoughts(self, count: int) -> Iterator[str]:
+        """So many thoughts of a usual length."""
+        return (" ".join(row) for row in self._some(WORDS, (count, 60)).tolist())
 
     def _looks(self) -> pa.Array[Any]:
         """Lists of one look each, to be drawn from."""

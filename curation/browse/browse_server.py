@@ -69,7 +69,7 @@ class BrowseServer:
         self._desk = DecisionDesk(workspace, reviewer, self._shown_among) if reviewer is not None else None
         for review in self._desk.reviews.values() if self._desk else ():
             selection.note_decision(review.subject, review.decision)
-        self._read_at_ns = _changed_ns(workspace)
+        self._state_read = _state(workspace)
         self._templates = environment(TEMPLATES, SHARED)
         self._templates.get_template("side_by_side.html")  # compiled now: the first card need not wait for it
         pages = {
@@ -97,7 +97,7 @@ class BrowseServer:
         rows_json = [self._row_json(row, query) for row in page.rows]
         return web.json_response({
             "total": page.total, "page": page.page + 1, "pages": max(1, -(-page.total // PAGE_ROWS)), "rows": rows_json,
-            "outdated": _changed_ns(self._workspace) != self._read_at_ns,
+            "outdated": _state(self._workspace) != self._state_read,
         })  # fmt: skip
 
     async def _facets(self, request: web.Request) -> web.Response:
@@ -196,9 +196,10 @@ class BrowseServer:
         return [subject for subject in reviews if self._index.find(subject) is not None]
 
 
-def _changed_ns(workspace: WorkspaceFolder) -> int:
-    """When commits came or went the last time."""
-    return workspace.commits.stat().st_mtime_ns if workspace.commits.exists() else 0
+def _state(workspace: WorkspaceFolder) -> frozenset[tuple[str, int]]:
+    """When commits of each stage came or went the last time."""
+    folders = workspace.commits.iterdir() if workspace.commits.exists() else ()
+    return frozenset((folder.name, folder.stat().st_mtime_ns) for folder in folders)
 
 
 def _counts_json(column_counts: ColumnCounts) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import duckdb
 
 from dmforge.curation.browse.row_index import RowIndex
-from dmforge.curation.lake.views import LakeView
+from dmforge.curation.lake.views import CONNECTION, LakeView
 from dmforge.curation.report.cards import Card, CardSubject, cards
 from dmforge.curation.report.pictures import Pictures
 from dmforge.schemas.ids import Id
@@ -24,6 +24,7 @@ class RowCards:
     def __init__(self, view: LakeView, index: RowIndex, pictures: Pictures, min_scores: Mapping[str, float]) -> None:
         self._view, self._index, self._pictures, self._min_scores = view, index, pictures, min_scores
         tables = view.selects()
+        self._database = duckdb.connect(config=CONNECTION)
         self._video_columns = {table: column for table, column in VIDEO_COLUMNS.items() if table in tables}
         view.check_named(" ".join(self._video_columns))
         view.open()
@@ -31,9 +32,10 @@ class RowCards:
     def cards_of(self, rows: Sequence[int], pictured: int) -> list[Card]:
         """The cards of rows about one video; frames are shown on the first `pictured` of them."""
         subjects = [self._subject(row) for row in rows]
-        with self._rows_about(self._index.video(rows[0])) as connection:
-            shown_cards = cards(connection, subjects[:pictured], self._pictures, self._min_scores)
-            return shown_cards + cards(connection, subjects[pictured:], None, self._min_scores)
+        with self._rows_about(self._index.video(rows[0])) as cursor:
+            shown_cards = cards(cursor, subjects[:pictured], self._pictures, self._min_scores)
+            further_subjects = subjects[pictured:]
+            return shown_cards + (cards(cursor, further_subjects, None, self._min_scores) if further_subjects else [])
 
     def _subject(self, row: int) -> CardSubject:
         state, reason = (self._index.facets[column].name(row) for column in ("state", "reason"))
@@ -42,12 +44,9 @@ class RowCards:
         return CardSubject(self._index.id(row), self._index.subject_kind(row), is_kept, group)
 
     def _rows_about(self, video: Id) -> duckdb.DuckDBPyConnection:
-        """A database with the rows about one video and no others."""
-        connection = duckdb.connect()
+        """A cursor that sees the rows about one video and no others."""
+        cursor = self._database.cursor()
         for table, column in self._video_columns.items():
-            connection.register(
-                "coming", self._view.unchecked(f"SELECT * FROM {table} WHERE {column} = $video", {"video": video})
-            )
-            connection.execute(f"CREATE TABLE {table} AS FROM coming")
-            connection.unregister("coming")
-        return connection
+            rows = self._view.unchecked(f"SELECT * FROM {table} WHERE {column} = $video", {"video": video})
+            cursor.register(table, rows)
+        return cursor

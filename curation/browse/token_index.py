@@ -30,7 +30,7 @@ WORKERS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class TextSegment:
     """Some texts: their numbers, their tokens, and for each token which of them have it."""
 
     numbers: Numbers
@@ -52,7 +52,7 @@ class Segment:
         return mask
 
 
-def segment_of(numbers: Numbers, texts: pa.Array[Any]) -> Segment:
+def segment_of(numbers: Numbers, texts: pa.Array[Any]) -> TextSegment:
     """The segment of some texts, at most 65,536."""
     split_texts = pc.utf8_split_whitespace(pc.utf8_lower(texts))
     encoded_tokens = pc.list_flatten(split_texts).dictionary_encode()
@@ -61,14 +61,14 @@ def segment_of(numbers: Numbers, texts: pa.Array[Any]) -> Segment:
     pairs = np.unique(np.asarray(encoded_tokens.indices).astype(np.uint64) << np.uint64(16) | owners)
     counts = np.bincount((pairs >> np.uint64(16)).astype(np.int64), minlength=len(encoded_tokens.dictionary))
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Segment(numbers, encoded_tokens.dictionary, starts, (pairs & np.uint64(0xFFFF)).astype(np.uint16))
+    return TextSegment(numbers, encoded_tokens.dictionary, starts, (pairs & np.uint64(0xFFFF)).astype(np.uint16))
 
 
 class TokenIndex:
     """Texts by the letters that they hold. Texts have numbers from 0; those that were never added hold nothing."""
 
     def __init__(self, count: int) -> None:
-        self._count, self._segments = count, list[Segment]()
+        self._count, self._segments = count, list[TextSegment]()
 
     def holding(self, word: str) -> Mask:
         """Which texts hold a word without spaces, in capitals or not."""
@@ -88,7 +88,7 @@ class TokenIndex:
     def fill(self, batches: Iterator[pa.RecordBatch]) -> Iterator[int]:
         """Add texts, given as columns of numbers and texts; yields how many there are by now, segment by segment."""
         added_count = 0
-        pending = list[Future[Segment]]()
+        pending = list[Future[TextSegment]]()
         with ThreadPoolExecutor(WORKERS) as pool:
             for table in _of_segment_size(batches):
                 pending.append(pool.submit(segment_of, np.asarray(table.column(0)), table.column(1).combine_chunks()))

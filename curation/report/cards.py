@@ -22,6 +22,9 @@ from dmforge.schemas.tags import CLOSE, OPEN, TAG
 from dmforge.schemas.transcript import Piece
 
 LOOK = re.compile(f"{re.escape(OPEN['span'])}.*?{re.escape(CLOSE['fps'])}", re.DOTALL)
+_HAS_PACKED = """
+SELECT 1 FROM duckdb_tables() WHERE table_name = 'packed' UNION ALL SELECT 1 FROM duckdb_views() WHERE view_name = 'packed'
+"""
 NO_SUBJECT = b"\0" * ID_BYTES
 MAX_TEXT_CHARS = 8_000
 """How many characters of a piece are shown."""
@@ -327,7 +330,7 @@ def _samples(connection: duckdb.DuckDBPyConnection, task_ids: Sequence[Id]) -> d
 
 
 def _places(connection: duckdb.DuckDBPyConnection, sample_ids: Sequence[Id]) -> dict[Id, str]:
-    if not connection.execute("SELECT 1 FROM information_schema.tables WHERE table_name = 'packed'").fetchall():
+    if not connection.execute(_HAS_PACKED).fetchall():
         return {}
     packed_rows = _rows_about(connection, "packed", "sample", sample_ids).to_pylist()
     return {

@@ -53,8 +53,8 @@ class Serving:
 
 
 @contextmanager
-def serving(workspace: WorkspaceFolder, name: str = "anna", sample: int = 100) -> Iterator[Serving]:
-    words = ["review", "cot", "--sample", str(sample), "--as", name, "-w", str(workspace.root)]
+def serving_command(*words: str) -> Iterator[Serving]:
+    """A command that serves a page, as a person starts it; Ctrl-C ends it."""
     command = [sys.executable, "-m", "dmforge.cli", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
@@ -64,6 +64,12 @@ def serving(workspace: WorkspaceFolder, name: str = "anna", sample: int = 100) -
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
             process.wait(20)
+
+
+@contextmanager
+def serving(workspace: WorkspaceFolder, name: str = "anna", sample: int = 100) -> Iterator[Serving]:
+    with serving_command("review", "cot", "--sample", str(sample), "--as", name, "-w", str(workspace.root)) as server:
+        yield server
 
 
 @pytest.fixture
