@@ -117,7 +117,8 @@ function line(row, index) {
   const dot = text("span", "dot " + (row.state.startsWith("kept") ? "kept" : row.state.replaceAll(" ", "-")), "");
   const facts = text("span", "facts", ""), outcome = row.state === "rejected" && row.reason ? row.reason : row.state;
   const said = text("span", "said", "");
-  for (const words of [row.subject === "task" ? "task" : row.teacher, row.kind, outcome]) if (words) facts.append(text("bdi", "", words));
+  const maker = row.subject === "task" ? "task" : row.teacher;
+  for (const [words, name] of [[maker, "maker"], [row.kind, ""], [outcome, ""]]) if (words) facts.append(text("bdi", name, words));
   if (row.score !== null) facts.prepend(text("b", "", row.score.toFixed(3)));
   facts.append(said);
   button.append(dot, text("bdi", "words", row.question || "No question"), facts);
@@ -364,6 +365,7 @@ at("on").addEventListener("click", guarded(() => turn(1)));
 at("clear").addEventListener("click", guarded(showAll));
 at("compare").addEventListener("click", guarded(sideBySide));
 at("close-card").addEventListener("click", guarded(escape));
+at("close-filters").addEventListener("click", guarded(() => toggleFilters(false)));
 at("open-filters").addEventListener("click", guarded(() => toggleFilters()));
 at("open-views").addEventListener("click", guarded(openViews));
 at("open-help").addEventListener("click", () => at("help").showModal());
