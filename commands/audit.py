@@ -34,6 +34,7 @@ from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.evaluations import evaluations
 from dmforge.curation.lake.journal_table import answers
 from dmforge.curation.lake.views import LakeView
+from dmforge.curation.sources.reviews import Review, all_reviews
 from dmforge.curation.sources.videos import listed as listed_videos
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import Recipe, find_stage_class
@@ -183,12 +184,13 @@ def ask_sql(workspace: WorkspaceFolder, sql: str, limits: sql_sandbox.SqlLimits)
 
 
 def extra_tables(workspace: WorkspaceFolder, recipe: Recipe) -> Tables:
-    """Tables besides those of the recipe: paid answers, files, evaluations, prices of models, durations of stages."""
+    """Tables besides those of the recipe: paid answers, files, evaluations, prices of models, reviews, durations of stages."""
     return {
         "answers": partial(answers, workspace),
         "brought": partial(_brought_table, workspace),
         "evaluations": partial(evaluations, workspace),
         "prices": partial(_price_table, recipe),
+        "reviews": partial(_review_table, workspace),
         "run_stages": partial(run_log.stages_of_runs, workspace),
     }
 
@@ -200,6 +202,11 @@ def _brought_table(workspace: WorkspaceFolder) -> pa.Table:
         for listed_video in listed_videos(workspace).values()
     ]
     return pa.Table.from_batches([to_arrow(BroughtVideo, brought_rows)])
+
+
+def _review_table(workspace: WorkspaceFolder) -> pa.Table:
+    """Every decision of reviewers that counts, as their files have it: also those that no run has read yet."""
+    return pa.Table.from_batches([to_arrow(Review, list(all_reviews(workspace)))])
 
 
 def _price_table(recipe: Recipe) -> pa.Table:
