@@ -36,6 +36,7 @@ STAGES = {
     "contamination": "filters.contamination:Contamination",
     "duplicates": "filters.duplicates:Duplicates",
     "needs_audio": "filters.needs_audio:NeedsAudio",
+    "embed": "filters.embed:Embed",
     "draw": "filters.selection.task_sampling:Draw",
     "segments": "generators.stages.segments:Segments",
     "questions": "generators.stages.questions:Questions",

@@ -210,7 +210,8 @@ class Workspace:
         return ExportFolder(*pack_corpus.export(self.folder, console, corpus, to, None if out is None else str(out), dialect))
 
     def audit(self, name: str = "", *, other: Place | None = None) -> QueryResult:
-        """The answer to a named question; without a name, all questions. `other` is what `difference` compares with."""
+        """The answer to a named question; without a name, all questions. `other` is what it compares with: a workspace, a
+        folder of shards, a set, or a benchmark's file."""
         if not name:
             return audit_commands.questions()
         if name == audit_commands.CHECKS and other is None:
@@ -236,9 +237,10 @@ class Workspace:
         """Why a row is as it is: from the file that was brought to the bytes in a shard, if asked with all receipts checked."""
         return audit_commands.why(self.folder, row_id, check)
 
-    def report(self, file: Place, *, trainings: Sequence[Place] = ()) -> ReportFile:
-        """Write all that the lake holds as one page, with the curves of some trainings."""
-        return ReportFile(report_commands.write_report(self.folder, Path(file), list(map(Path, trainings))))
+    def report(self, file: Place, *, trainings: Sequence[Place] = (), other: Place | None = None) -> ReportFile:
+        """Write all that the lake holds as one page, with the curves of some trainings, beside another corpus."""
+        other_path = None if other is None else Path(other)
+        return ReportFile(report_commands.write_report(self.folder, Path(file), list(map(Path, trainings)), other_path))
 
     def write_views(self, script: Place) -> ViewsFile:
         """Write a script of views of what counts now, which makes them in any database of DuckDB."""

@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from benchmarks.select import CHUNK, filled, ids, publish
 from dmforge.commands import audit
-from dmforge.curation.audit.query import names
+from dmforge.curation.audit.query import compares, names
 from dmforge.curation.audit.sql_sandbox import SqlLimits
 from dmforge.curation.contract.stage_results import MADE_FROM, row_schema
 from dmforge.curation.lake.commits import CommitDraft, Lake
@@ -76,8 +76,8 @@ LOOKS = 4096
 class Build:
     """A workspace with so many candidates, two a task."""
 
-    def __init__(self, folder: Path, candidates: int) -> None:
-        self.workspace, self.draw = WorkspaceFolder(folder), np.random.default_rng(7)
+    def __init__(self, folder: Path, candidates: int, seed: int = 7) -> None:
+        self.workspace, self.draw = WorkspaceFolder(folder), np.random.default_rng(seed)
         self.workspace.inputs.mkdir(parents=True)
         self.workspace.recipe.write_text(RECIPE)
         self.stages = {stage.name: stage for stage in read_recipe(self.workspace.recipe).stages}
@@ -121,12 +121,20 @@ class Build:
         tasks = filled(
             row_schema(Task), count, id=self.tasks, video=self.of_task, task_kind=KINDS[kinds], options=options,
             windows=_lists(window, has_window), answer=answer, needs=["any"] * count, source=self._some(SOURCES, count),
-            question=["Which colour does the car have that comes second after the door has opened?"] * count,
+            question=self.questions(count), split=self.splits(count),
             **{MADE_FROM: lines},
         )  # fmt: skip
         publish(self.lake, self.stages["import"], lines, self.of_task, {Task: [tasks], Candidate: []}, 1)
         scored = list(self._scores(self.tasks, self.of_task, OF_TASKS, "task", np.array([0.0, 0.25, 0.5, 0.75, 1.0])))
         publish(self.lake, self.stages["needs_audio"], self.tasks, self.of_task, {Verdict: scored}, len(OF_TASKS))
+
+    def questions(self, count: int) -> list[str]:
+        """The question of each task."""
+        return ["Which colour does the car have that comes second after the door has opened?"] * count
+
+    def splits(self, count: int) -> list[str]:
+        """The split of each task."""
+        return [""] * count
 
     def _candidates(self) -> None:
         count = len(self.candidates)
@@ -256,7 +264,7 @@ def measure(folder: Path) -> None:
     workspace = WorkspaceFolder(folder)
     rows: list[list[object]] = []
     for name in names():
-        other = folder if name == "difference" else None
+        other = folder if compares(name) else None
         rows.append([name, *best(lambda name=name, other=other: audit.audit(workspace, name, other)), peak_mb()])
     rows.append(["--sql: verdicts by kind and filter, another process", best(lambda: sql_rows(workspace))[0], "", ""])
     lake = LakeView(Lake(workspace), read_recipe(workspace.recipe).stages).connection

@@ -19,8 +19,9 @@ def audit(
     sql: Annotated[str | None, typer.Option(metavar="TEXT", help="Another question: one SELECT over its tables.")] = None,
     list_queries: Annotated[bool, typer.Option("--list", help="List the named questions.")] = False,
     other: Annotated[
-        Path | None, typer.Option("--with", metavar="OTHER", help="A workspace or a folder of shards: for `difference`.")
+        Path | None, typer.Option("--with", metavar="OTHER", help="A workspace, shards, a set or a benchmark's file.")
     ] = None,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="One reason, whole or a part: for `lost`.")] = None,
     form: Annotated[str | None, typer.Option("--format", help="table, csv, json or parquet.")] = None,
     out_file: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Into a file; its suffix says the format.")
@@ -36,6 +37,10 @@ def audit(
         raise InputError("the report has a command of its own now", where="--html", hint=f"dmforge report {html}")
     if query and sql is not None:
         raise InputError("give a named question or --sql, not both", where="audit", hint=f"dmforge audit {query}")
+    if query in ("", "checks") or sql is not None:
+        for value, option in ((other, "--with"), (reason, "--reason")):
+            if value is not None:
+                raise InputError(f"{option} needs a named question that takes it", where="audit", hint="dmforge audit --list")
     from dmforge.commands import audit as audit_commands
     from dmforge.curation.audit import output, sql_sandbox
 
@@ -45,10 +50,8 @@ def audit(
         show_answer(audited.audit(), form)
         return
     if query == audit_commands.CHECKS:
-        if other is not None or out_file is not None:
-            raise InputError(
-                "`checks` takes neither --with nor --out", where="audit checks", hint="dmforge audit checks --json"
-            )
+        if out_file is not None:
+            raise InputError("`checks` takes no --out", where="audit checks", hint="dmforge audit checks --json")
         verdict = audited.checks()
         show_answer(verdict, form)
         if verdict.verdict == "stop":
@@ -57,7 +60,7 @@ def audit(
     if sql is not None:
         answer_stream = audit_commands.ask_sql(audited.folder, sql, sql_sandbox.SqlLimits(memory_mb, seconds))
     else:
-        answer_stream = contextlib.nullcontext(audit_commands.audit_reader(audited.folder, query, other))
+        answer_stream = contextlib.nullcontext(audit_commands.audit_reader(audited.folder, query, other, reason))
     if out_file is not None:
         row_count = audit_commands.write_answer(audited.folder, answer_stream, out_file, form)
         out.print_line(f"{out_file}: {row_count} rows")
@@ -69,11 +72,14 @@ def audit(
 def report(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The page, for a browser.")],
     training: Annotated[list[Path] | None, typer.Option(metavar="DIR", help="A training whose curves it shows.")] = None,
+    other: Annotated[
+        Path | None, typer.Option("--with", metavar="OTHER", help="Distributions beside those of another corpus.")
+    ] = None,
     workspace: WorkspaceOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
     """Write all that the lake holds as one page: the funnel, figures, and samples as cards."""
-    show(open_workspace(workspace).report(file, trainings=training or []), as_json)
+    show(open_workspace(workspace).report(file, trainings=training or [], other=other), as_json)
 
 
 def why(

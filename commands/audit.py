@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -10,16 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from dmforge.commands import compare
+from dmforge.commands.near_question_tables import near_question_tables
 from dmforge.commands.readable_recipe import readable_recipe
 from dmforge.commands.run import readers_view
 from dmforge.curation import output_paths
-from dmforge.curation.audit import difference, lineage_text, output, plain_views, sql_sandbox
+from dmforge.curation.audit import lineage_text, output, plain_views, sql_sandbox
 from dmforge.curation.audit.corpus_checks import CorpusVerdict, corpus_checks
+from dmforge.curation.audit.extra_rows import BroughtVideo, ModelPrice
 from dmforge.curation.audit.lineage import Lineage, lineage
 from dmforge.curation.audit.output import StreamedResult
 from dmforge.curation.audit.printed_ids import PrintedIds, by_column
-from dmforge.curation.audit.query import QueryResult, Tables, as_answer, ask_table, listed
+from dmforge.curation.audit.query import QueryResult, Tables, as_answer, ask_table, compares, is_worked_out, listed
 from dmforge.curation.audit.receipts import ReceiptCheck, checks
 from dmforge.curation.audit.row_search import find_row
 from dmforge.curation.audit.stored_rows import StoredRows
@@ -35,10 +40,9 @@ from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import Recipe, find_stage_class
 from dmforge.schemas.columns import to_arrow
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.ids import ID_BYTES
 
-COMPARING_QUERY = "difference"
-"""The named query that compares with another selection."""
+LOST = "lost"
+"""The question that lists inputs by their reason."""
 CHECKS = "checks"
 """The question that is answered by a verdict, and not by one query."""
 CHECKS_QUESTION = "Is what was kept worth training on: go, look or stop, by which checks?"
@@ -50,22 +54,25 @@ def audit(workspace: WorkspaceFolder, query: str, other: Path | None = None) -> 
 
 
 def audit_table(workspace: WorkspaceFolder, query: str, other: Path | None = None) -> pa.Table:
-    """The answer to a named query as an Arrow table; `other` is the workspace or folder of shards to compare with."""
-    if (query == COMPARING_QUERY) != (other is not None):
-        hint = f"dmforge audit {COMPARING_QUERY} --with OTHER, a workspace or a folder of shards"
-        raise InputError(f"{COMPARING_QUERY} compares with another selection, and nothing else does", where="--with", hint=hint)
+    """The answer to a named query as an Arrow table; `other` is the corpus to compare with."""
+    compare.check_other(query, other)
     recipe = readable_recipe(workspace.require())
     with workspace.reading():
-        table_makers = dict(extra_tables(workspace, recipe))
-        if other is not None:
-            table_makers["others"] = partial(_other_samples, other)
-        return ask_table(readers_view(Lake(workspace), recipe), query, table_makers)
+        view, table_makers = readers_view(Lake(workspace), recipe), extra_tables(workspace, recipe)
+        if other is None:
+            near_tables = near_question_tables(view) if is_worked_out(query) else {}
+            return ask_table(view, query, {**table_makers, **near_tables})
+        if compares(query):
+            return ask_table(view, query, {**table_makers, **compare.other_tables(query, other)})
+        compared = compare.compared_with(view, workspace.root.name, compare.corpus_tables(other), query)
+        return compare.summary_table(compared) if query == compare.LIKENESS else compare.class_table(compared)
 
 
 def questions() -> QueryResult:
     """The names of all questions, and what they ask."""
     named_queries = listed()
-    return QueryResult(named_queries.columns, sorted([*named_queries.rows, [CHECKS, CHECKS_QUESTION]]))
+    further_rows = [[CHECKS, CHECKS_QUESTION], [compare.LIKENESS, compare.LIKENESS_QUESTION]]
+    return QueryResult(named_queries.columns, sorted([*named_queries.rows, *further_rows]))
 
 
 def checks_of(workspace: WorkspaceFolder) -> CorpusVerdict:
@@ -75,7 +82,24 @@ def checks_of(workspace: WorkspaceFolder) -> CorpusVerdict:
         return corpus_checks(readers_view(Lake(workspace), recipe), recipe.checks, extra_tables(workspace, recipe))
 
 
-class Funnel(QueryResult):
+class Reasons(QueryResult):
+    """Reasons for which inputs did not go on, with the command that lists what has one."""
+
+    def blocks(self) -> Iterator[Block]:
+        yield from QueryResult.blocks(self)
+        yield from self.listing()
+
+    def listing(self) -> Iterator[Block]:
+        """The command that lists inputs with one of the reasons, such as the first."""
+        status, reason = (self.columns.index(name) for name in ("status", "reason"))
+        named = next(
+            (row[reason] for row in self.rows if row[status] not in ("made", "inputs", "pending") and row[reason]), None
+        )
+        if named is not None:
+            yield f"each of them: dmforge audit {LOST} --reason {shlex.quote(named)}"
+
+
+class Funnel(Reasons):
     """What became of the inputs of each stage."""
 
     def blocks(self) -> Iterator[Block]:
@@ -93,11 +117,13 @@ class Funnel(QueryResult):
             )
             last_stage = stage_name
         yield TextTable(self.columns, table_rows)
+        yield from self.listing()
 
 
 def named_answer(query_name: str, answer: QueryResult) -> QueryResult:
     """The answer to a named query as it is printed."""
-    return Funnel(answer.columns, answer.rows) if query_name == "funnel" else answer
+    results = {"funnel": Funnel, "reasons": Reasons}
+    return results.get(query_name, QueryResult)(answer.columns, answer.rows)
 
 
 def write_answer(
@@ -131,9 +157,20 @@ def _written_views(workspace: WorkspaceFolder, path: Path, write: Callable[[Lake
         return write(readers_view(Lake(workspace), recipe), extra_tables(workspace, recipe), path)
 
 
-def audit_reader(workspace: WorkspaceFolder, query: str, other: Path | None) -> StreamedResult:
+def audit_reader(workspace: WorkspaceFolder, query: str, other: Path | None, reason: str | None = None) -> StreamedResult:
     """The answer to a named query as a reader, for printing: ids are named by their columns."""
-    return StreamedResult(audit_table(workspace, query, other).to_reader(), by_column)
+    if reason is not None and query != LOST:
+        raise InputError(
+            f"{query} takes no reason", where="--reason", hint=f"dmforge audit {LOST} --reason {shlex.quote(reason)}"
+        )
+    table = audit_table(workspace, query, other)
+    if reason is not None:
+        table = table.filter(pc.match_substring(table["reason"], reason))
+        if not len(table):
+            raise InputError(
+                f"nothing was lost for {reason!r}", where="--reason", hint="dmforge audit reasons names all reasons"
+            )
+    return StreamedResult(table.to_reader(), by_column)
 
 
 @contextmanager
@@ -161,11 +198,10 @@ def extra_tables(workspace: WorkspaceFolder, recipe: Recipe) -> Tables:
 def _brought_table(workspace: WorkspaceFolder) -> pa.Table:
     """Every video on the list with its file, also those of which no video was made."""
     brought_rows = [
-        {"video": listed_video.video, "name": listed_video.source_id, "path": listed_video.path}
+        BroughtVideo(listed_video.video, listed_video.source_id, listed_video.path)
         for listed_video in listed_videos(workspace).values()
     ]
-    table_schema = pa.schema([("video", pa.binary(ID_BYTES)), ("name", pa.string()), ("path", pa.string())])
-    return pa.Table.from_pylist(brought_rows, table_schema)
+    return pa.Table.from_batches([to_arrow(BroughtVideo, brought_rows)])
 
 
 def _review_table(workspace: WorkspaceFolder) -> pa.Table:
@@ -174,22 +210,10 @@ def _review_table(workspace: WorkspaceFolder) -> pa.Table:
 
 
 def _price_table(recipe: Recipe) -> pa.Table:
-    price_columns = ("input_usd", "output_usd", "batch_share")
-    table_schema = pa.schema([("model", pa.string()), *((price_column, pa.float64()) for price_column in price_columns)])
     price_rows = [
-        {"model": model, **model_price.model_dump(include=set(price_columns))} for model, model_price in recipe.prices.items()
+        ModelPrice(model, price.input_usd, price.output_usd, price.batch_share) for model, price in recipe.prices.items()
     ]
-    return pa.Table.from_pylist(price_rows, table_schema)
-
-
-def _other_samples(other_path: Path) -> pa.Table:
-    """The samples of another selection."""
-    workspace = WorkspaceFolder(other_path)
-    if not workspace.recipe.is_file():
-        return difference.samples_of_shards(other_path)
-    recipe = readable_recipe(workspace.require())
-    with workspace.reading():
-        return difference.samples_of_view(readers_view(Lake(workspace), recipe))
+    return pa.Table.from_batches([to_arrow(ModelPrice, price_rows)])
 
 
 @dataclass(frozen=True, slots=True)

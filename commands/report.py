@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmforge.commands import audit
+from dmforge.commands import audit, compare
 from dmforge.commands.run import readers_view
 from dmforge.curation.audit.corpus_checks import corpus_checks
 from dmforge.curation.audit.query import ask
@@ -36,8 +36,8 @@ TABLES = ("cost", "agreement")
 """Named queries whose answers are shown on the page, if they have any rows."""
 
 
-def write_report(workspace: WorkspaceFolder, file: Path, trainings: Sequence[Path] = ()) -> Path:
-    """Write the report's page; nothing else in the workspace is touched."""
+def write_report(workspace: WorkspaceFolder, file: Path, trainings: Sequence[Path] = (), other: Path | None = None) -> Path:
+    """Write the report's page, beside another corpus if one is named; nothing else in the workspace is touched."""
     recipe = read_recipe(workspace.require().recipe)
     require_report_extra()
     output_file(file, "FILE", workspace)
@@ -45,6 +45,7 @@ def write_report(workspace: WorkspaceFolder, file: Path, trainings: Sequence[Pat
     from dmforge.curation.report.funnel import FunnelStage, funnel_stages
 
     curves_of_trainings = [training_curves.training(folder) for folder in trainings]
+    there = None if other is None else compare.corpus_tables(other)
     with workspace.reading(), interruptible():
         view = readers_view(Lake(workspace), recipe)
         extra_tables = audit.extra_tables(workspace, recipe)
@@ -68,6 +69,8 @@ def write_report(workspace: WorkspaceFolder, file: Path, trainings: Sequence[Pat
             summary=figures.summary(connection),
             stops=funnel_stages(funnel.rows, stages),
             distributions=figures.distributions(connection),
+            other_name=there.name if there else "",
+            compared=compare.compared_with(view, recipe.name, there) if there else (),
             scores=figures.scores(connection, min_scores, kept_by_threshold(view, recipe)),
             tables={
                 query_name: query_answer for query_name in TABLES if (query_answer := ask(view, query_name, extra_tables)).rows

@@ -30,7 +30,10 @@ def samples_of_shards(folder: Path) -> pa.Table:
     folder = Path(selection_place(str(folder)))
     manifest, index = folder / MANIFEST, folder / INDEX
     if not manifest.is_file():
-        hint = "give the folder of a workspace, or one with a manifest.json: shards/<corpus>/<selection>"
+        hint = (
+            "give the folder of a workspace, or one with a manifest.json, shards/<corpus>/<selection>; "
+            "dmforge audit likeness compares with any set"
+        )
         raise InputError("neither a workspace nor shards", where=f"--with {folder}", hint=hint)
     with disk_errors(manifest), index.open("rb") as index_file:
         corpus = parse_manifest(manifest.read_bytes(), str(manifest)).corpus

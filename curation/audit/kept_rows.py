@@ -65,7 +65,7 @@ def kept_rows(view: View, min_scores: Mapping[str, float]) -> duckdb.DuckDBPyCon
     cursor.execute(
         "CREATE TEMP TABLE answered AS SELECT id, score FROM kept_scores WHERE filter = 'answer' UNION ALL FROM scored_here"
     )
-    cursor.register("copies", _copies(cursor))
+    cursor.register("copies", video_copies(cursor))
     cursor.register("constants", _constant_spans(cursor, shortcuts_sql))
     return cursor
 
@@ -81,7 +81,7 @@ def _scored_answers(cursor: duckdb.DuckDBPyConnection) -> pa.Table:
     return pa.Table.from_batches(scored_batches, SAMPLE_SCORES)
 
 
-def _copies(cursor: duckdb.DuckDBPyConnection) -> pa.Table:
+def video_copies(cursor: duckdb.DuckDBPyConnection) -> pa.Table:
     """Videos that are copies, each with the one that stands for all of them."""
     copies = [
         {"video": video, "original": read(match.group())[1]}

@@ -20,7 +20,7 @@ from dmforge.schemas.records import RECORDS
 
 KINDS = frozenset(record.kind for record in RECORDS)
 """A column that is called like a kind holds ids of this kind: nothing is looked up for it."""
-KIND_OF_COLUMN = {"request": "ask", "requests": "ask", "part": "video"}
+KIND_OF_COLUMN = {"request": "ask", "requests": "ask", "part": "video", "other_task": "task"}
 """The kinds of ids in columns that are not called like the kind."""
 PLAIN = re.compile(r"[a-z]+")
 LITERAL = re.compile(rb"'(?:\w+_[a-z2-7]{26}|[0-9a-f]{32})'", re.IGNORECASE)

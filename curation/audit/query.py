@@ -12,10 +12,13 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from dmforge.curation.audit.described_tables import meanings
+from dmforge.curation.audit.extra_rows import StageStanding
 from dmforge.curation.audit.undescribed_parts import gaps
 from dmforge.curation.contract.collective import View
 from dmforge.curation.io.command_result import Block, CommandResult, TextTable
 from dmforge.curation.lake.views import interruptible
+from dmforge.schemas.columns import to_arrow
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
 
@@ -24,6 +27,10 @@ QUERIES, WORDS = FOLDER / "queries", FOLDER / "words"
 QUESTION = re.compile(r"-- (.*?\?)")
 """The first line of a query says which question it answers."""
 COMMENT = re.compile(r"--.*")
+OTHER_TABLES = ("others", "other_decisions", "other_scores")
+"""The tables of questions that compare with another selection or another run: no workspace has them by itself."""
+NEAR_TABLES = ("near_task_pairs", "near_task_groups")
+"""Tables of questions that are nearly the same: worked out when they are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,20 @@ def query(name: str) -> Query:
     return Query(name, question_match[1] if question_match else first_line, sql)
 
 
+def compares(name: str) -> bool:
+    """Whether a named query compares with another workspace."""
+    return _names_any(name, OTHER_TABLES)
+
+
+def is_worked_out(name: str) -> bool:
+    """Whether a named query asks for what only Python works out: it can be no view."""
+    return _names_any(name, NEAR_TABLES)
+
+
+def _names_any(name: str, tables: Iterable[str]) -> bool:
+    return name in names() and any(is_named(table, COMMENT.sub("", query(name).sql)) for table in tables)
+
+
 def listed() -> QueryResult:
     """The names and questions of all queries."""
     return QueryResult(["query", "question"], [[named_query.name, named_query.question] for named_query in map(query, names())])
@@ -85,6 +106,14 @@ def ask_table(view: View, name: str, extra_tables: Tables = NO_TABLES) -> pa.Tab
     prepare(cursor, sql, {**tables_of(view), **extra_tables})
     with interruptible():
         return cursor.sql(sql).to_arrow_table()
+
+
+def word_table(word: str, view: View) -> pa.Table:
+    """All rows of a word that queries share; `word` is one of our own."""
+    cursor = view.cursor(with_words(word))
+    prepare(cursor, word, tables_of(view))
+    with interruptible():
+        return cursor.sql(f"SELECT * FROM {word}").to_arrow_table()
 
 
 def as_answer(table: pa.Table) -> QueryResult:
@@ -136,16 +165,15 @@ def is_named(name: str, sql: str) -> bool:
 
 
 def tables_of(view: View) -> Tables:
-    """What named questions ask beside the tables of the lake: where stages stand, and what was not described."""
-    return {"stages": lambda: stages(view), "gaps": lambda: gaps(view)}
+    """What questions may ask beside the tables of the lake: where stages stand, what was not described, what columns mean."""
+    return {"stages": lambda: stages(view), "gaps": lambda: gaps(view), "column_meanings": lambda: meanings(view)}
 
 
 def stages(view: View) -> pa.Table:
     """Where each stage of the recipe stands, in their order."""
     stage_tallies = [(stage.name, view.tally(stage)) for stage in view.stages]
-    return pa.table({
-        "position": pa.array(range(len(stage_tallies)), pa.int64()),
-        "stage": pa.array([stage_name for stage_name, _ in stage_tallies], pa.string()),
-        "inputs": pa.array([stage_tally.settled + stage_tally.pending for _, stage_tally in stage_tallies], pa.int64()),
-        "pending": pa.array([stage_tally.pending for _, stage_tally in stage_tallies], pa.int64()),
-    })  # fmt: skip
+    standings = [
+        StageStanding(position, stage_name, stage_tally.settled + stage_tally.pending, stage_tally.pending)
+        for position, (stage_name, stage_tally) in enumerate(stage_tallies)
+    ]
+    return pa.Table.from_batches([to_arrow(StageStanding, standings)])

@@ -12,17 +12,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from markupsafe import Markup
 
+from dmforge.curation.audit.compared_corpora import ComparedQuantity
 from dmforge.curation.audit.corpus_checks import CorpusVerdict
 from dmforge.curation.audit.query import QueryResult
 from dmforge.curation.report.cards import Card
 from dmforge.curation.report.figures import BarChart, ScoreDistribution, SummaryFigure
 from dmforge.curation.report.funnel import FunnelStage, flow
 from dmforge.curation.report.html_text import plain, runs, visible
-from dmforge.curation.report.sample_cards import LostInputs
+from dmforge.curation.report.sample_cards import LostInputs, reason_group
 from dmforge.curation.report.training_curves import TrainingCurves
 from dmforge.schemas.ids import Id, show
 from dmforge.schemas.looks import print_density, print_limits, print_span
@@ -33,6 +34,14 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 WIDE, NARROW = (860, 540), (324, 140)
 """The funnel's picture and its trunk, on a desk and on a phone."""
+
+
+class LossLink(NamedTuple):
+    """Where examples of a loss stand on the page."""
+
+    href: str
+    group: str
+    """What their cards are called; empty where they have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,9 @@ class Report:
     summary: Sequence[SummaryFigure]
     stops: Sequence[FunnelStage]
     distributions: Sequence[BarChart]
+    other_name: str
+    compared: Sequence[ComparedQuantity]
+    """The distributions beside those of another corpus, if one is named."""
     scores: Sequence[ScoreDistribution]
     tables: Mapping[str, QueryResult]
     """Answers to named queries: agreement, cost."""
@@ -85,7 +97,8 @@ def render(report: Report) -> str:
             script=Markup(javascript_text), policy=policy(css_text, javascript_text),
             groups=_count_names(card.chosen.group for card in report.cards),
             kinds=_count_names(card.task.task_kind for card in report.cards),
-            card_of_sample=_card_places(report.cards), sources=_count_names(card.task.source for card in report.cards),
+            card_of_sample=_card_places(report.cards), loss_links=_loss_links(report),
+            sources=_count_names(card.task.source for card in report.cards),
         )
     )  # fmt: skip
 
@@ -115,6 +128,23 @@ def _count_names(repeated_names: Iterable[str]) -> list[tuple[str, int]]:
 def _card_places(cards: Sequence[Card]) -> dict[str, int]:
     """The place of each sample's card on the page, by the sample's printed id."""
     return {show("sample", sample.id): place for place, card in enumerate(cards, 1) for sample in card.samples}
+
+
+def _loss_links(report: Report) -> dict[tuple[str, str, str], LossLink]:
+    """Where on the page examples stand of each loss of the funnel, by stage, status and reason."""
+    first_cards: dict[str, int] = {}
+    for place, card in enumerate(report.cards, 1):
+        first_cards.setdefault(card.chosen.group, place)
+    slips = {(slip.stage, slip.status, slip.reason) for slip in report.slips}
+    links: dict[tuple[str, str, str], LossLink] = {}
+    for stop in report.stops:
+        for loss in stop.losses:
+            key, group = (stop.name, loss.status, loss.reason), reason_group(stop.name, loss.status, loss.reason)
+            if group in first_cards:
+                links[key] = LossLink(f"#card-{first_cards[group]}", group)
+            elif key in slips:
+                links[key] = LossLink("#slips", "")
+    return links
 
 
 def _printed_id(id: Id, kind: str) -> str:

@@ -60,17 +60,20 @@ def draw_subjects(connection: duckdb.DuckDBPyConnection, stages: Sequence[AnySta
         lost_rows = connection.execute(
             _LOST, {"stage": stage, "status": outcome_status, "reason": outcome_reason, "most": LOST}
         ).fetchall()
-        group_title = (
-            f"{stage}: {outcome_reason}" if outcome_status == "rejected" else f"{stage}: {outcome_status}: {outcome_reason}"
-        )
+        group = reason_group(stage, outcome_status, outcome_reason)
         card_subjects += [
-            CardSubject(subject_id, kind_by_stage[stage], False, group_title, outcome_detail)
+            CardSubject(subject_id, kind_by_stage[stage], False, group, outcome_detail)
             for subject_id, outcome_detail in lost_rows
         ]
     if not card_subjects:
         undecided_rows = connection.execute(_UNDECIDED, {"most": KEPT}).fetchall()
         card_subjects = [CardSubject(subject_id, "candidate", False, "not decided yet") for (subject_id,) in undecided_rows]
     return card_subjects
+
+
+def reason_group(stage: str, status: str, reason: str) -> str:
+    """What cards are called that are there for one reason."""
+    return f"{stage}: {reason}" if status == "rejected" else f"{stage}: {status}: {reason}"
 
 
 def draw_failing(

@@ -49,13 +49,19 @@ class Review(Record):
     table = "reviews"
 
     video: Id
+    """The video that the subject is about."""
     subject: Id
+    """The row that was looked at."""
     subject_kind: SubjectKind
+    """Whether that is a video, a task or a candidate."""
     reviewer: str
+    """By whom."""
     decision: Decision
+    """Whether it may stay."""
     reason: str
     """Of a rejection."""
     note: str
+    """In the reviewer's own words."""
     gold_answer: str = later("", since=2)
     """What should be the right answer of the task; empty where nobody says so."""
     gold_windows: tuple[Window, ...] = later((), since=2)

@@ -30,18 +30,26 @@ CLAIMED = ("source", "licence", "terms", "namespace", "role")
 
 @dataclass(frozen=True, slots=True)
 class ListedVideo:
-    """A video in the list: one line of it."""
+    """A video in the list: one line of `inputs/videos.jsonl`."""
 
     sha256: str
+    """Of the file's bytes, in hex."""
     path: str
+    """Where the file lies: a path, or an address."""
     source: str
+    """The data set or place that it comes from, as who brought it says; so with all that follows."""
     licence: str
+    """What it may be used under."""
     namespace: str
+    """Whose ids the videos' names are."""
     source_id: str
+    """Its name in that namespace."""
     also: list[str]
     """Other names that the same bytes came under: annotations may use any of them."""
     terms: str = NO_CLAIMS.terms
+    """Conditions beside the licence."""
     role: str = NO_CLAIMS.role
+    """`train`, or `benchmark` where nothing may be trained on it."""
 
     @property
     def video(self) -> Id:

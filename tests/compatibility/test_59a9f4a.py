@@ -128,7 +128,7 @@ def current(untouched: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_named_question_has_an_answer(untouched: Path) -> None:
     questions = [row[0] for row in query.listed().rows]
     for name in questions:
-        beside = ["--with", untouched / "cot"] if name == "difference" else []
+        beside = ["--with", untouched / "demo/workspace"] if query.compares(name) else []
         assert dmforge("audit", name, "-w", untouched / "demo/workspace", *beside)["columns"]
     assert dmforge("audit", "funnel", "-w", untouched / "demo/workspace")["rows"]
     assert dmforge("audit", "checkpoints", "-w", untouched / "exam")["rows"]

@@ -41,7 +41,7 @@ READS_A_WORKSPACE = (
     "plan", "run", "select cot --dry-run", "select cot", "pack cot", "export cot --to trl", "status", "digest", "merge {ws}",
     "forget --reason x --source y", "upgrade", "ingest {ws}/recipe.toml", "import jsonl {ws}/recipe.toml", "review cot --as x",
     "audit funnel", "audit --sql SELECT", "report {ws}.html", "why task_mzxw6ytboi3gk4tfon2ca5dfpm", "evaluate {ws}.toml",
-    "audit difference --with {ws}",
+    "audit difference --with {ws}", "audit likeness --with {ws}", "audit changes --with {ws}",
 )  # fmt: skip
 
 

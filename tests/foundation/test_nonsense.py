@@ -120,6 +120,8 @@ ON_FILES = (
     "verify",
     "upgrade",
     "audit difference -w {ws} --with",
+    "audit likeness -w {ws} --with",
+    "audit changes -w {ws} --with",
     "oracle",
     "merge -w {ws}",
 )

@@ -52,7 +52,7 @@ OUTSIDE = """() => [...document.querySelectorAll('main *, header *')].filter((on
 def report(built: WorkspaceFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     log = tmp_path_factory.mktemp("training") / "log.jsonl"
     log.write_text("".join(json.dumps({"step": step, "loss": 1 / step, "lr": 1e-3}) + "\n" for step in range(1, 30)))
-    return write_report(built, tmp_path_factory.mktemp("report") / "report.html", [log.parent])
+    return write_report(built, tmp_path_factory.mktemp("report") / "report.html", [log.parent], built.root)
 
 
 @pytest.fixture
@@ -92,6 +92,15 @@ def test_every_plant_is_there_as_text_and_none_of_it_is_alive(page: Page) -> Non
     page.hover("#samples .card >> nth=0")
 
 
+def test_a_reason_of_the_funnel_shows_its_cards_alone(page: Page) -> None:
+    link = page.locator(".flow.wide a[data-group]").first
+    group = link.get_attribute("data-group")
+    link.click()
+    assert shown(page) == page.locator(f".card[data-group='{group}']").count() > 0
+    assert page.locator("#by-group").input_value() == group
+    assert page.url.endswith(link.get_attribute("href") or "nowhere")
+
+
 def test_markup_that_came_in_all_the_same_would_be_stopped(browser: Browser, report: Path) -> None:
     page = browser.new_page()
     told: list[str] = []
@@ -115,6 +124,9 @@ def test_funnel_figures_and_cards_say_what_the_lake_holds(page: Page) -> None:
     assert page.locator("#training polyline").count() == 2
     assert page.locator("#training .curve", has_text="loss").locator(".along").inner_text().split() == ["1", "update", "29"]
     assert page.locator("#training .curve", has_text="loss").locator(".upright").inner_text().split() == ["1", "0.03448"]
+    compared = page.locator("#compared figure")
+    assert compared.count() > 10
+    assert "Wasserstein 0 s" in page.locator("#compared figure", has_text="length of looks").inner_text()
     card = page.locator(".card[data-group='kept in cot']").first
     assert card.locator(".strip img").count() == 12
     assert card.locator(".strip img.in").count() == 3

@@ -43,6 +43,16 @@
     if (details) details.open = !details.open;
   }
 
+  // a reason of the funnel shows its cards alone
+  for (const link of document.querySelectorAll("a[data-group]"))
+    link.addEventListener("click", () => {
+      all();
+      at("by-group").value = link.dataset.group;
+      filter();
+    });
+  const slips = at("slips");
+  for (const link of document.querySelectorAll('a[href="#slips"]')) link.addEventListener("click", () => { slips.open = true; });
+
   const keys = { j: () => step(1), k: () => step(-1), o: open, "/": () => words.focus(), Escape: all };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
