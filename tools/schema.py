@@ -65,7 +65,8 @@ FILES = (
     ("inputs/benchmarks/*.jsonl", "the same of videos and questions that nothing may be trained on", WORKSPACE),
     (
         "inputs/reviews/<name>.jsonl",
-        "a decision: `subject`, `video`, `decision`, `reason`, `note`, `seal`; of several on a subject the last counts",
+        "a decision: `subject`, `video`, `decision`, `reason`, `note`, `seal`, and `gold` (`answer`, `windows`) where that is "
+        "corrected; of several on a subject the last counts",
         WORKSPACE,
     ),
     ("inputs/forgotten.jsonl", "a takedown: `video`, `reason`, `seal`", WORKSPACE),

@@ -16,6 +16,7 @@ from dmforge.curation.contract.stage_results import MADE_FROM
 from dmforge.curation.engine.run_log import StageOfRun
 from dmforge.curation.lake.evaluations import EVALUATION
 from dmforge.curation.lake.journal_table import JournalAnswer
+from dmforge.curation.sources.reviews import Review
 from dmforge.schemas.column_meanings import PLAIN_TYPES, ColumnMeaning, columns_of, columns_with_members
 from dmforge.schemas.columns import schema
 from dmforge.schemas.evaluated_sample import EvaluatedSample
@@ -50,7 +51,7 @@ class DescribedColumn:
 
 EXTRA_TABLES: Mapping[str, type] = MappingProxyType({
     "answers": JournalAnswer, "brought": BroughtVideo, "column_meanings": DescribedColumn, "evaluations": EvaluatedSample,
-    "gaps": UndescribedPart, "prices": ModelPrice, "run_stages": StageOfRun, "stages": StageStanding,
+    "gaps": UndescribedPart, "prices": ModelPrice, "reviews": Review, "run_stages": StageOfRun, "stages": StageStanding,
 })  # fmt: skip
 """The rows of each table that stands beside those of the lake."""
 
@@ -80,7 +81,7 @@ def _further_columns(table: str, row: type) -> Iterator[ColumnMeaning]:
     """What is said of a row where it is stored, and not by itself."""
     if table == EvaluatedSample.table:
         yield EVALUATION_COLUMN
-    elif issubclass(row, Record):
+    elif issubclass(row, Record) and table not in EXTRA_TABLES:
         yield MADE_FROM_COLUMN
 
 
