@@ -72,8 +72,8 @@ class WordedBuild(Build):
     def questions(self, count: int) -> list[str]:
         drawn = [self._some(_array(words), count).tolist() for words in (ACTORS, DEEDS, COLOURS, THINGS, ORDER, SCENES)]
         return [
-            f"When does the {actor} {deed} the {colour} {thing} {order} the {scene}?"
-            for actor, deed, colour, thing, order, scene in zip(*drawn, strict=True)
+            f"When does the {actor} {deed} the {colour} {object_name} {order} the {scene}?"
+            for actor, deed, colour, object_name, order, scene in zip(*drawn, strict=True)
         ]
 
     def splits(self, count: int) -> list[str]:
@@ -139,8 +139,8 @@ def main() -> None:
         rows: list[list[object]] = []
         for question, words in commands(workspace, other, benchmark).items():
             clock_s, cpu_s = asked(words, workspace)
-            told = " ".join(["dmforge", *words]).replace(str(other), "OTHER").replace(str(benchmark), "lvbench.jsonl")
-            rows.append([question, f"`{told}`", f"{clock_s:.1f}", f"{cpu_s:.1f}"])
+            command_line = " ".join(["dmforge", *words]).replace(str(other), "OTHER").replace(str(benchmark), "lvbench.jsonl")
+            rows.append([question, f"`{command_line}`", f"{clock_s:.1f}", f"{cpu_s:.1f}"])
         peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
         rows.append(["the most memory of any of them, building included", "", f"{peak_mb:,} MB", ""])
     title = f"An auditor's questions to {candidates:,} candidates"

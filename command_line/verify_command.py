@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dmforge.command_line.opening import open_workspace
 from dmforge.commands.common_options import JsonOption
 from dmforge.commands.console import err, show
 from dmforge.schemas.errors import InputError, LakeError
@@ -31,10 +32,10 @@ def verify(
 
 
 def _verify_shards(folder: str, as_json: bool) -> None:
+    from dmforge.api import inspection
     from dmforge.curation.shards.integrity import REFETCH_HINT
-    from dmforge.curation.shards.integrity import verify as verify_folder
 
-    verification = verify_folder(folder)
+    verification = inspection.verify(folder)
     show(verification, as_json)
     if verification.defects:
         damaged = ", ".join(dict.fromkeys(defect.shard for defect in verification.defects))
@@ -42,13 +43,7 @@ def _verify_shards(folder: str, as_json: bool) -> None:
 
 
 def _verify_workspace(root: Path, repair: bool, as_json: bool) -> None:
-    from dmforge.commands.caller import command_line
-    from dmforge.commands.verify_workspace import verify_workspace
-    from dmforge.curation.io.process_startup import warm_up
-    from dmforge.curation.workspace_folder import WorkspaceFolder
-
-    warm_up()
-    report = verify_workspace(WorkspaceFolder(root), command_line(), is_repair=repair)
+    report = open_workspace(root).verify(repair=repair)
     show(report, as_json)
     if not report.ok:
         err.print(f"damaged: {', '.join(dict.fromkeys(defect.file for defect in report.defects))}")

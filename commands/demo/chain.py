@@ -79,8 +79,8 @@ class DemoSize:
 
 SIZES: dict[SizeName, DemoSize] = {
     "chain": DemoSize(24),
-    "small": DemoSize(320, 88, 80, 400, 20, captions=200),
-    "full": DemoSize(1_600, 240, 128, 850, 50, captions=400),
+    "small": DemoSize(320, 88, 80, 400, 40, captions=200),
+    "full": DemoSize(1_600, 240, 128, 850, 100, captions=400),
 }
 PRACTICE_SEED, EXAM_SEED, CAPTIONS_SEED = 1, 2, 3
 CAPTIONED, CAPTIONS_HELD_OUT = 480, 40

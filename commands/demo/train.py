@@ -69,10 +69,10 @@ out = "sdgrpo"
 checkpoint = "./{checkpoint}"
 [data]
 corpora = [{{ place = "{place}" }}]
-prompts = 16
+prompts = 8
 workers = 0
 [rollout]
-temperature = 1.0
+temperature = 0.8  # at 1 so small a student breaks one rollout in twelve, which is then all that practice learns from
 max_tokens = 160
 [rewards]
 teacher_densities = true  # what the file says of densities is the worlds' own truth
@@ -84,7 +84,7 @@ betas = [0.9, 0.95]
 beta = 0.0
 holistic = 0.0
 [saving]
-save_every = 10
+save_every = 20
 log_every = 1
 device = "cpu"
 """

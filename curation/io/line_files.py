@@ -23,8 +23,10 @@ def append_lines(descriptor: int, end_offset: int, data: bytes) -> None:
 
 def is_on_disk(line: bytes) -> bool:
     """Whether all of a line came to the disk. A power cut may leave some sectors of one that was never acknowledged: the others
-    are zeros, of which JSON has none. Whole lines may stand behind it, so it is passed over, not cut."""
-    return b"\0" not in line
+    are zeros, of which JSON has none. Whole lines may stand behind it, so it is passed over, not cut.
+
+    A lone zero within a line is none of that: one flipped bit makes it of a blank, and the line was acknowledged."""
+    return not line.startswith(b"\0") and b"\0\0" not in line
 
 
 def cut_torn_line(descriptor: int) -> int:

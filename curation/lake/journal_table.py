@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from dmforge.curation.contract.budget import COUNTS, token_counts
 from dmforge.curation.io.batching import batched
-from dmforge.curation.lake.asked import Asked, read_asked
 from dmforge.curation.lake.journal import checked_head, read_line
+from dmforge.curation.lake.request_origin import RequestOrigin, read_origin
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import ID_BYTES, Id, read
@@ -55,8 +55,8 @@ def answered_tokens(workspace: WorkspaceFolder) -> dict[tuple[str, bool], Counte
     return sums_by_model
 
 
-AskedRow = tuple[str | None, str | None, str | None, int | None]
-AnswerRow = tuple[Id | None, Id | None, str, int | None, int | None, bool, *AskedRow, str | None]
+OriginRow = tuple[str | None, str | None, str | None, int | None]
+AnswerRow = tuple[Id | None, Id | None, str, int | None, int | None, bool, *OriginRow, str | None]
 """The columns of `ANSWERS`."""
 
 
@@ -70,7 +70,7 @@ def _answer_rows(workspace: WorkspaceFolder) -> Iterator[AnswerRow]:
                         *row_values, usage_fault = _answer_row(journal_line, journal_path.parent.name)
                     except (ValueError, InputError) as error:
                         row_values, usage_fault = (
-                            [None, None, journal_path.parent.name, None, None, False, *astuple(Asked())],
+                            [None, None, journal_path.parent.name, None, None, False, *astuple(RequestOrigin())],
                             str(error),
                         )
                     line_location = f"{journal_path.relative_to(workspace.root)}, line {line_number}"
@@ -95,7 +95,7 @@ def _answer_row(journal_line: bytes, model: str) -> AnswerRow:
         count_by_name.get(COUNTS[0]),
         count_by_name.get(COUNTS[1]),
         _is_batched(answer_record),
-        *astuple(read_asked(answer_record["answer"])),
+        *astuple(read_origin(answer_record["answer"])),
         usage_fault,
     )
 

@@ -10,9 +10,9 @@ from typing import Generic, NamedTuple, TypeVar
 from dmforge.curation.contract.budget import Budget
 from dmforge.curation.contract.run_events import AnswerKnown
 from dmforge.curation.contract.stage import Unanswered
-from dmforge.curation.lake.asked import asked_with
 from dmforge.curation.lake.journal import CUT, Answer, Journal
 from dmforge.curation.lake.journal_seals import AnswerReference, reply_digest
+from dmforge.curation.lake.request_origin import with_origin
 from dmforge.curation.video.jpeg import to_jpeg
 from dmforge.curation.video.media import Media
 from dmforge.curation.video.read_frames import read_coarse, read_look
@@ -305,7 +305,7 @@ class Interview:
             if not isinstance(error, Transient):
                 error.where = error.where or f"{self._stage}, {show(Video.kind, question.video)}"
             raise
-        return asked_with(answer, self._stage, question.reply.name, request.instruction, question.attempt)
+        return with_origin(answer, self._stage, question.reply.name, request.instruction, question.attempt)
 
     async def _clip(self, video: Video, look: Look | None, sent: FramesSent) -> list[Part]:
         """A clip as parts of a message."""

@@ -111,6 +111,18 @@ def test_a_line_of_which_a_power_cut_left_some_sectors_was_never_there(tmp_path:
     assert file_of(workspace).read_bytes() == b""
 
 
+def test_a_blank_that_became_a_zero_is_damage_and_no_power_cut(tmp_path: Path) -> None:
+    """One flipped bit makes a zero of a blank. Passed over, the question would be asked and paid for again."""
+    workspace = WorkspaceFolder(tmp_path)
+    write(workspace, range(3))
+    content = file_of(workspace).read_bytes()
+    place = content.index(b" ", len(content) // 2)
+    file_of(workspace).write_bytes(content[:place] + b"\0" + content[place + 1 :])
+    with pytest.raises(LakeError, match="line 2") as refused:
+        Journal(workspace, "org/model").find(key(1))
+    assert refused.value.where == str(file_of(workspace))
+
+
 def test_the_folders_of_a_journal_are_synced_also_where_a_killed_process_made_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,7 +33,9 @@ def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with serving(worlds / "w", Behaviour(), worlds / "planted.jsonl") as url:
         os.environ[URL] = url
         yield worlds / "w"
-    os.environ.pop(URL) if previous_url is None else os.environ.__setitem__(URL, previous_url)
+    os.environ.pop(URL, None)  # a test that sets it while this fixture is made has put it back to nothing by now
+    if previous_url is not None:
+        os.environ[URL] = previous_url
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What an answer in the journal was asked with: the stage, the prompt, which attempt. So audits can compare prompts."""
+"""Where the request of an answer in the journal came from: its stage, its prompt, which attempt. So audits compare prompts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ FIELD = "asked"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What an answer was asked with."""
+class RequestOrigin:
+    """The stage, the prompt and the attempt of the request that an answer came to."""
 
     stage: str | None = None
     prompt: str | None = None
@@ -22,18 +22,18 @@ class Asked:
     attempt: int | None = None
 
 
-def asked_with(answer: Mapping[str, Any], stage: str, prompt: str, instruction: str, attempt: int) -> dict[str, Any]:
+def with_origin(answer: Mapping[str, Any], stage: str, prompt: str, instruction: str, attempt: int) -> dict[str, Any]:
     """An answer that says what it was asked with."""
-    return {**answer, FIELD: asdict(Asked(stage, prompt, hashlib.sha256(instruction.encode()).hexdigest(), attempt))}
+    return {**answer, FIELD: asdict(RequestOrigin(stage, prompt, hashlib.sha256(instruction.encode()).hexdigest(), attempt))}
 
 
-def read_asked(answer: Mapping[str, Any]) -> Asked:
+def read_origin(answer: Mapping[str, Any]) -> RequestOrigin:
     """What an answer was asked with, as far as it says. What is no text, or no number, is left out."""
     fields = answer.get(FIELD)
     if not isinstance(fields, dict):
-        return Asked()
+        return RequestOrigin()
     texts = {name: text for name in ("stage", "prompt", "prompt_sha256") if isinstance(text := fields.get(name), str)}
     for text in texts.values():
         text.encode()  # half a character could be stored nowhere
     attempt = fields.get("attempt")
-    return Asked(**texts, attempt=attempt if type(attempt) is int and 0 <= attempt < 1 << 31 else None)
+    return RequestOrigin(**texts, attempt=attempt if type(attempt) is int and 0 <= attempt < 1 << 31 else None)
