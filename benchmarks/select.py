@@ -25,12 +25,13 @@ from dmforge.commands import select
 from dmforge.curation.contract.stage import Root
 from dmforge.curation.contract.stage_results import MADE_FROM, row_schema
 from dmforge.curation.lake.commits import CommitDraft, Lake
+from dmforge.curation.lake.roster import EDITION, edition_of
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.video.fingerprint import Fingerprint
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import read_recipe
 from dmforge.schemas.columns import schema
-from dmforge.schemas.ids import ID_BYTES, digest
+from dmforge.schemas.ids import ID_BYTES, base32, digest
 from dmforge.schemas.records import Candidate, Outcome, Provenance, Record, Task, Verdict, Video
 from tests.support.tables import show
 
@@ -82,7 +83,8 @@ def publish(
     """A commit of a stage that settled these inputs, with these tables."""
     if isinstance(stage, Root):
         column = {stage.reads.video_column: videos, "id": inputs}
-        roster = CommitDraft("roster", stage.name, digest("roster", stage.name), digest("roster", [stage.name]), {})
+        edition = {EDITION: base32(edition_of(lake.workspace, stage))}  # else it would not count: there are no inputs to scan
+        roster = CommitDraft("roster", stage.name, digest("roster", stage.name), digest("roster", [stage.name]), edition)
         lake.publish(roster, {stage.reads.table: [filled(schema(stage.reads), len(inputs), **column)]})
     count = len(inputs)
     outcomes = filled(

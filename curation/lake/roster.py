@@ -24,7 +24,7 @@ def publish_roster(lake: Lake, stage: Stage[Item, Record]) -> None:
     if is_current(lake, stage):
         return
     current_roster = lake.roster(stage.name)
-    source_version = _edition(lake.workspace, stage)
+    source_version = edition_of(lake.workspace, stage)
     superseded_ids = (current_roster.id,) if current_roster else ()
     # named by what it replaces, too: a list that goes back to what it was must not take the name of the one it superseded
     commit_id = digest("roster", [stage.name, source_version, *superseded_ids])
@@ -49,10 +49,11 @@ def unpublished_roster(lake: Lake, stage: Stage[Item, Record]) -> pa.Table | Non
 def is_current(lake: Lake, stage: Stage[Item, Record]) -> bool:
     """Whether the list that was last published is still right."""
     current_roster = lake.roster(stage.name)
-    return current_roster is not None and current_roster.config.get(EDITION) == base32(_edition(lake.workspace, stage))
+    return current_roster is not None and current_roster.config.get(EDITION) == base32(edition_of(lake.workspace, stage))
 
 
-def _edition(workspace: WorkspaceFolder, stage: Stage[Item, Record]) -> Id:
+def edition_of(workspace: WorkspaceFolder, stage: Stage[Item, Record]) -> Id:
+    """The edition of a root's list: while it stays the same, the published list is right."""
     # with the columns: a list that another version wrote, in other columns, is written anew
     return digest(
         EDITION, [_root(stage).source_version(workspace), schema(stage.reads).names, sorted(forgotten_videos(workspace))]
