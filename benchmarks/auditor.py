@@ -93,7 +93,7 @@ def write_benchmark(path: Path) -> Path:
             for number in range(15):
                 start_s, length_s = random.randrange(3600), random.choice((0, 2, 5, 10, 60, 300))
                 bounds = [f"{at // 60:02d}:{at % 60:02d}" for at in (start_s, start_s + length_s)]
-                question = f"What is thing {number} that is seen there?\n(A) red\n(B) green\n(C) blue\n(D) grey"
+                question = f"What is the object {number} that is seen there?\n(A) red\n(B) green\n(C) blue\n(D) grey"
                 qa.append({"question": question, "answer": random.choice("ABCD"), "time_reference": "-".join(bounds)})
             file.write(json.dumps({"key": f"video{video:06d}", "type": "made up", "qa": qa}) + "\n")
     return path
@@ -129,16 +129,21 @@ def asked(words: list[str], workspace: Path) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--candidates", type=int, default=200_000)
-    candidates = parser.parse_args().candidates
+    parser.add_argument("--lakes", type=Path, help="a folder with lakes that were made before, or where to leave them")
+    arguments = parser.parse_args()
+    candidates = arguments.candidates
     with tempfile.TemporaryDirectory(prefix="dmforge-auditor-") as scratch:
-        workspace, other = Path(scratch, "ws"), Path(scratch, "other")
+        lakes = arguments.lakes or Path(scratch)
+        workspace, other = lakes / "ws", lakes / "other"
         for folder, seed in ((workspace, 7), (other, 8)):
-            # in a process of its own: what making it takes is not what asking takes
-            subprocess.run([sys.executable, "-c", BUILD, str(folder), str(candidates), str(seed)], check=True)
-        benchmark = write_benchmark(Path(scratch, "lvbench.jsonl"))
+            if not (folder / "recipe.toml").exists():
+                # in a process of its own: what making it takes is not what asking takes
+                subprocess.run([sys.executable, "-c", BUILD, str(folder), str(candidates), str(seed)], check=True)
+        benchmark = write_benchmark(lakes / "lvbench.jsonl")
         rows: list[list[object]] = []
         for question, words in commands(workspace, other, benchmark).items():
             clock_s, cpu_s = asked(words, workspace)
+            print(f"{question} {clock_s:.1f} s, {cpu_s:.1f} s of CPU", file=sys.stderr, flush=True)
             command_line = " ".join(["dmforge", *words]).replace(str(other), "OTHER").replace(str(benchmark), "lvbench.jsonl")
             rows.append([question, f"`{command_line}`", f"{clock_s:.1f}", f"{cpu_s:.1f}"])
         peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
