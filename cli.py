@@ -416,6 +416,8 @@ def import_annotations(
 ) -> None:
     """Bring annotations into the lake, as tasks about videos."""
     from dmforge.commands.intake import format_list
+    from dmforge.curation.output_paths import output_file
+    from dmforge.curation.sources.videos import replaceable
 
     if list_formats:
         formats = format_list()
@@ -426,6 +428,8 @@ def import_annotations(
     if not form or not files:
         hint = "dmforge import FORMAT FILE..., or --list"
         raise InputError("the format and the files are missing", where="import", hint=hint)
+    if missing is not None:
+        output_file(missing, "--missing", inputs=(*files, *replaceable(videos or (), missing)))
     claims = {"split": split, "source": source, "licence": licence, "terms": terms, "namespace": namespace}
     imported = open_workspace(workspace).import_annotations(form, *files, videos=videos or [], dry_run=dry_run, **claims)
     print_deferred(err, "import", imported.deferred)

@@ -24,6 +24,11 @@ SUFFIXES = frozenset({
 """Suffixes of videos in a folder; a file that is given itself is taken whatever its suffix."""
 
 
+def replaceable(places: Sequence[Path], output: Path) -> list[Path]:
+    """Those of these files and folders in which an output could replace a video: of a folder nothing else is read."""
+    return [place for place in places if output.suffix.lower() in SUFFIXES or not place.is_dir()]
+
+
 NO_CLAIMS = SourceInfo()
 CLAIMED = ("source", "licence", "terms", "namespace", "role")
 
