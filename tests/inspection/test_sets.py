@@ -46,7 +46,7 @@ def test_trajectories_are_held_against_the_rules_of_lint(tmp_path: Path) -> None
         assert told.get(rule, 0) == by_rule[rule], rule
 
 
-SLOW = [pytest.param(shape, marks=pytest.mark.slow) for shape in ("swift", "messages", "trl")]
+SLOW = [pytest.param(shape, marks=pytest.mark.slow) for shape in ("swift", "messages", "trl", "verl")]
 
 
 @pytest.mark.parametrize("shape", ["shards", "llamafactory", "hf", *SLOW])
@@ -58,6 +58,8 @@ def test_shards_and_exports_are_sets_too(shape: str, tmp_path: Path) -> None:
     document = inspect(tmp_path / shape)
     assert document["records"] == 6
     assert {name: count for name, count in counts(document).items() if name in by_rule} == by_rule
+    assert "video_missing" not in counts(document)
+    assert shape in ("shards", "trl") or {"video_missing", "video_unreadable"} <= set(document["sound"])
 
 
 def test_tasks_of_shards_are_read_with_their_target(tmp_path: Path) -> None:
@@ -88,6 +90,13 @@ def test_videos_are_looked_for_and_looked_at(tmp_path: Path) -> None:
     # without any video, all of them are to be fetched
     inspect(written(tmp_path / "b.jsonl", *rows), "--missing", listed)
     assert len(listed.read_text().splitlines()) == 6
+
+
+def test_videos_lie_in_a_folder(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl", *TRAIN)
+    for words in (["inspect", path], ["import", "jsonl", path, "--dry-run"]):
+        done = CliRunner().invoke(cli.app, [*map(str, words), "--videos", str(path)])
+        assert (done.exit_code, "no folder" in done.output) == (2, True), done.output
 
 
 def test_the_files_that_go_with_annotations_are_read_with_them(tmp_path: Path) -> None:
