@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from dmforge.curation.sources.annotation_format import Question, RefusedQuestion
+from dmforge.curation.sources.annotation_reader import MALFORMED
 from dmforge.curation.sources.task_checks import BACKWARDS, OUTSIDE, CheckedTask, check
 from dmforge.filters.inspection.set_checks import Group
 from dmforge.filters.inspection.set_rows import SetRow
@@ -19,8 +20,8 @@ MIN_GIVEN_LETTERS = 4
 """Letters of an answer that a question can give away: shorter ones stand in it by chance."""
 SAY_REASON_FIRST = frozenset({"grammar", "answer_form"})
 """Rules whose messages begin with one of a few reasons and a colon."""
-READ_ERRORS = frozenset({"not JSON", "not UTF-8", "not Parquet", "not CSV"})
-"""How errors begin that go on with the place."""
+READ_ERRORS = frozenset({"not JSON", "not UTF-8", "not Parquet", "not CSV", MALFORMED})
+"""How reasons begin that go on with the place or the field."""
 
 
 @dataclass(frozen=True, slots=True)

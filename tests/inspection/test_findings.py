@@ -53,6 +53,16 @@ PLANTS: dict[str, tuple[list[Any], dict[str, int]]] = {
 }  # fmt: skip
 
 
+def test_a_malformed_row_names_its_field_and_all_of_them_are_one_reason(tmp_path: Path) -> None:
+    rows = [NEW | {"windows": 7}, NEW | {"windows": [["a", "b"]]}, {"video": "x", "kind": "open"}, NEW | {"kind": "tale"}, 7]
+    (finding,) = inspect(written(tmp_path / "a.jsonl", *SOUND, *rows))["findings"]
+    kinds = "not a task: kind is none of grounding, mcq, grounded_mcq, open"
+    assert finding["reasons"] == {"malformed row": 4, kinds: 1}
+    messages = [example["what"] for example in finding["examples"]]
+    assert [messages.count("malformed row: 'windows' is not as jsonl has it"), f"v40.mp4: {kinds}" in messages] == [2, True]
+    assert "malformed row: no 'question'" in messages
+
+
 @pytest.mark.parametrize("name", PLANTS)
 def test_a_planted_fault_is_found_and_nothing_else(name: str, tmp_path: Path) -> None:
     plants, expected = PLANTS[name]
