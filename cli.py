@@ -148,10 +148,13 @@ def lint(
     rule: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A rule of a plug-in as well.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Hold any file of trajectories or tasks against all rules."""
+    """Hold any file of trajectories or tasks against all rules. Exit code 1 where it has defects."""
     from dmforge.api import inspection
 
-    show(inspection.lint(file, rule or ()), as_json)
+    report = inspection.lint(file, rule or ())
+    show(report, as_json)
+    if report.defects:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -18,7 +18,7 @@ from dmforge.filters.inspection.parallel_checks import check_rows
 from dmforge.filters.inspection.question_twins import QuestionTwins
 from dmforge.filters.inspection.row_checks import CheckedRow
 from dmforge.filters.inspection.set_checks import CHECKS
-from dmforge.filters.inspection.set_files import HINT, ReleasedSet, open_set
+from dmforge.filters.inspection.set_files import HINT, ReleasedSet, lacking_companion, open_set
 from dmforge.filters.inspection.set_findings import SetFinding, SetTally
 from dmforge.filters.inspection.set_rows import SetRow, read_set
 from dmforge.filters.inspection.set_videos import SetVideos
@@ -148,7 +148,8 @@ def inspect_set(
     inspection = inspector.inspection(title)
     if not inspection.groups.get("questions"):
         reasons = ", ".join(reason for finding in inspection.findings for reason in finding.reasons)
-        raise InputError(f"no row can be read: {reasons[:200]}", where=", ".join(map(str, places))[:200], hint=HINT)
+        where = ", ".join(map(str, places))[:200]
+        raise InputError(f"no row can be read: {reasons[:200]}", where=where, hint=lacking_companion(released_set) or HINT)
     return inspection
 
 
@@ -207,7 +208,7 @@ class _Inspector:
             unchecked |= dict.fromkeys(("benchmark_video", "benchmark_question"), "needs --benchmark FILE")
         if self._videos is None:
             unchecked |= dict.fromkeys(("video_missing", "video_unreadable"), "needs --videos DIR")
-        return unchecked
+        return unchecked | self._balance.unchecked()
 
 
 def _videos(released_set: ReleasedSet, folders: Sequence[Path]) -> SetVideos | None:

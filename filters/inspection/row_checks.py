@@ -79,9 +79,11 @@ def _task_faults(question: Question, task: CheckedTask | RefusedQuestion) -> Ite
     windows = ", ".join(f"{start_s:g} - {end_s:g}" for start_s, end_s in question.windows[:3])
     fault = _joined(question.video, windows, question.question)
     if isinstance(task, RefusedQuestion):
-        yield RowFault("window_outside" if task.reason in (OUTSIDE, BACKWARDS) else "invalid", task.reason, fault)
+        check_name = "window_outside" if task.reason in (OUTSIDE, BACKWARDS) else "invalid"
+        yield RowFault(check_name, task.reason, _joined(task.reason, fault))
     elif task.flags:
-        yield RowFault("mended", ", ".join(task.flags), fault)
+        mends = ", ".join(task.flags)
+        yield RowFault("mended", mends, _joined(mends, fault))
 
 
 def _text_faults(row: SetRow, question: Question, task: CheckedTask | None, duration_cs: int | None) -> Iterator[RowFault]:

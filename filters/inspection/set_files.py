@@ -83,6 +83,15 @@ def open_set(places: Sequence[Path], format_name: str | None = None) -> Released
     return ReleasedSet(tuple(set_files), companions, left_aside)
 
 
+def lacking_companion(released_set: ReleasedSet) -> str:
+    """What to give, too, where a file can't be read without one that goes with it; empty where none lacks."""
+    for set_file in released_set.files:
+        if set_file.form and set_file.form.needs_companion and not released_set.companions.get(set_file.form.name):
+            pattern = set_file.form.needs_companion
+            return f"give {' or '.join(sorted(path.name for path in set_file.path.parent.glob(pattern))) or pattern} too"
+    return ""
+
+
 def split_of(name: str) -> str:
     """The split that a file's name says, or else one of its folders'."""
     for path_part in reversed(Path(name).parts):

@@ -56,8 +56,8 @@ def _annotation_rows(file_number: int, set_file: SetFile, form: AnnotationFormat
             question, written = _with_trajectory(record, record_name)
             yield SetRow(file_number, record.place, question, written)
         else:
-            for question in record.questions:
-                yield SetRow(file_number, record.place, question, _written_reply(question, record_name))
+            for number, question in enumerate(record.questions, 1):
+                yield SetRow(file_number, f"{record.place}.{number}", question, _written_reply(question, record_name))
 
 
 def _written_rows(file_number: int, set_file: SetFile) -> Iterator[SetRow]:

@@ -111,6 +111,15 @@ def test_the_files_that_go_with_annotations_are_read_with_them(tmp_path: Path) -
     assert list(document["left_aside"]) == ["settings.json"]
 
 
+def test_the_file_that_lacks_is_named(tmp_path: Path) -> None:
+    head = "video_id,frame_count,width,height,question,answer,qid,type,a0,a1,a2,a3,a4"
+    (tmp_path / "val.csv").write_text(f"{head}\n1,1,1,1,why,b,0,CW,a,b,c,d,e\n")
+    assert "hint: give gsub_*.json too" in inspect(tmp_path / "val.csv", code=2)
+    (tmp_path / "gsub_val.json").write_text('{"1": {"location": {"0": [[1, 2]]}, "duration": 9}}')
+    assert "hint: give gsub_val.json too" in inspect(tmp_path / "val.csv", code=2)
+    assert inspect(tmp_path / "val.csv", tmp_path / "gsub_val.json")["findings"] == []
+
+
 NONSENSE = {
     "binary": random.Random(1).randbytes(3000), "empty": b"", "null": b"null", "numbers": b"1\n2\n", "deep": b"[" * 100_000,
     "another": b'{"a": 1}\n', "half of UTF-16": "{}".encode("utf-16")[:-1], "a list of nothing": b"[]",
