@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.sources.annotation_files import raw_records, readable_records
+from dmforge.curation.sources.annotation_files import placed_message, raw_records, readable_records
 from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, RefusedQuestion
 from dmforge.curation.sources.format_detection import STRUCTURE, detect_format
 from dmforge.curation.sources.strict_json import HINT
@@ -59,7 +59,7 @@ def survey_records(form: AnnotationFormat, file: Path, companions: Companions) -
         except StopIteration:
             return
         except InputError as error:  # nothing follows
-            yield RecordQuestions("", None, (RefusedQuestion("", error.message),))
+            yield RecordQuestions("", None, (RefusedQuestion("", placed_message(error, file)),))
             return
         if isinstance(record, InputError):
             yield RecordQuestions(record_place, None, (RefusedQuestion("", record.message),))

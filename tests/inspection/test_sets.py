@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -118,6 +119,43 @@ def test_the_file_that_lacks_is_named(tmp_path: Path) -> None:
     (tmp_path / "gsub_val.json").write_text('{"1": {"location": {"0": [[1, 2]]}, "duration": 9}}')
     assert "hint: give gsub_val.json too" in inspect(tmp_path / "val.csv", code=2)
     assert inspect(tmp_path / "val.csv", tmp_path / "gsub_val.json")["findings"] == []
+
+
+DAMAGED: dict[str, tuple[bytes, str]] = {
+    "cut.json": (b'{"s1": {"fps": 10, "sentences": [1, 2', "not JSON: expecting ',' delimiter at column 38"),
+    "lines.json": (b'{\n "a": 1,\n "b" 2\n}', "not JSON: expecting ':' delimiter at column 6 (line 3)"),
+    "latin.json": (b'{"a": "\xff"}', "not UTF-8: invalid start byte (byte 7)"),
+    "twice.json": (b'{"a": 1, "a": 2}', "the key 'a' stands twice in one object, with different values"),
+    "deep.json": (b'{"a":' * 100_000, "JSON that is nested too deeply, or has a number without end"),
+    "empty.json": (b"", "the file is empty"),
+    "nul.jsonl": (b"{\0", "NUL bytes, which no text in UTF-8 has (line 1)"),
+    "none.json": (b"[]", "there is nothing in this file"),
+    "cut.parquet": (b"PAR1 and no more", "not Parquet"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_file_is_called_damaged(name: str, tmp_path: Path) -> None:
+    content, reason = DAMAGED[name]
+    (tmp_path / name).write_bytes(content)
+    assert f"{name}: {reason}" in inspect(tmp_path / name, code=2)
+    assert f"{name}: {reason}" in inspect(tmp_path, code=2)
+    written(tmp_path / "a.jsonl", *TRAIN)
+    assert inspect(tmp_path)["left_aside"][name].startswith(reason)
+    assert f"left aside: {name} ({reason}" in CliRunner().invoke(cli.app, ["inspect", str(tmp_path)]).output
+
+
+def test_a_format_that_is_named_hides_no_damage(tmp_path: Path) -> None:
+    (tmp_path / "cut.json").write_bytes(DAMAGED["lines.json"][0])
+    assert DAMAGED["lines.json"][1] in inspect(tmp_path / "cut.json", "--format", "tacos", code=2)
+
+
+def test_of_a_cut_shard_the_place_is_said(tmp_path: Path) -> None:
+    corpora.corpus(tmp_path / "shards", 3, 2)
+    (shard,) = (tmp_path / "shards").glob("*.tar")
+    content = shard.read_bytes()
+    shard.write_bytes(content[: len(content) * 2 // 3])
+    assert re.search(r"\.tar: cut off: the file ends within a member \(.+ at \d+\)", inspect(tmp_path / "shards", code=2))
 
 
 NONSENSE = {
