@@ -205,10 +205,11 @@ def _check_first_record(form: AnnotationFormat, where: str, first_record: Any, c
         if missing_keys:
             raise InputError(f"not {form.name}: no {missing_keys[0]!r} in the first record", where=where, hint=HINT)
         list(_checked_types(form.questions(first_record, companions)))
-    except STRUCTURE:
-        message = (
-            f"not {form.name}: the first record is not like {form.about}: {_field_at_fault(form, first_record, companions)}"
-        )
+    except STRUCTURE as error:
+        fault = _describe_error(error)
+        if not isinstance(error, KeyError):
+            fault = f"{_field_at_fault(form, first_record, companions)}: {fault}"
+        message = f"not {form.name}: the first record is not like {form.about}: {fault}"
         raise InputError(message, where=where, hint=HINT) from None
 
 

@@ -140,9 +140,16 @@ def test_a_damaged_file_is_called_damaged(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     assert f"{name}: {reason}" in inspect(tmp_path / name, code=2)
     assert f"{name}: {reason}" in inspect(tmp_path, code=2)
+
+
+def test_what_is_left_aside_says_why(tmp_path: Path) -> None:
     written(tmp_path / "a.jsonl", *TRAIN)
-    assert inspect(tmp_path)["left_aside"][name].startswith(reason)
-    assert f"left aside: {name} ({reason}" in CliRunner().invoke(cli.app, ["inspect", str(tmp_path)]).output
+    for name, (content, _) in DAMAGED.items():
+        (tmp_path / name).write_bytes(content)
+    left_aside = inspect(tmp_path)["left_aside"]
+    assert {name for name, (_, reason) in DAMAGED.items() if left_aside[name].startswith(reason)} == set(DAMAGED)
+    output = CliRunner().invoke(cli.app, ["inspect", str(tmp_path)]).output
+    assert "left aside: cut.json (not JSON: expecting ',' delimiter at column 38), cut.parquet (not Parquet" in output
 
 
 def test_a_format_that_is_named_hides_no_damage(tmp_path: Path) -> None:
