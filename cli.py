@@ -148,10 +148,13 @@ def lint(
     rule: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A rule of a plug-in as well.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Hold any file of trajectories or tasks against all rules."""
+    """Hold any file of trajectories or tasks against all rules. Exit code 1 where it has defects."""
     from dmforge.api import inspection
 
-    show(inspection.lint(file, rule or ()), as_json)
+    report = inspection.lint(file, rule or ())
+    show(report, as_json)
+    if report.defects:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -416,6 +419,8 @@ def import_annotations(
 ) -> None:
     """Bring annotations into the lake, as tasks about videos."""
     from dmforge.commands.intake import format_list
+    from dmforge.curation.output_paths import output_file
+    from dmforge.curation.sources.videos import replaceable
 
     if list_formats:
         formats = format_list()
@@ -426,6 +431,8 @@ def import_annotations(
     if not form or not files:
         hint = "dmforge import FORMAT FILE..., or --list"
         raise InputError("the format and the files are missing", where="import", hint=hint)
+    if missing is not None:
+        output_file(missing, "--missing", inputs=(*files, *replaceable(videos or (), missing)))
     claims = {"split": split, "source": source, "licence": licence, "terms": terms, "namespace": namespace}
     imported = open_workspace(workspace).import_annotations(form, *files, videos=videos or [], dry_run=dry_run, **claims)
     print_deferred(err, "import", imported.deferred)

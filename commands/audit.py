@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -131,9 +131,10 @@ def write_answer(
     answer_context: AbstractContextManager[output.StreamedResult],
     out_path: Path,
     form: output.Format,
+    inputs: Sequence[Path] = (),
 ) -> int:
-    """Write an answer into a file outside the workspace's own folders; how many rows it has."""
-    output_paths.output_file(out_path, "--out", workspace)
+    """Write an answer into a file outside the workspace's own folders, and over none of `inputs`; how many rows it has."""
+    output_paths.output_file(out_path, "--out", workspace, inputs)
     return output.write_from(answer_context, out_path, form)
 
 

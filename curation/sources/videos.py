@@ -24,6 +24,19 @@ SUFFIXES = frozenset({
 """Suffixes of videos in a folder; a file that is given itself is taken whatever its suffix."""
 
 
+def files_in(folders: Sequence[Path]) -> list[str]:
+    """The videos in these folders."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError("this is no folder", where=f"--videos {folder}", hint="give the folder in which the videos lie")
+    return list(files(list(map(str, folders)), SUFFIXES))
+
+
+def replaceable(places: Sequence[Path], output: Path) -> list[Path]:
+    """Those of these files and folders in which an output could replace a video: of a folder nothing else is read."""
+    return [place for place in places if output.suffix.lower() in SUFFIXES or not place.is_dir()]
+
+
 NO_CLAIMS = SourceInfo()
 CLAIMED = ("source", "licence", "terms", "namespace", "role")
 
