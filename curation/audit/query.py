@@ -15,7 +15,7 @@ import pyarrow as pa
 from dmforge.curation.audit.undescribed_parts import gaps
 from dmforge.curation.contract.collective import View
 from dmforge.curation.io.command_result import Block, CommandResult, TextTable
-from dmforge.curation.lake.views import interruptible
+from dmforge.curation.lake.database import interruptible
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
 
