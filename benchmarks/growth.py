@@ -1,9 +1,10 @@
 """Do a hundred times as many tasks take a hundred times as long, the same memory, and no more files than they need?
 
 The chain of `tests/support/invented.py` at several sizes, each in a process and a workspace of its own: a question is asked,
-journalled, judged, selected and packed as any other. With `--of sets` it is the stages that see all tasks at once. Time is CPU
-time, since a machine that others use shows it truer; wall time stands beside it. Memory is the driver's, which does all the
-work here; its peak is taken anew for each stage. A size is measured once: its row stays in the folder.
+journalled, judged, selected and packed as any other. With `--of sets` it is the stages that see all tasks at once, with `--of
+drawn` those that decide which are used. Time is CPU time, since a machine that others use shows it truer; wall time stands
+beside it. Memory is the driver's, which does all the work here; its peak is taken anew for each stage. A size is measured once:
+its row stays in the folder. What the number of parts costs, `benchmarks.many_parts` measures.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.io.process_startup import few_heaps
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.workspace_folder import WorkspaceFolder
-from tests.support.invented import chain, sets
+from tests.support.invented import chain, drawn, sets
 from tests.support.tables import show
 
 COMMAND = "python -m benchmarks.growth"
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
-CHAINS = {"chain": chain, "sets": sets}
+CHAINS = {"chain": chain, "sets": sets, "drawn": drawn}
 FROM, SLACK = 10_000, 0.2
 """From this size on a task may cost a fifth more or less than there; below, what a process costs once shows."""
 

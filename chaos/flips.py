@@ -50,6 +50,7 @@ KINDS = {
     "commits": ("lake/commits/*/*.json",),
     "parts": ("lake/*/*.parquet",),
     "journal": ("journal/*/*.jsonl",),
+    "indexes of the journal": ("journal/*/*.jsonl.index",),
     "renditions": ("media/*/*.mp4",),
     "receipts": ("media/*/*.json",),
     "clip settings": ("media/clips.json",),

@@ -17,8 +17,8 @@ from dmforge.curation.audit.thresholds import bounds
 from dmforge.curation.engine import run_log
 from dmforge.curation.io.atomic import writing
 from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.database import interruptible
 from dmforge.curation.lake.readers_view import ReadersView
-from dmforge.curation.lake.views import interruptible
 from dmforge.curation.output_paths import output_file
 from dmforge.curation.packing.current_selection import packed_folders
 from dmforge.curation.workspace_folder import WorkspaceFolder

@@ -38,7 +38,6 @@ from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.curation.workspace_format import stamp_format
 from dmforge.generators.teacher.batch_record import questions_out
 from dmforge.recipe import RECIPES, Recipe, read_recipe
-from dmforge.schemas import formats
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id
@@ -82,7 +81,7 @@ def init(folder: Path, recipe_name: str) -> WorkspaceFolder:
         make_folder(workspace.inputs)
     with writing(workspace.recipe) as recipe_file:
         recipe_file.write(source_path.read_bytes())
-    stamp_format(workspace.root, formats.WORKSPACE)
+    stamp_format(workspace.root)
     return workspace
 
 

@@ -66,7 +66,7 @@ def upgrade_workspace(workspace: WorkspaceFolder, command: str, dry_run: bool) -
     if not dry_run:
         with workspace.held(command):
             rewrite_recipe(workspace)
-            stamp_format(workspace.root, formats.WORKSPACE)
+            stamp_format(workspace.root)
             if looks_grow:
                 keep_clips(workspace, clips)
     return Upgraded(old_format, formats.WORKSPACE, recipe_changes, dry_run)

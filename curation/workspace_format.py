@@ -30,7 +30,7 @@ class WorkspaceFormat:
     written_by: str = ""
     """The version of dmforge that wrote a number last: it can read the workspace."""
 
-    def merged(self, **changed_formats: Any) -> dict[str, Any]:
+    def merged(self) -> dict[str, Any]:
         """The content of format.json after this version has written to the workspace."""
         current_formats = table_formats()
         format_by_table = {
@@ -38,11 +38,10 @@ class WorkspaceFormat:
             for table_name in sorted({*self.tables, *current_formats})
         }
         return {
-            "format": self.format,
+            "format": formats.WORKSPACE,
             "journal": formats.JOURNAL,
             "tables": format_by_table,
             "written_by": __version__,
-            **changed_formats,
         }
 
 
@@ -79,13 +78,9 @@ def read_format(root: Path) -> WorkspaceFormat:
     return workspace_format
 
 
-def stamp_format(root: Path, format_number: int | None = None) -> None:
-    """Update format.json for what this version is about to write; `format_number` is the new one after an upgrade."""
-    workspace_format = read_format(root)
-    format_path, format_values = (
-        root / FILE,
-        workspace_format.merged(format=workspace_format.format if format_number is None else format_number),
-    )
+def stamp_format(root: Path) -> None:
+    """Update format.json for what this version is about to write: an older one would misread it."""
+    format_path, format_values = root / FILE, read_format(root).merged()
     if not format_path.exists() or json.loads(format_path.read_bytes()) | {"written_by": ""} != format_values | {
         "written_by": ""
     }:

@@ -11,12 +11,16 @@ from pydantic import PositiveInt
 from dmforge.curation.contract.collective import Collective, View
 from dmforge.curation.contract.stage import StageConfig
 from dmforge.curation.contract.stage_results import Key, Made, Origin, StageResults, settle
+from dmforge.curation.lake.partition import Bounds
 from dmforge.curation.sources.benchmark_references import Reference
 from dmforge.curation.sources.video_names import parse
 from dmforge.curation.video.fingerprint import Fingerprint, copies
 from dmforge.schemas.ids import Id, show
 from dmforge.schemas.record_fields import UNKNOWN
 from dmforge.schemas.records import Provenance, Spliced, Task, Verdict, Video
+
+RANGE_ROWS = 10_000
+"""About how many videos or tasks are in memory at once."""
 
 
 class ContaminationConfig(StageConfig):
@@ -53,42 +57,31 @@ class Contamination(Collective[Video, Verdict]):
     if_there = (Spliced,)
 
     def process(self, view: View, origin: Origin) -> Iterator[StageResults]:
-        sorted_videos = sorted(view.all_rows(Video), key=lambda video: video.id)
-        provenance_by_video = {provenance.video: provenance for provenance in view.all_rows(Provenance)}
-        references = view.all_rows(Reference)
-        benchmark_index, lookalike_by_video = index_benchmarks(references), _benchmark_lookalikes(view, provenance_by_video)
-        verdicts_by_video = {
-            video.id: [self._video_verdict(provenance_by_video[video.id], benchmark_index, lookalike_by_video.get(video.id))]
-            for video in sorted_videos
+        references, video_ranges = view.all_rows(Reference), max((view.ranges(r, RANGE_ROWS) for r in (Video, Task)), key=len)
+        benchmark_index, lookalike_by_video = index_benchmarks(references), _benchmark_lookalikes(view, video_ranges)
+        # parts of a spliced video lie anywhere: of all videos those are known at once that a benchmark has
+        listed_verdicts = {
+            verdict.video: verdict
+            for bounds in video_ranges
+            for provenance in view.about(bounds, Provenance)
+            for verdict in [self._video_verdict(provenance, benchmark_index, lookalike_by_video.get(provenance.video))]
+            if verdict.score < 1
         }
-        for spliced_part in view.all_rows(Spliced):
-            part_verdict = verdicts_by_video.get(spliced_part.part, [None])[0]
-            if part_verdict is not None and part_verdict.score < 1 and verdicts_by_video[spliced_part.video][0].score == 1:
-                part_reason = "has a part that " + part_verdict.reason
-                verdicts_by_video[spliced_part.video] = [
-                    Verdict(
-                        spliced_part.video,
-                        spliced_part.video,
-                        "video",
-                        "clean",
-                        0.0,
-                        1,
-                        part_reason,
-                        show("video", spliced_part.part),
-                    )
-                ]
         benchmark_questions = BenchmarkQuestions(
             ((reference.question, reference.benchmark) for reference in references), self.config.words
         )
-        if benchmark_questions:
-            for task in sorted(view.all_rows(Task), key=lambda task: task.id):
+        for bounds in video_ranges:
+            videos = sorted(video.id for video in view.about(bounds, Video))
+            verdicts_by_video = {video: [listed_verdicts.get(video) or _clean(video)] for video in videos}
+            for spliced_part in view.about(bounds, Spliced):
+                part_verdict = listed_verdicts.get(spliced_part.part)
+                if part_verdict is not None and verdicts_by_video[spliced_part.video][0].score == 1:
+                    part_reason, part_name = "has a part that " + part_verdict.reason, show("video", spliced_part.part)
+                    verdicts_by_video[spliced_part.video] = [_listed(spliced_part.video, part_reason, part_name)]
+            for task in sorted(view.about(bounds, Task), key=lambda task: task.id) if benchmark_questions else ():
                 verdicts_by_video[task.video].append(self._task_verdict(task, benchmark_questions))
-        yield settle(
-            origin,
-            [Key(video.id, video.id) for video in sorted_videos],
-            [Made(tuple(verdicts_by_video[video.id])) for video in sorted_videos],
-            self.makes,
-        )
+            results = [Made(tuple(verdicts_by_video[video])) for video in videos]
+            yield settle(origin, [Key(video, video) for video in videos], results, self.makes)
 
     def _video_verdict(self, provenance: Provenance, benchmark_index: BenchmarkIndex, lookalike: Id | None) -> Verdict:
         benchmark_name = benchmark_index.find(
@@ -101,16 +94,9 @@ class Contamination(Collective[Video, Verdict]):
             verdict_reason, verdict_detail = "its id is listed", benchmark_name
         elif lookalike is not None:
             verdict_reason, verdict_detail = "looks like a benchmark's video", show("video", lookalike)
-        return Verdict(
-            provenance.video,
-            provenance.video,
-            "video",
-            "clean",
-            0.0 if verdict_reason else 1.0,
-            1,
-            verdict_reason,
-            verdict_detail,
-        )
+        if not verdict_reason:
+            return _clean(provenance.video)
+        return _listed(provenance.video, verdict_reason, verdict_detail)
 
     def _task_verdict(self, task: Task, benchmark_questions: BenchmarkQuestions) -> Verdict:
         shared_runs = benchmark_questions.compare(task.question)
@@ -159,12 +145,25 @@ def index_benchmarks(references: Iterable[Reference]) -> BenchmarkIndex:
     return BenchmarkIndex(by_id)
 
 
-def _benchmark_lookalikes(view: View, provenances: Mapping[Id, Provenance]) -> dict[Id, Id]:
+def _clean(video: Id) -> Verdict:
+    return Verdict(video, video, "video", "clean", 1.0, 1)
+
+
+def _listed(video: Id, reason: str, detail: str) -> Verdict:
+    return Verdict(video, video, "video", "clean", 0.0, 1, reason, detail)
+
+
+def _benchmark_lookalikes(view: View, video_ranges: Iterable[Bounds]) -> dict[Id, Id]:
     """For each training video that is a copy of a benchmark's video, that video."""
-    hashes_by_video = {row_of_video.video: row_of_video.hashes for row_of_video in view.all_rows(Fingerprint)}
-    benchmark_videos = {video for video, row_of_video in provenances.items() if row_of_video.role == "benchmark"}
+    benchmark_videos = {
+        provenance.video
+        for bounds in video_ranges
+        for provenance in view.about(bounds, Provenance)
+        if provenance.role == "benchmark"
+    }
     lookalike_by_video: dict[Id, Id] = {}
     if benchmark_videos:
+        hashes_by_video = {row_of_video.video: row_of_video.hashes for row_of_video in view.all_rows(Fingerprint)}
         for first_video, second_video in copies(hashes_by_video):
             for video_id, copy_video in ((first_video, second_video), (second_video, first_video)):
                 if video_id not in benchmark_videos and copy_video in benchmark_videos:

@@ -13,7 +13,6 @@ from pydantic import Field
 from dmforge.curation.contract.collective import Collective, View
 from dmforge.curation.contract.stage import StageConfig
 from dmforge.curation.contract.stage_results import Key, Made, Origin, StageResults, settle
-from dmforge.curation.lake.sql_text import range_condition
 from dmforge.curation.video.fingerprint import Fingerprint, copies
 from dmforge.filters.near_duplicates import NearDuplicates
 from dmforge.filters.selection.task_sampling import clustered
@@ -50,11 +49,12 @@ class Duplicates(Collective[Video, Verdict]):
 
     def process(self, view: View, origin: Origin) -> Iterator[StageResults]:
         video_ranges = max((view.ranges(record, RANGE_ROWS) for record in (Video, Task)), key=len)
-        questions_sql = f"SELECT question FROM ({view.rows(Task).sql}) WHERE {range_condition('video')}"
         near_duplicates = NearDuplicates(
             str(question_text)
             for bounds in video_ranges
-            for question_text in view.table(questions_sql, bounds).column("question").to_pylist()
+            for question_text in view.table(f"SELECT question FROM ({view.rows(Task).within(bounds)})", bounds)
+            .column("question")
+            .to_pylist()
         )
         hashes_by_video = {fingerprint.video: fingerprint.hashes for fingerprint in view.all_rows(Fingerprint)}
         copy_pairs = list(copies(hashes_by_video))

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 
 from dmforge.schemas.errors import InputError
 
-WORKSPACE = 2
-"""1: a folder without `format.json`. 2: `format.json` says the numbers."""
+WORKSPACE = 3
+"""1: a folder without `format.json`. 2: `format.json` says the numbers. 3: commits say which videos their parts hold; those
+without are read as they are."""
 JOURNAL = 3
 """Lines of journal/<model>/<writer>.jsonl. 1: one answer a question. 2: a line says how long the answer could be, and
 whether it was cut off there; of several answers to a question one counts. 3: a line ends with its own sha256; those without

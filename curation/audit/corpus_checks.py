@@ -14,7 +14,7 @@ from dmforge.curation.audit.kept_rows import kept_rows
 from dmforge.curation.audit.query import QueryResult, Tables, ask
 from dmforge.curation.contract.collective import View
 from dmforge.curation.io.command_result import Block, TextTable
-from dmforge.curation.lake.views import interruptible
+from dmforge.curation.lake.database import interruptible
 from dmforge.schemas.ids import show
 
 Verdict = Literal["go", "look", "stop"]

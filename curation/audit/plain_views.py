@@ -31,8 +31,9 @@ from dmforge.curation.audit.printed_ids import kind_of
 from dmforge.curation.audit.query import Tables, compares, is_worked_out, names, query, tables_of, words
 from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.io.atomic import placing, writing
+from dmforge.curation.lake.database import interruptible
 from dmforge.curation.lake.sql_text import type_sql
-from dmforge.curation.lake.views import HELD, LakeView, interruptible
+from dmforge.curation.lake.views import HELD, LakeView
 from dmforge.schemas.columns import FRACTION, schema
 from dmforge.schemas.records import TABLES, Outcome
 

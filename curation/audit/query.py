@@ -17,7 +17,7 @@ from dmforge.curation.audit.extra_rows import StageStanding
 from dmforge.curation.audit.undescribed_parts import gaps
 from dmforge.curation.contract.collective import View
 from dmforge.curation.io.command_result import Block, CommandResult, TextTable
-from dmforge.curation.lake.views import interruptible
+from dmforge.curation.lake.database import interruptible
 from dmforge.schemas.columns import to_arrow
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError

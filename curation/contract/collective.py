@@ -23,6 +23,10 @@ class SqlRows(Protocol):
     @property
     def sql(self) -> str: ...
 
+    def within(self, bounds: Mapping[str, bytes], /) -> str:
+        """SQL of the rows about the videos of a range, to be asked with its bounds: it names the parts that may have some."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class StageCounts:

@@ -259,7 +259,8 @@ class Batch(Stage[In, Out]):
 
 
 class Gate(ABC):
-    """A stage that lets some rows of the table that it reads through to later stages, and keeps the others back."""
+    """A stage that lets some rows of the table that it reads through to later stages, and keeps the others back. What it makes
+    of a row is about that row's video: so where a range of videos is read, no other rows are asked for."""
 
     @abstractmethod
     def passing(self, made: str) -> str:

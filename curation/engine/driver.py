@@ -18,11 +18,12 @@ from dmforge.curation.engine.executors.batch_results import Executor
 from dmforge.curation.engine.progress import StageProgress
 from dmforge.curation.lake.commits import CommitDraft, Lake
 from dmforge.curation.lake.compaction import compact
+from dmforge.curation.lake.database import interruptible
 from dmforge.curation.lake.partition import ALL, Share
 from dmforge.curation.lake.parts import Extent
 from dmforge.curation.lake.roster import publish_roster
 from dmforge.curation.lake.spool import Spool
-from dmforge.curation.lake.views import LakeView, interruptible
+from dmforge.curation.lake.views import LakeView
 from dmforge.curation.lake.worklist import pending_batches
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import DmforgeError

@@ -31,15 +31,15 @@ def is_on_disk(line: bytes) -> bool:
 
 def cut_torn_line(descriptor: int) -> int:
     """Cut half a line that a kill left at the end: it was never acknowledged. Returns the end of what is left."""
-    file_size = os.fstat(descriptor).st_size
-    lines_end_offset = _end_of_lines(descriptor, file_size)
-    if lines_end_offset < file_size:
+    lines_end_offset = end_of_lines(descriptor)
+    if lines_end_offset < os.fstat(descriptor).st_size:
         machine.current.truncate(descriptor, lines_end_offset)
     return lines_end_offset
 
 
-def _end_of_lines(descriptor: int, file_size: int) -> int:
-    block_end = file_size
+def end_of_lines(descriptor: int) -> int:
+    """Where the last whole line of a file ends."""
+    block_end = os.fstat(descriptor).st_size
     while block_end > 0:
         block_start = max(0, block_end - BLOCK_BYTES)
         newline_position = os.pread(descriptor, block_end - block_start, block_start).rfind(b"\n")

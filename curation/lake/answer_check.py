@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 from dmforge.curation.io.atomic import disk_errors
 from dmforge.curation.io.batching import batched
 from dmforge.curation.lake.commits import Commit, Lake
+from dmforge.curation.lake.database import CONNECTION, interruptible
 from dmforge.curation.lake.journal import HEAD, read_line
 from dmforge.curation.lake.journal_seals import reply_digest
 from dmforge.curation.lake.parts import Part
 from dmforge.curation.lake.sql_text import quoted_path
-from dmforge.curation.lake.views import CONNECTION, interruptible
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.ids import ID_BYTES, Id, read, show

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +18,7 @@ import pyarrow as pa
 from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import TEMPORARY, disk_errors, remove_file, sync_folder, write_json
 from dmforge.curation.lake.parts import Extent, Part, write_part
+from dmforge.curation.lake.video_range import VideoRange
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.columns import id_list
 from dmforge.schemas.errors import LakeError
@@ -74,15 +77,18 @@ class Lake:
     def __init__(self, workspace: WorkspaceFolder, without: Iterable[Path] = ()) -> None:
         """`without`: commit files that are passed over, since they, or what they name, are known to be damaged."""
         self.workspace = workspace
-        commit_paths = sorted(set(workspace.commits.glob("*/*.json")) - set(without))
-        commits_or_none = (read_commit(commit_path) for commit_path in commit_paths)
+        passed_over = set(without)
+        commit_paths = (workspace.commits / name for name in sorted(_files_below(workspace.commits, ".json")))
+        commits_or_none = (read_commit(commit_path) for commit_path in commit_paths if commit_path not in passed_over)
         commits = [commit for commit in commits_or_none if commit is not None]
         superseded_ids = {commit_id for commit in commits for commit_id in commit.supersedes}
         self._superseded = [commit for commit in commits if commit.id in superseded_ids]
         self.commits: dict[str, Commit] = {commit.id: commit for commit in commits if commit.id not in superseded_ids}
+        stored_bytes = _files_below(workspace.lake, ".parquet")
         for commit in self.commits.values():
             for part in commit.parts:
-                part.check_size(workspace.lake)
+                if stored_bytes.get(f"{part.table}/{part.name}") != part.size_bytes:
+                    part.check_size(workspace.lake)
 
     def of(self, stage: str, variant: Id) -> list[Commit]:
         """The commits of a stage as it is configured now."""
@@ -150,12 +156,27 @@ class Lake:
 
     def _remove_orphans(self) -> None:
         lake_folder = self.workspace.lake
-        live_paths = {part.path(lake_folder) for commit in self.commits.values() for part in commit.parts}
-        for part_path in lake_folder.glob("*/part-*.parquet*"):
-            if part_path not in live_paths:
-                remove_file(part_path)
-        for part_path in (*self.workspace.commits.glob(f"*/*{TEMPORARY}"), *self.workspace.runs.glob(f"*{TEMPORARY}")):
-            remove_file(part_path)
+        live_names = {f"{part.table}/{part.name}" for commit in self.commits.values() for part in commit.parts}
+        for name in _files_below(lake_folder, (".parquet", TEMPORARY)).keys() - live_names:
+            if name.partition("/")[2].startswith("part-"):
+                remove_file(lake_folder / name)
+        for folder, pattern in ((self.workspace.commits, "*/*"), (self.workspace.journal, "*/*"), (self.workspace.runs, "*")):
+            for unfinished_path in folder.glob(pattern + TEMPORARY):
+                remove_file(unfinished_path)
+
+
+def _files_below(folder: Path, suffix: str | tuple[str, ...]) -> dict[str, int]:
+    """The files in the folders of a folder, as `folder/file`, each with its length. There may be a hundred thousand: neither a
+    path is made for each, nor is it asked for by itself."""
+    size_by_name: dict[str, int] = {}
+    with disk_errors(folder), suppress(FileNotFoundError):
+        for subfolder in [entry for entry in os.scandir(folder) if entry.is_dir()]:
+            with os.scandir(subfolder) as entries:
+                for entry in entries:
+                    if entry.name.endswith(suffix):
+                        with suppress(FileNotFoundError):  # withdrawn meanwhile
+                            size_by_name[f"{subfolder.name}/{entry.name}"] = entry.stat().st_size
+    return size_by_name
 
 
 class _Tally:
@@ -181,7 +202,10 @@ class _Tally:
 
 def extent_of(parts: Iterable[Part]) -> Extent:
     """The extent of some parts together, from what their commits say: nothing is read."""
-    return sum((part.extent for part in parts), Extent())
+    count = low = high = 0
+    for part in parts:  # not sums of `Extent`: there may be ten thousand
+        count, low, high = count + part.rows, low + part.low, high + part.high
+    return Extent(count, low, high) + Extent()
 
 
 def write_commit(commits_folder: Path, commit: Commit) -> None:
@@ -207,7 +231,7 @@ def read_commit(commit_path: Path) -> Commit | None:
         stored_sha256 = commit_values.pop("sha256")
         if stored_sha256 != _seal(commit_values):
             raise ValueError("its content doesn't match its seal")
-        parts = tuple(Part(**part) for part in commit_values.pop("parts"))
+        parts = tuple(Part(**part | {"videos": VideoRange(**part.get("videos", {}))}) for part in commit_values.pop("parts"))
         commit = Commit(**commit_values | {"parts": parts, "supersedes": tuple(commit_values["supersedes"])})
         if commit.stage != commit_path.parent.name or commit.id != commit_path.stem or not WORD.fullmatch(commit.stage):
             raise ValueError("its name isn't the one it was written under")

@@ -9,15 +9,24 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder
-from dmforge.curation.io.line_files import append_lines, cut_torn_line, is_on_disk
-from dmforge.curation.lake.journal_index import JournalIndex, Place
+from dmforge.curation.io.line_files import append_lines, cut_torn_line, end_of_lines, is_on_disk
+from dmforge.curation.lake.journal_index import JournalIndex
+from dmforge.curation.lake.journal_index_file import (
+    IndexFile,
+    IndexUnfit,
+    open_index,
+    remove_index,
+    write_index,
+)
+from dmforge.curation.lake.journal_place import Place
 from dmforge.curation.lake.journal_seals import check_fields, check_seal, sealed_line
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import LakeError
@@ -35,6 +44,10 @@ Answer = dict[str, Any]
 """The response of a server, as JSON."""
 CUT = "length"
 """The `finish` of an answer that was cut off at its limit."""
+UNINDEXED_BYTES = 1 << 14
+UNINDEXED_SHARE = 4
+"""An index is made anew where so much of a file, or a fourth of what it covers, has come since: to read that takes less than a
+millisecond, or a fourth of what it took before."""
 NO_MODES = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 PRIVATE = 0o600
 """Answers may be about material that others on the machine have no right to."""
@@ -67,11 +80,22 @@ class Journal:
         self._in_flight: dict[str, asyncio.Future[None]] = {}
         self._flush_task: asyncio.Task[None] | None = None
         self._file = None if read_only else self._open_to_append()
-        self._files = sorted(self._folder.glob("*.jsonl"))
-        self._locations = JournalIndex(
-            replace(answer_place, file=file_number)
-            for file_number, journal_path in enumerate(self._files)
-            for answer_place in places_in(journal_path)
+        self._files, self._suffix = sorted(self._folder.glob("*.jsonl")), workspace.writer_suffix
+        if self._file is not None:
+            for journal_path in self._files:
+                keep_index(journal_path, self._suffix)
+        indexes = ((file_number, open_index(journal_path)) for file_number, journal_path in enumerate(self._files))
+        self._locations = self._indexed({file_number: index for file_number, index in indexes if index is not None})
+
+    def _indexed(self, kept: Mapping[int, IndexFile]) -> JournalIndex:
+        """The index of all files: of what indexes beside them don't cover, it is made now."""
+        return JournalIndex(
+            (
+                replace(answer_place, file=file_number)
+                for file_number, journal_path in enumerate(self._files)
+                for answer_place in places_in(journal_path, kept[file_number].covered_bytes if file_number in kept else 0)
+            ),
+            kept,
         )
 
     def _open_to_append(self) -> int:
@@ -90,7 +114,7 @@ class Journal:
 
     def find(self, key: Id) -> StoredAnswer | None:
         """The answer to a question that counts, None if it was never asked."""
-        answer_place = self._locations.find(show("ask", key))
+        answer_place = self._place(show("ask", key))
         if answer_place is None:
             return None
         journal_path = self._files[answer_place.file]
@@ -101,6 +125,28 @@ class Journal:
             except ValueError as error:
                 raise _damaged_line(journal_path, answer_place.offset, str(error)) from None
 
+    def _place(self, request_key: str) -> Place | None:
+        """Where the line of a key stands that counts. An index that turns out not to fit is thrown away, and all is read."""
+        try:
+            answer_place = self._locations.find(request_key)
+            if answer_place is None or self._begins_with(answer_place, request_key):
+                return answer_place
+        except IndexUnfit:
+            pass
+        self._locations.close()
+        if self._file is not None:
+            for journal_path in self._files:
+                remove_index(journal_path)
+        self._locations = self._indexed({})
+        return self._locations.find(request_key)
+
+    def _begins_with(self, answer_place: Place, request_key: str) -> bool:
+        """Whether the line at a place is one of this key."""
+        line_start = b'{"key": "' + request_key.encode("ascii", "replace") + b'"'
+        with self._files[answer_place.file].open("rb") as journal_file:
+            journal_file.seek(answer_place.offset)
+            return journal_file.read(len(line_start)) == line_start
+
     @property
     def folder(self) -> Path:
         """Of this model's answers."""
@@ -108,7 +154,7 @@ class Journal:
 
     def has(self, request_key: str) -> bool:
         """Whether a question was answered, by its key as it is printed."""
-        return self._locations.find(request_key) is not None
+        return self._place(request_key) is not None
 
     async def keep(self, request_key: str, video: Id, answer: Answer, token_limit: int) -> None:
         """Record an answer that nobody waits for, unless the question has one."""
@@ -117,7 +163,7 @@ class Journal:
 
     def limit_of(self, key: Id) -> int:
         """The most tokens that the answer which counts could have; 0 where there is none, or its line doesn't say."""
-        answer_place = self._locations.find(show("ask", key))
+        answer_place = self._place(show("ask", key))
         return 0 if answer_place is None else answer_place.limit or 0
 
     @property
@@ -164,9 +210,10 @@ class Journal:
         await on_disk
 
     def close(self) -> None:
+        self._locations.close()
         if self._file is not None:
             machine.current.close(self._file)
-        self._locations.close()
+            keep_index(self._path, self._suffix)
 
     async def _flush(self) -> None:
         # one fsync for all that wait: a disk that takes 5 ms for each would otherwise bound us to 200 answers/s
@@ -205,11 +252,30 @@ def has_answers(workspace: WorkspaceFolder, model: str) -> bool:
     return any(path.stat().st_size for path in (workspace.journal / _file_name(model)).glob("*.jsonl"))
 
 
-def places_in(journal_path: Path) -> Iterator[Place]:
-    """The places of the lines in a file."""
-    line_offset = 0
+def keep_index(journal_path: Path, suffix: str = "") -> None:
+    """Make the index beside a file anew where it lacks many lines. A disk that refuses it stops nothing."""
+    with suppress(LakeError), journal_path.open("rb") as journal_file:
+        index = open_index(journal_path)
+        covered_bytes = 0 if index is None else index.covered_bytes
+        end_offset = end_of_lines(journal_file.fileno())
+        if end_offset - covered_bytes > max(UNINDEXED_BYTES, covered_bytes // UNINDEXED_SHARE):
+            known_places = iter(()) if index is None else index.places()
+            further_places = places_in(journal_path, covered_bytes, end_offset)
+            places = JournalIndex(itertools.chain(known_places, further_places))
+            write_index(journal_path, end_offset, places.places(), suffix)
+            places.close()
+        if index is not None:
+            index.close()
+
+
+def places_in(journal_path: Path, start_offset: int = 0, end_offset: int | None = None) -> Iterator[Place]:
+    """The places of the lines in a file, or in a piece of it."""
+    line_offset = start_offset
     with journal_path.open("rb") as journal_file:
+        journal_file.seek(start_offset)
         for journal_line in journal_file:
+            if end_offset is not None and line_offset >= end_offset:
+                return
             # else another writer is at it, or was killed, or the power went: not acknowledged
             if journal_line.endswith(b"\n") and is_on_disk(journal_line):
                 try:

@@ -1,48 +1,31 @@
-"""An index of the journal: where each answer stands. It is on disk, in a nameless scratch file: memory doesn't grow with it."""
+"""An index of the journal: where each answer stands. Memory doesn't grow with it: what indexes beside the files don't say is on
+disk, in a nameless scratch file."""
 
 from __future__ import annotations
 
 import errno
 import sqlite3
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from tempfile import gettempdir
+from types import MappingProxyType
 
 from dmforge.curation.io.atomic import disk_errors
+from dmforge.curation.lake.journal_index_file import IndexFile
+from dmforge.curation.lake.journal_place import Place
 
-BEHIND_ALL = 2**62
-"""Beyond any limit, which have at most 18 digits."""
 CACHE_KB = 8192
 """The cache of pages in memory: a look-up takes 5 microseconds; a million answers 90 MB of disk."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a key's line stands, and what bears on whether it is the line that counts."""
-
-    key: str
-    limit: int | None = None
-    """The most tokens that the answer could have; None where the line doesn't say."""
-    is_cut: bool = False
-    """The answer was cut off there."""
-    file: int = 0
-    """The number of its file."""
-    offset: int = 0
-    """Where in the file the line begins."""
-
-    @property
-    def rank(self) -> int:
-        """The line with the lowest counts: those that aren't cut by their limit, then those that are, the largest first."""
-        limit_or_zero = self.limit or 0
-        return BEHIND_ALL - limit_or_zero if self.is_cut else limit_or_zero
-
-
 class JournalIndex:
-    """The positions of keys in the journal. Gone with the process: made from the journal's files, it can't go stale."""
+    """The positions of keys in the journal: in indexes beside its files, by the number of the file, and of all other lines in
+    a table that is gone with the process."""
 
-    def __init__(self, entries: Iterator[Place]) -> None:
+    def __init__(self, entries: Iterator[Place], kept: Mapping[int, IndexFile] = MappingProxyType({})) -> None:
+        self._kept = kept
         self._table = sqlite3.connect("", isolation_level=None)
         self._write_error: OSError | None = None
         columns_sql = "lim INTEGER, cut INTEGER NOT NULL, file INTEGER NOT NULL, at INTEGER NOT NULL"
@@ -60,16 +43,32 @@ class JournalIndex:
             self._table.execute(f"INSERT OR IGNORE INTO places SELECT {columns_sql} FROM unsorted ORDER BY key, rank, rowid")
             self._table.execute("DROP TABLE unsorted")
             has_unlimited = "SELECT EXISTS (SELECT 1 FROM places WHERE lim IS NULL)"
-            self.has_unlimited = bool(self._table.execute(has_unlimited).fetchone()[0])
+            self.has_unlimited = bool(self._table.execute(has_unlimited).fetchone()[0]) or any(
+                index.has_unlimited for index in kept.values()
+            )
             """Whether some lines that were there at first have no limit."""
 
     def __len__(self) -> int:
+        """How many lines it knows: a key that stands in two files may count twice."""
         with self._trusted():
             ((place_count,),) = self._table.execute("SELECT count(*) FROM places")
-        return place_count
+        return place_count + sum(index.count for index in self._kept.values())
+
+    def places(self) -> Iterator[Place]:
+        """Where the lines stand that the table knows, in the order of their keys."""
+        with self._trusted():
+            for place_row in self._table.execute("SELECT key, lim, cut, file, at FROM places ORDER BY key"):
+                yield Place(place_row[0], place_row[1], bool(place_row[2]), place_row[3], place_row[4])
 
     def find(self, request_key: str) -> Place | None:
-        """Where the line of a key stands that counts."""
+        """Where the line of a key stands that counts; IndexUnfit where an index turns out to be damaged."""
+        kept = ((file_number, index.find(request_key)) for file_number, index in self._kept.items())
+        places = [replace(place, file=file_number) for file_number, place in kept if place is not None]
+        if (newer_place := self._find_in_table(request_key)) is not None:
+            places.append(newer_place)
+        return min(places, key=lambda place: (place.rank, place.file, place.offset), default=None)
+
+    def _find_in_table(self, request_key: str) -> Place | None:
         with self._trusted():
             place_row = self._table.execute("SELECT lim, cut, file, at FROM places WHERE key = ?", (request_key,)).fetchone()
         return None if place_row is None else Place(request_key, place_row[0], bool(place_row[1]), place_row[2], place_row[3])
@@ -81,6 +80,8 @@ class JournalIndex:
 
     def close(self) -> None:
         self._table.close()
+        for index in self._kept.values():
+            index.close()
 
     def _insert(self, statement: str, place_rows: Iterable[tuple[object, ...]]) -> None:
         self._table.execute("BEGIN")

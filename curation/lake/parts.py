@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 from dmforge.curation.io.atomic import disk_errors, writing
 from dmforge.curation.io.known_checksums import known_sha256
 from dmforge.curation.lake.row_groups import regrouped
+from dmforge.curation.lake.video_range import VideoRange, distinct_videos, range_of_file, video_column, video_range
 from dmforge.schemas.columns import completed, id_matrix
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.records import TABLES, Outcome
@@ -31,6 +33,8 @@ ROW_GROUP = 8_192
 """Rows of a row group: they are compressed together, and in memory together where parts are joined."""
 NAME = re.compile(r"part-[a-z0-9_-]+\.parquet")
 TABLE = re.compile(r"[a-z][a-z0-9_]*")
+ANY_VIDEO = VideoRange()
+"""Of parts whose commits don't say it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,8 @@ class Part:
     sha256: str
     low: int
     high: int
+    videos: VideoRange = ANY_VIDEO
+    """The videos that its rows are about."""
 
     def __post_init__(self) -> None:
         # a commit file could come from anywhere: its names must not lead out of the lake
@@ -125,6 +131,7 @@ def write_part(lake_folder: Path, table_name: str, file_name: str, row_chunks: I
         return None
     string_columns = [schema_field.name for schema_field in first_chunk.schema if pa.types.is_string(schema_field.type)]
     part_path, ids_extent = lake_folder / table_name / file_name, Extent()
+    column_name, videos = video_column(table_name), list[np.ndarray]()
     with writing(part_path) as part_file:
         # a dictionary of ids would only be built to be thrown away; the stubs think that it is a bool
         parquet_writer = pq.ParquetWriter(
@@ -134,8 +141,17 @@ def write_part(lake_folder: Path, table_name: str, file_name: str, row_chunks: I
             for row_group_table in itertools.chain([first_chunk], row_group_tables):
                 parquet_writer.write_table(row_group_table, row_group_size=ROW_GROUP)
                 ids_extent += Extent.of(row_group_table.column(id_column(table_name)))
+                if column_name is not None:
+                    videos.append(distinct_videos(row_group_table.column(column_name)))
     return Part(
-        table_name, file_name, ids_extent.count, part_file.size_bytes, part_file.sha256, ids_extent.low, ids_extent.high
+        table_name,
+        file_name,
+        ids_extent.count,
+        part_file.size_bytes,
+        part_file.sha256,
+        ids_extent.low,
+        ids_extent.high,
+        video_range(videos),
     )
 
 
@@ -147,6 +163,20 @@ def read_part(lake_folder: Path, part: Part) -> Iterator[pa.Table]:
         for row_group_index in range(parquet_file.num_row_groups):
             group_rows = parquet_file.read_row_group(row_group_index)
             yield completed(record, group_rows) if record else group_rows
+
+
+def videos_of(lake_folder: Path, part: Part) -> VideoRange:
+    """The range of a part's videos: where its commit doesn't say it, its footer does."""
+    return part.videos if part.videos.first else _stored_range(lake_folder, part)
+
+
+@cache
+def _stored_range(lake_folder: Path, part: Part) -> VideoRange:
+    column_name = video_column(part.table)
+    if column_name is None:
+        return part.videos
+    part.check_bytes(lake_folder)
+    return range_of_file(part.path(lake_folder), column_name)
 
 
 def check_parts(lake_folder: Path, parts: Sequence[Part]) -> None:

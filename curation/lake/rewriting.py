@@ -11,7 +11,10 @@ import pyarrow.parquet as pq
 
 from dmforge.curation.lake.commits import Commit, CommitDraft, Lake
 from dmforge.curation.lake.parts import Part, naming_damaged_part, read_part
+from dmforge.curation.lake.video_range import video_column
+from dmforge.schemas.columns import id_list, schema
 from dmforge.schemas.ids import digest, read
+from dmforge.schemas.records import TABLES
 
 SEVERAL = "videos"
 """The column of rows that are about more than one video: they go with any of them."""
@@ -61,13 +64,20 @@ class Removal:
     def _cells(self, lake: Lake, part: Part) -> pa.ChunkedArray[Any] | None:
         """The column of a part that decides; None where its table has none."""
         column_name = self._column(part.table)
-        if column_name is None:
+        if column_name is None or self._is_of_other_videos(part, column_name):
             return None
-        # one column only, and unhashed: this is asked of every part whenever a run starts on a workspace with takedowns
+        # one column only, and unhashed: this is asked of parts whenever a run starts on a workspace with takedowns
         part_path = part.path(lake.workspace.lake)
         with naming_damaged_part(lake.workspace.lake, [part]):
             column_name = SEVERAL if SEVERAL in pq.read_schema(part_path).names else column_name
             return pq.read_table(part_path, columns=[column_name]).column(column_name)
+
+    def _is_of_other_videos(self, part: Part, column_name: str) -> bool:
+        """Whether what goes is chosen by the video of a row, and the part's commit says that it has none of these."""
+        has_several = part.table in TABLES and SEVERAL in schema(TABLES[part.table]).names
+        if column_name != video_column(part.table) or has_several or not part.videos.first:
+            return False
+        return not any(part.videos.may_have(video) for video in id_list(self._values))
 
     def _remaining_tables(self, lake: Lake, part: Part) -> Iterator[pa.Table]:
         column_name = self._column(part.table)

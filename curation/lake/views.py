@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
@@ -21,12 +16,13 @@ from dmforge.curation.contract.collective import Collective, StageCounts
 from dmforge.curation.contract.stage import AnyStage, Gate, Root
 from dmforge.curation.contract.stage_results import row_schema
 from dmforge.curation.lake.commits import Commit, Lake, extent_of
+from dmforge.curation.lake.database import CONNECTION, interruptible
 from dmforge.curation.lake.missing_stage import MissingStage
 from dmforge.curation.lake.partition import ALL, Bounds, Share
-from dmforge.curation.lake.parts import Extent, Part, check_parts, naming_damaged_part
+from dmforge.curation.lake.parts import Extent, Part, check_parts, naming_damaged_part, videos_of
+from dmforge.curation.lake.row_sets import BuildSql, RowSet
 from dmforge.curation.lake.sql_text import empty_sql, quoted_path, range_condition, union_of, without_wildcards
 from dmforge.schemas.columns import default_row, from_arrow, grown_columns, id_matrix, schema
-from dmforge.schemas.errors import LakeError, first_line
 from dmforge.schemas.ids import Id, base32, digest, show
 from dmforge.schemas.records import RECORDS, Item, Outcome, Record
 
@@ -36,32 +32,12 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=Record)
 RANGE_ROWS = 100_000
 """Rows of a range of ids that are counted at once."""
-MANY = 64
-"""Parts of one table that are opened again for each range."""
-READ = "read"
-"""The schema of tables that were read from more parts than that."""
+KNOWN = "known"
+"""The schema of tables of ids that every range is joined with: they are read once."""
 HELD = "held"
 """The schema of tables whose rows lie in no part."""
 PART = re.compile(r"/([a-z][a-z0-9_]*)/(part-[a-z0-9_-]+\.parquet)'")
 """A part as SQL of a view names it: its table and its name."""
-CONNECTION: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    # else four fifths of the machine's, and then a folder where the command happens to be given
-    "memory_limit": f"{max(1024, 256 * (os.cpu_count() or 1))}MB",
-    "temp_directory": str(Path(tempfile.gettempdir()) / f"dmforge-{os.getpid()}"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class RowSet:
-    """A set of rows as SQL. Where all rows of its parts count, its extent is known without reading them."""
-
-    sql: str
-    record: type[Record]
-    parts: tuple[Part, ...]
-    is_whole: bool
-    """Every row of the parts is current: no join is needed, and the extent is the sum of theirs."""
 
 
 class LakeView:
@@ -88,14 +64,13 @@ class LakeView:
         self._by_variant: defaultdict[tuple[str, str], list[Commit]] = defaultdict(list)
         for commit in self.commits:
             self._by_variant[commit.stage, commit.variant].append(commit)
-        self._by_name = {(part.table, part.name): part for commit in self.commits for part in commit.parts}
         self._hashed_parts: set[tuple[str, str]] = set()
-        self._checked_sql: set[str] = set()
         self._variants: dict[str, Id] = {}
         self._inputs: dict[str, RowSet] = {}
         self._rows_by_maker: dict[tuple[str, str], RowSet] = {}
+        self._rows_seen: dict[tuple[type[Record], int, bool], RowSet] = {}
         self._extents: dict[str, Extent] = {}
-        self._loaded_stages: set[str] = set()
+        self._known_inputs: set[str] = set()
         self._unique_parts: dict[tuple[str, ...], bool] = {}
 
     @property
@@ -121,11 +96,13 @@ class LakeView:
 
     def _hash_parts_of(self, sql: str) -> None:
         """Hash the parts that SQL names."""
-        if sql not in self._checked_sql:
-            unhashed_parts = sorted(set(PART.findall(sql)) - self._hashed_parts)
-            check_parts(self._folder, [self._by_name[table_and_name] for table_and_name in unhashed_parts])
-            self._hashed_parts.update(unhashed_parts)
-            self._checked_sql.add(sql)
+        unhashed_parts = sorted(set(PART.findall(sql)) - self._hashed_parts)
+        check_parts(self._folder, [self._by_name[table_and_name] for table_and_name in unhashed_parts])
+        self._hashed_parts.update(unhashed_parts)
+
+    @cached_property
+    def _by_name(self) -> dict[tuple[str, str], Part]:
+        return {(part.table, part.name): part for commit in self.commits for part in commit.parts}
 
     @cached_property
     def _database_with_views(self) -> duckdb.DuckDBPyConnection:
@@ -162,6 +139,11 @@ class LakeView:
     def rows(self, record: type[Record], before_stage: AnyStage | None = None, *, gated: bool = True) -> RowSet:
         """The current rows of a table that the stages before one made, or all stages; those that gates let through, or all."""
         stage_count = self.stages.index(before_stage) if before_stage is not None else len(self.stages)
+        if (record, stage_count, gated) not in self._rows_seen:
+            self._rows_seen[record, stage_count, gated] = self._rows_before(record, stage_count, gated=gated)
+        return self._rows_seen[record, stage_count, gated]
+
+    def _rows_before(self, record: type[Record], stage_count: int, *, gated: bool) -> RowSet:
         makers = [stage for stage in self.stages[:stage_count] if record in stage.makes]
         maker_rows = [self._made_by(stage, record) for stage in makers]
         if gated:
@@ -170,35 +152,38 @@ class LakeView:
                 for row_set, maker in zip(maker_rows, makers, strict=True)
             ]
         parts = tuple(part for row_set in maker_rows for part in row_set.parts)
-        rows_sql = union_of([row_set.sql for row_set in maker_rows]) or self._files_sql(row_schema(record), ())
-        is_whole = all(row_set.is_whole for row_set in maker_rows)
         # only where a row does stand twice: to see each once costs a sort of them all, in every query
-        if any(
+        has_repeats = any(
             stage.allows_duplicate_rows and self._parts(stage, record.table) for stage in makers
-        ) and not self._has_unique_ids(record, parts):
-            rows_sql = f"SELECT * FROM ({rows_sql}) QUALIFY row_number() OVER (PARTITION BY id ORDER BY made_from) = 1"
-            is_whole = False
+        ) and not self._has_unique_ids(record, parts)
         gates = [(gate, "id") for gate in self.stages[:stage_count] if isinstance(gate, Gate) and gate.reads is record]
-        if gated and gates:
-            return RowSet(self._passing_sql(rows_sql, gates), record, parts, is_whole=False)
-        return RowSet(rows_sql, record, parts, is_whole)
+
+        def build(bounds: Bounds | None) -> str:
+            maker_sqls = [row_set.build(bounds) for row_set in maker_rows]
+            rows_sql = union_of(maker_sqls) or self._files_sql(row_schema(record), ())
+            if has_repeats:
+                rows_sql = f"SELECT * FROM ({rows_sql}) QUALIFY row_number() OVER (PARTITION BY id ORDER BY made_from) = 1"
+            return self._passing_sql(rows_sql, gates, bounds) if gated else rows_sql
+
+        is_whole = all(row_set.is_whole for row_set in maker_rows) and not has_repeats and not (gated and gates)
+        return RowSet(build, record, parts, is_whole, is_whole and sum(bool(row_set.parts) for row_set in maker_rows) <= 1)
 
     def _without_withheld_subjects(self, rows: RowSet, maker: AnyStage, stage_count: int) -> RowSet:
         """Rows without those about a subject that a later gate keeps back: a candidate goes with its task. Rows that were made
         behind a gate were made from what it let through."""
         later_stages, columns = self.stages[self.stages.index(maker) + 1 : stage_count], schema(rows.record).names
         gates = [(gate, gate.reads.kind) for gate in later_stages if isinstance(gate, Gate) and gate.reads.kind in columns]
-        return (
-            RowSet(self._passing_sql(rows.sql, gates), rows.record, rows.parts, is_whole=False)
-            if gates and rows.parts
-            else rows
+        if not gates or not rows.parts:
+            return rows
+        return RowSet(
+            lambda bounds: self._passing_sql(rows.build(bounds), gates, bounds), rows.record, rows.parts, is_whole=False
         )
 
-    def _passing_sql(self, sql: str, gates: Sequence[tuple[AnyStage, str]]) -> str:
+    def _passing_sql(self, sql: str, gates: Sequence[tuple[AnyStage, str]], bounds: Bounds | None) -> str:
         """SQL of the rows whose column names what a gate lets through, for each of these gates and columns."""
         for gate, id_column in gates:
             assert isinstance(gate, Gate)
-            passing_ids_sql = gate.passing(self._made_by(gate, gate.makes[0]).sql)
+            passing_ids_sql = gate.passing(self._made_by(gate, gate.makes[0]).build(bounds))
             sql = f"SELECT r.* FROM ({sql}) r SEMI JOIN ({passing_ids_sql}) g ON r.{id_column} = g.id"
         return sql
 
@@ -206,9 +191,8 @@ class LakeView:
         """The id of a row that a stage made from two inputs, if there is one."""
         for record in stage.makes:
             row_set = self._made_by(stage, record)
-            in_range = range_condition(record.video_column)
-            duplicates_sql = f"SELECT id FROM ({row_set.sql}) WHERE {in_range} GROUP BY id HAVING count(*) > 1 LIMIT 1"
             for bounds in ALL.ranges(1 + sum(part.rows for part in row_set.parts) // RANGE_ROWS):
+                duplicates_sql = f"SELECT id FROM ({row_set.within(bounds)}) GROUP BY id HAVING count(*) > 1 LIMIT 1"
                 if duplicate_rows := self._rows(duplicates_sql, bounds):
                     return show(record.kind, duplicate_rows[0][0])
         return None
@@ -233,51 +217,43 @@ class LakeView:
             return StageCounts(
                 0, sum(c.made for c in commits), sum(c.rejected for c in commits), sum(c.quarantined for c in commits)
             )
+        if share == ALL and not self._commits(stage) and self.inputs(stage).is_distinct:
+            return StageCounts(self.extent(self.inputs(stage)).count, 0, 0, 0)
         count_by_status: Counter[str] = Counter()
         for bounds in share.ranges(1 + sum(part.rows for part in self.inputs(stage).parts) // RANGE_ROWS):
-            count_by_status.update(
-                dict(self._rows(f"SELECT status, count(*) FROM ({self._settled_sql(stage)}) GROUP BY status", bounds))
+            joined_sql = (
+                f"({self._ids_within(stage, bounds)}) i LEFT JOIN ({self._outcomes_within(stage, bounds)}) o ON o.input = i.id"
             )
-            count_by_status["pending"] += self._rows(f"SELECT count(DISTINCT id) FROM ({self.pending(stage)})", bounds)[0][0]
+            counts_sql = f"SELECT coalesce(o.status, 'pending'), count(DISTINCT i.id) FROM {joined_sql} GROUP BY 1"
+            count_by_status.update(dict(self._rows(counts_sql, bounds)))
         return StageCounts(**{status: count_by_status[status] for status in ("pending", "made", "rejected", "quarantined")})
 
-    def pending(self, stage: AnyStage) -> str:
-        """SQL of the inputs without an outcome about videos from $low to below $high."""
-        inputs_sql, outcomes_sql = self._bounded_inputs_and_outcomes(stage)
-        return f"SELECT i.* FROM ({inputs_sql}) i ANTI JOIN ({outcomes_sql}) o ON o.input = i.id"
+    def pending(self, stage: AnyStage, bounds: Bounds) -> str:
+        """SQL of the inputs without an outcome about the videos of a range."""
+        video_column = self.inputs(stage).record.video_column
+        video_alias_sql = "" if video_column == "video" else f", {video_column} AS video"
+        inputs_sql = f"SELECT *{video_alias_sql} FROM ({self.inputs(stage).within(bounds)})"
+        return f"SELECT i.* FROM ({inputs_sql}) i ANTI JOIN ({self._outcomes_within(stage, bounds)}) o ON o.input = i.id"
 
     def ever_settled(self, stage: AnyStage) -> bool:
         """Whether a stage has settled any input, be it one that its recipe no longer has."""
         return bool(self._commits(stage))
 
-    def _settled_sql(self, stage: AnyStage) -> str:
-        """SQL of the current outcomes, within the same bounds."""
-        inputs_sql, outcomes_sql = self._bounded_inputs_and_outcomes(stage)
-        return f"SELECT o.status FROM ({outcomes_sql}) o SEMI JOIN ({inputs_sql}) i ON o.input = i.id"
-
-    def _bounded_inputs_and_outcomes(self, stage: AnyStage) -> tuple[str, str]:
-        """SQL of a stage's inputs and outcomes, both bounded: what is in memory at once doesn't grow with the lake."""
-        input_rows, video_column = self.inputs(stage), self.inputs(stage).record.video_column
-        video_alias_sql = "" if video_column == "video" else f", {video_column} AS video"
-        return (
-            f"SELECT *{video_alias_sql} FROM ({input_rows.sql}) WHERE {range_condition(video_column)}",
-            f"SELECT input, status FROM ({self._settled_rows_sql(stage)}) WHERE {range_condition('video')}",
+    def _ids_within(self, stage: AnyStage, bounds: Bounds) -> str:
+        """SQL of the ids of a stage's inputs about the videos of a range."""
+        inputs = self.inputs(stage)
+        if not inputs.is_whole or isinstance(stage, MissingStage):
+            return f"SELECT id FROM ({inputs.within(bounds)})"
+        # all rows of some parts: without columns that came later, of which every part would have to be asked
+        id_columns = pa.schema(
+            [schema(inputs.record).field(name) for name in dict.fromkeys(("id", inputs.record.video_column))]
         )
+        files_sql = self._files_sql(id_columns, self._overlapping(inputs.parts, bounds))
+        return f"SELECT id FROM ({files_sql}) WHERE {range_condition(inputs.record.video_column)}"
 
-    def _settled_rows_sql(self, stage: AnyStage) -> str:
-        """SQL of all that a stage has settled. A stage that was interrupted has left many small parts: they are read once
-        into a table, not opened again for each range."""
-        parts = self._parts(stage, Outcome.table)
-        outcome_files_sql = self._files_sql(schema(Outcome), parts)
-        if len(parts) <= MANY:
-            return outcome_files_sql
-        if stage.name not in self._loaded_stages:
-            self._database.execute(f"CREATE SCHEMA IF NOT EXISTS {READ}")
-            ordered_rows_sql = f"SELECT input, video, status FROM ({outcome_files_sql}) ORDER BY video"
-            self._hash_parts_of(ordered_rows_sql)
-            self._database.execute(f'CREATE TABLE {READ}."{stage.name}" AS {ordered_rows_sql}')
-            self._loaded_stages.add(stage.name)
-        return f'SELECT * FROM {READ}."{stage.name}"'
+    def _outcomes_within(self, stage: AnyStage, bounds: Bounds) -> str:
+        outcome_parts = self._overlapping(self._parts(stage, Outcome.table), bounds)
+        return f"SELECT input, status FROM ({self._files_sql(schema(Outcome), outcome_parts)}) WHERE {range_condition('video')}"
 
     def yield_of(self, stage: AnyStage, record: type[Record]) -> float:
         """Rows of a table that an input of a stage gave so far, on average; one each where nothing is known."""
@@ -329,8 +305,7 @@ class LakeView:
 
     def about(self, bounds: Bounds, record: type[R], *, gated: bool = True) -> list[R]:
         """The rows of a table about the videos of a range."""
-        sql = f"SELECT * FROM ({self.rows(record, gated=gated).sql}) WHERE {range_condition(record.video_column)}"
-        return from_arrow(record, self.table(sql, bounds))
+        return from_arrow(record, self.table(self.rows(record, gated=gated).within(bounds), bounds))
 
     def all_rows(self, record: type[R]) -> list[R]:
         """All current rows of a table that gates let through."""
@@ -353,20 +328,20 @@ class LakeView:
         return self._by_variant[stage.name, base32(self.variant(stage))]
 
     def _parts(self, stage: AnyStage, table_name: str) -> tuple[Part, ...]:
-        return tuple(part for commit in self._commits(stage) for part in commit.of(table_name))
+        return tuple(part for commit in self._commits(stage) for part in commit.parts if part.table == table_name)
 
     def _is_complete(self, stage: AnyStage) -> bool:
         """The stage's outcomes are exactly its current inputs: nothing is pending and nothing is left over."""
         return extent_of(self._parts(stage, Outcome.table)) == self.extent(self.inputs(stage))
 
-    def _has_unique_ids(self, record: type[Record], parts: Sequence[Part]) -> bool:
+    def _has_unique_ids(self, record: type[Record], parts: tuple[Part, ...]) -> bool:
         """Whether no id stands twice in these parts. If the first halves of ids all differ, the ids do: a third of the cost."""
         parts_key = (record.table, *(part.name for part in parts))  # parts of one commit have one name, in each table
         if parts_key not in self._unique_parts:
-            files_sql = self._files_sql(row_schema(record), parts, record)
-            ids_sql = f"SELECT id FROM ({files_sql}) WHERE {range_condition(record.video_column)}"
+            rows = RowSet(self._of_files(parts, record), record, parts, is_whole=True)
             ranges = ALL.ranges(1 + sum(part.rows for part in parts) // RANGE_ROWS)
-            self._unique_parts[parts_key] = all(_all_differ(self.table(ids_sql, bounds).column("id")) for bounds in ranges)
+            ids_of_ranges = (self.table(f"SELECT id FROM ({rows.within(bounds)})", bounds).column("id") for bounds in ranges)
+            self._unique_parts[parts_key] = all(map(_all_differ, ids_of_ranges))
         return self._unique_parts[parts_key]
 
     def _collective_variant(self, stage: Collective[Item, Record]) -> Id:
@@ -379,32 +354,69 @@ class LakeView:
         """Inputs that no stage made: a root's roster; of a missing stage, all that it settled."""
         if isinstance(stage, MissingStage):
             parts = self._parts(stage, Outcome.table)
-            return RowSet(f"SELECT input AS id, video FROM ({self._files_sql(schema(Outcome), parts)})", Record, parts, True)
+
+            def settled(bounds: Bounds | None) -> str:
+                return f"SELECT input AS id, video FROM ({self._files_sql(schema(Outcome), self._overlapping(parts, bounds))})"
+
+            return RowSet(settled, Record, parts, is_whole=True)
         if stage.name in self._scanned:
-            return RowSet(self._in_memory_sql(f"scanned_{stage.name}", self._scanned[stage.name]), stage.reads, (), False)
+            scanned_sql = self._in_memory_sql(f"scanned_{stage.name}", self._scanned[stage.name])
+            return RowSet(lambda _: scanned_sql, stage.reads, (), is_whole=False)
         roster = next((c for c in self.commits if c.stage == stage.name and c.kind == "roster"), None)
         parts = roster.of(stage.reads.table) if roster else ()
-        files_sql = self._files_sql(schema(stage.reads), parts, stage.reads)
+        all_listed = self._of_files(parts, stage.reads, schema(stage.reads))
         if self._last_video is None:
-            return RowSet(files_sql, stage.reads, parts, is_whole=True)
-        pilot_sql = f"SELECT * FROM ({files_sql}) WHERE {stage.reads.video_column} <= unhex('{self._last_video.hex()}')"
-        return RowSet(pilot_sql, stage.reads, parts, is_whole=False)
+            return RowSet(all_listed, stage.reads, parts, is_whole=True, is_distinct=True)
+        in_pilot = f"{stage.reads.video_column} <= unhex('{self._last_video.hex()}')"
+        return RowSet(
+            lambda bounds: f"SELECT * FROM ({all_listed(bounds)}) WHERE {in_pilot}", stage.reads, parts, is_whole=False
+        )
 
     def _made_by(self, stage: AnyStage, record: type[Record]) -> RowSet:
         stage_and_table = (stage.name, record.table)
         if stage_and_table not in self._rows_by_maker:
             parts = self._parts(stage, record.table)
-            files_sql = self._files_sql(row_schema(record), parts, record)
+            all_made = self._of_files(parts, record)
             is_whole = not parts or self._is_complete(stage)
-            current_sql = f"SELECT * FROM ({files_sql}) r SEMI JOIN ({self.inputs(stage).sql}) i ON r.made_from = i.id"
-            self._rows_by_maker[stage_and_table] = RowSet(files_sql if is_whole else current_sql, record, parts, is_whole)
+
+            def current(bounds: Bounds | None) -> str:
+                inputs_sql = self.inputs(stage).sql if bounds is None else self._known_inputs_sql(stage)
+                return f"SELECT * FROM ({all_made(bounds)}) r SEMI JOIN ({inputs_sql}) i ON r.made_from = i.id"
+
+            self._rows_by_maker[stage_and_table] = RowSet(all_made if is_whole else current, record, parts, is_whole)
         return self._rows_by_maker[stage_and_table]
+
+    def _known_inputs_sql(self, stage: AnyStage) -> str:
+        """SQL of the ids of a stage's inputs, for a join with ranges of what it made: that may be about other videos, so every
+        range needs them all. They are read once."""
+        if stage.name not in self._known_inputs:
+            ids_sql = f"SELECT id FROM ({self.inputs(stage).sql})"
+            self._hash_parts_of(ids_sql)
+            self._database.execute(f"CREATE SCHEMA IF NOT EXISTS {KNOWN}")
+            with interruptible():
+                self._database.execute(f'CREATE TABLE {KNOWN}."{stage.name}" AS {ids_sql}')
+            self._known_inputs.add(stage.name)
+        return f'SELECT id FROM {KNOWN}."{stage.name}"'
+
+    def _of_files(self, parts: Sequence[Part], record: type[Record], columns: pa.Schema | None = None) -> BuildSql:
+        """SQL of all rows of some parts, or of those parts that may have rows about the videos of a range."""
+        stored = row_schema(record) if columns is None else columns
+        return lambda bounds: self._files_sql(stored, self._overlapping(parts, bounds), record)
+
+    def _overlapping(self, parts: Sequence[Part], bounds: Bounds | None) -> Sequence[Part]:
+        """The parts that may have rows about the videos of a range."""
+        if bounds is None:
+            return parts
+        low, high = bounds["low"].hex(), bounds["high"].hex()
+        return [part for part in parts if videos_of(self._folder, part).overlaps(low, high)]
 
     def _files_sql(self, columns: pa.Schema, parts: Sequence[Part], record: type[Record] | None = None) -> str:
         if not parts:
             return empty_sql(columns)
         expression_of = {column: f'"{column}"' for column in columns.names}
-        file_list_sql = f"[{', '.join(quoted_path(part.path(self._folder)) for part in parts)}], hive_partitioning = false"
+        folder = quoted_path(self._folder)[:-1]  # names of parts have no character that needs quoting
+        paths_sql = ", ".join([f"{folder}/{part.table}/{part.name}'" for part in parts])
+        file_list_sql = f"[{paths_sql}], hive_partitioning = false"
         later_defaults = default_row(record) if record else pa.table({})
         if later_defaults.num_columns:  # parts of earlier formats lack these columns: their rows have the defaults
             defaults_sql = self._in_memory_sql(f"defaults_{digest('schema', columns.to_string()).hex()}", later_defaults)
@@ -423,21 +435,6 @@ class LakeView:
         self._database.execute(f"CREATE TABLE IF NOT EXISTS {HELD}.{name} AS SELECT * FROM coming")
         self._database.unregister("coming")
         return f"SELECT * FROM {HELD}.{name}"
-
-
-@contextmanager
-def interruptible() -> Generator[None]:
-    """Ctrl-C during a query reaches Python as DuckDB's own error: here it is Ctrl-C again."""
-    try:
-        yield
-    except duckdb.BinderException as error:  # our SQL is right for our columns
-        message = first_line(error).lower()
-        hint = "dmforge run: lists are written anew; or use the version that wrote it"
-        raise LakeError(f"the lake was written by another version of dmforge: {message}", hint=hint) from None
-    except RuntimeError as error:
-        if "interrupted" not in str(error).lower():
-            raise
-        raise KeyboardInterrupt from None
 
 
 def _all_differ(ids: IdColumn) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +10,8 @@ import pyarrow as pa
 
 from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.contract.stage_results import Key
-from dmforge.curation.lake.partition import ALL, Share
+from dmforge.curation.lake.partition import ALL, Bounds, Share
 from dmforge.curation.lake.row_groups import regrouped
-from dmforge.curation.lake.sql_text import range_condition
 from dmforge.curation.lake.views import LakeView
 from dmforge.schemas.columns import id_list, id_matrix, schema
 from dmforge.schemas.ids import Id
@@ -78,34 +77,36 @@ def _pending_ranges(view: LakeView, stage: AnyStage, share: Share) -> Iterator[p
     column_names = [*schema(stage.item).names, INPUT, VIDEO]
     stored_bytes = sum(part.size_bytes for part in input_row_set.parts)
     range_count = max(1, sum(part.rows for part in input_row_set.parts) // RANGE_ROWS, stored_bytes // RANGE_BYTES)
-    items_sql = f"SELECT * FROM ({_items_sql(view, stage)}) ORDER BY {VIDEO}, {INPUT}"
+    join_kinds = {name: _join_kind(view, stage, record) for name, record in stage.beside.items()}
     for id_bounds in share.ranges(range_count):
+        items_sql = f"SELECT * FROM ({_items_sql(view, stage, id_bounds, join_kinds)}) ORDER BY {VIDEO}, {INPUT}"
         pending_table = view.table(items_sql, id_bounds)
         if pending_table.num_rows:
             yield _distinct_inputs(pending_table.select(column_names))
 
 
-def _items_sql(view: LakeView, stage: AnyStage) -> str:
-    """SQL of the pending inputs as the stage wants them."""
+def _items_sql(view: LakeView, stage: AnyStage, bounds: Bounds, join_kinds: Mapping[str, str]) -> str:
+    """SQL of the pending inputs of a range as the stage wants them."""
     key_columns = f"i.id AS {INPUT}, i.video AS {VIDEO}"
+    pending_sql = view.pending(stage, bounds)
     if not stage.beside:
-        return f"SELECT *, {key_columns} FROM ({view.pending(stage)}) i"
+        return f"SELECT *, {key_columns} FROM ({pending_sql}) i"
     input_column, *_ = schema(stage.item).names
     column_sqls = [f"{_struct_sql('i', stage.reads)} AS {input_column}"]
     column_sqls += [f"{_struct_sql(name, record)} AS {name}" for name, record in stage.beside.items()]
     join_sqls = [
-        f"{_join_kind(view, stage, record)} ({_joined_rows_sql(view, stage, name, record)}) {name} ON {name}.id = i.{name}"
+        f"{join_kinds[name]} ({_joined_rows_sql(view, stage, name, record, bounds)}) {name} ON {name}.id = i.{name}"
         for name, record in stage.beside.items()
     ]
-    return f"SELECT {key_columns}, {', '.join(column_sqls)} FROM ({view.pending(stage)}) i {' '.join(join_sqls)}"
+    return f"SELECT {key_columns}, {', '.join(column_sqls)} FROM ({pending_sql}) i {' '.join(join_sqls)}"
 
 
-def _joined_rows_sql(view: LakeView, stage: AnyStage, joined_name: str, record: type[Record]) -> str:
+def _joined_rows_sql(view: LakeView, stage: AnyStage, joined_name: str, record: type[Record], bounds: Bounds) -> str:
     """SQL of the rows that may stand beside an input: those about the same videos, or all where it may be about another."""
-    joined_sql = view.rows(record, before_stage=stage).sql
+    joined_rows = view.rows(record, before_stage=stage)
     if issubclass(stage.item, Joined) and joined_name in stage.item.elsewhere:
-        return joined_sql
-    return f"SELECT * FROM ({joined_sql}) WHERE {range_condition(record.video_column)}"
+        return joined_rows.sql
+    return joined_rows.within(bounds)
 
 
 def _join_kind(view: LakeView, stage: AnyStage, record: type[Record]) -> str:

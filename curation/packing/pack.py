@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,6 @@ from dmforge.curation.contract.stage import StageConfig
 from dmforge.curation.contract.stage_results import Key, Made, Origin, StageResults, settle
 from dmforge.curation.lake.partition import Bounds
 from dmforge.curation.lake.parts import Extent
-from dmforge.curation.lake.sql_text import range_condition
 from dmforge.curation.packing.card import CardContents, CardCounts, write_card
 from dmforge.curation.shards.document import ShardSample, sample_of, video_of
 from dmforge.curation.shards.folders import Manifest, Shard, published, selection_folder, write_manifest
@@ -151,10 +150,8 @@ class SelectedSamples:
         """Digest input of the corpus: count and bounds of the ids of its samples, and of their videos' provenances."""
         sample_extent, provenance_extent = Extent(), Extent()
         for video_range in self._ranges():
-            samples_sql = (
-                f"SELECT id, video FROM ({self.view.rows(Sample).sql}) WHERE {range_condition('video')} AND corpus = $corpus"
-            )
-            provenances_sql = f"SELECT id, video FROM ({self.view.rows(Provenance).sql}) WHERE {range_condition('video')}"
+            samples_sql = f"SELECT id, video FROM ({self._samples_sql(video_range)})"
+            provenances_sql = f"SELECT id, video FROM ({self.view.rows(Provenance).within(video_range)})"
             ids_sql = f"SELECT p.id FROM ({provenances_sql}) p SEMI JOIN ({samples_sql}) s ON s.video = p.video"
             query_values = {**video_range, "corpus": self.corpus}
             sample_extent += Extent.of(self.view.table(samples_sql, query_values).column("id"))
@@ -163,30 +160,31 @@ class SelectedSamples:
 
     def has_limits(self) -> bool:
         """Whether a look of the corpus has a box or a token quota: then all of its documents have fields for them."""
-        candidates_sql = (
-            f"SELECT id, looks FROM ({self.view.rows(Candidate, gated=False).sql}) WHERE {range_condition('video')}"
+        candidates = self.view.rows(Candidate, gated=False)
+        return self._has_rows(
+            lambda bounds: (
+                f"SELECT 1 FROM ({self._samples_sql(bounds)}) s "
+                f"LEFT JOIN ({candidates.within(bounds)}) c ON c.id = s.candidate "
+                f"WHERE len(list_filter({EVERY_LOOK}, lambda look: {LIMITED})) > 0 LIMIT 1"
+            )
         )
-        limits_sql = (
-            f"SELECT 1 FROM ({self._samples_sql}) s LEFT JOIN ({candidates_sql}) c ON c.id = s.candidate "
-            f"WHERE len(list_filter({EVERY_LOOK}, lambda look: {LIMITED})) > 0 LIMIT 1"
-        )
-        return self._has_rows(limits_sql)
 
     def has_target_sets(self) -> bool:
         """Whether a target of the corpus has several looks."""
-        return self._has_rows(f"SELECT 1 FROM ({self._samples_sql}) WHERE len(further_targets) > 0 LIMIT 1")
+        return self._has_rows(
+            lambda bounds: f"SELECT 1 FROM ({self._samples_sql(bounds)}) WHERE len(further_targets) > 0 LIMIT 1"
+        )
 
-    @property
-    def _samples_sql(self) -> str:
+    def _samples_sql(self, bounds: Bounds) -> str:
         """SQL of the samples of a range."""
-        return f"SELECT * FROM ({self.view.rows(Sample).sql}) WHERE {range_condition('video')} AND corpus = $corpus"
+        return f"SELECT * FROM ({self.view.rows(Sample).within(bounds)}) WHERE corpus = $corpus"
 
-    def _has_rows(self, sql: str) -> bool:
-        """Whether SQL over a range gives a row in any of them."""
-        return any(self.view.table(sql, {**bounds, "corpus": self.corpus}).num_rows for bounds in self._ranges())
+    def _has_rows(self, sql_within: Callable[[Bounds], str]) -> bool:
+        """Whether SQL of a range gives a row in any of them."""
+        return any(self.view.table(sql_within(bounds), {**bounds, "corpus": self.corpus}).num_rows for bounds in self._ranges())
 
     def _samples(self, bounds: Bounds) -> list[Sample]:
-        ordered_sql = f"{self._samples_sql} ORDER BY video, id"
+        ordered_sql = f"{self._samples_sql(bounds)} ORDER BY video, id"
         return from_arrow(Sample, self.view.table(ordered_sql, {**bounds, "corpus": self.corpus}))
 
     def _rows(self, record_class: type[Any], bounds: Bounds) -> dict[Id, Any]:

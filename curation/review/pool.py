@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from dmforge.curation.lake.views import CONNECTION, LakeView, interruptible
+from dmforge.curation.lake.database import CONNECTION, interruptible
+from dmforge.curation.lake.views import LakeView
 from dmforge.curation.report.cards import Card, CardSubject, cards
 from dmforge.curation.report.pictures import Pictures
 from dmforge.curation.sources.reviews import all_reviews

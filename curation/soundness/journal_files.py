@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from dmforge.curation.lake.answer_check import (
@@ -14,13 +16,18 @@ from dmforge.curation.lake.answer_check import (
     unheld_answers,
 )
 from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.journal import places_in
+from dmforge.curation.lake.journal_index import JournalIndex
+from dmforge.curation.lake.journal_index_file import SUFFIX, IndexUnfit, read_index
 from dmforge.curation.soundness.setting_aside import TORN_LINE, lost_requests
 from dmforge.curation.soundness.workspace_defects import Repair, WorkspaceDefect
 from dmforge.curation.workspace_folder import WorkspaceFolder
+from dmforge.schemas.errors import LakeError
 
 RESTORE = (
     "restore the journal from a backup; else what was made of it stands, and if it is ever made again the question is asked"
 )
+REMADE = "a run that meets it reads the journal instead, and makes it anew"
 CUT = "the next run cuts it off; where no run was killed, restore the file from a backup"
 
 
@@ -40,6 +47,29 @@ def check_journal(lake: Lake, *, in_use: bool) -> Iterator[WorkspaceDefect]:
     yield from defects
     known_lost = lost_requests(workspace)
     yield from (_of_answer(workspace, answer) for answer in unheld if answer.request not in known_lost)
+
+
+def check_indexes(workspace: WorkspaceFolder) -> Iterator[WorkspaceDefect]:
+    """The indexes beside files of the journal that don't say what these say. Nothing is lost with one."""
+    for path in sorted(workspace.journal.glob(f"*/*{SUFFIX}")):
+        try:
+            _check_index(path.with_name(path.name.removesuffix(SUFFIX)))
+        except (IndexUnfit, FileNotFoundError) as error:
+            name = str(path.relative_to(workspace.root))
+            yield WorkspaceDefect(name, f"it doesn't fit its journal: {error}", REMADE, repair=Repair((path,)))
+        except LakeError:
+            continue  # a line of the journal is damaged, as its own check says
+
+
+def _check_index(journal_path: Path) -> None:
+    """Hold an index against the lines that it covers; IndexUnfit says what is wrong with it."""
+    with (
+        closing(read_index(journal_path)) as index,
+        closing(JournalIndex(places_in(journal_path, 0, index.covered_bytes))) as lines,
+    ):
+        pairs = itertools.zip_longest(index.places(), lines.places())
+        if any(kept_place != place for kept_place, place in pairs):
+            raise IndexUnfit("it says something else than the lines")
 
 
 def _of_line(workspace: WorkspaceFolder, line: JournalLine) -> WorkspaceDefect:

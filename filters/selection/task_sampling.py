@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, get_args
+from functools import cache
+from typing import Annotated, get_args
 
 import numpy as np
-import pyarrow as pa
 from pydantic import Field, NonNegativeInt, field_validator
 
 from dmforge.curation.contract.collective import Collective, View
@@ -16,24 +17,22 @@ from dmforge.curation.contract.stage import Gate, StageConfig
 from dmforge.curation.contract.stage_results import Key, Made, Origin, Rejected, Result, StageResults, settle
 from dmforge.curation.video.fingerprint import Fingerprint, copies
 from dmforge.generators.stages.admit import Authored
-from dmforge.schemas.columns import id_list, id_matrix
 from dmforge.schemas.ids import Id, digest
 from dmforge.schemas.records import Record, Spliced, Task, TaskKind
 from dmforge.schemas.replies import QuestionType
 
-if TYPE_CHECKING:
-    from dmforge.schemas.columns import IdColumn
-
 TRAIN, HELD_OUT = "train", "held_out"
 ANY = "*"
 CHUNK_TASKS = 10_000
-"""Tasks whose results are handed over at a time."""
+"""Tasks of a range of videos. Of all tasks no more is in memory than the digest by which they are drawn, and a number."""
 TASK_COLUMNS = "SELECT id, video, source, task_kind FROM ({}) ORDER BY video, id"
-"""SQL of the columns that decide about a task: all tasks are in memory at once, as columns."""
+"""SQL of the columns that decide about a task."""
 Decision = tuple[str, str]
 """The reason for which a task is left out, and its detail; or no reason, and the split that it is drawn for."""
 DRAWN_FOR_TRAINING: Decision = "", TRAIN
 HELD_OUT_FOR_EVALUATION: Decision = "", HELD_OUT
+Quota = tuple[str, int]
+"""Its name, and how many tasks it lets through."""
 MIXED_SPLITS: Decision = "its parts are of different splits", "what is held out must not be seen in training"
 
 
@@ -89,51 +88,36 @@ class Draw(Gate, Collective[Task, Drawn]):
         return f"SELECT task AS id FROM ({made}) WHERE split = '{TRAIN}'"
 
     def process(self, view: View, origin: Origin) -> Iterator[StageResults]:
-        task_table = view.table(TASK_COLUMNS.format(view.rows(Task).sql)).combine_chunks()
-        task_decisions = self._decisions(view, task_table)
-        for chunk_start in range(0, task_table.num_rows, CHUNK_TASKS):
-            task_keys, task_results = list[Key](), list[Result]()
-            for task_index, task_row in enumerate(task_table.slice(chunk_start, CHUNK_TASKS).to_pylist(), chunk_start):
-                task_keys.append(Key(task_row["id"], task_row["video"]))
-                task_results.append(_result(task_keys[-1], *task_decisions[task_index]))
-            yield settle(origin, task_keys, task_results, self.makes)
+        ranges, drawing = view.ranges(Task, CHUNK_TASKS), Drawing()
+        cluster_by_video = _clusters_of_copies(view)
+        for bounds in ranges:
+            tasks, split = _tasks_within(view, bounds), self._split_within(view, bounds, cluster_by_video)
+            type_by_task = _authored_types(view, bounds) if self.config.types else {}
+            for task_id, task_video, source_name, task_kind in tasks:
+                quotas = self._quotas_of(source_name, task_kind, type_by_task.get(task_id))
+                drawing.add(digest("draw", [self.config.seed, task_id]), split(task_video), tuple(quotas))
+        decisions = drawing.decisions()
+        for bounds in ranges:
+            task_keys = [Key(task_id, task_video) for task_id, task_video, *_ in _tasks_within(view, bounds)]
+            yield settle(origin, task_keys, [_result(task_key, *next(decisions)) for task_key in task_keys], self.makes)
 
-    def _decisions(self, view: View, task_table: pa.Table) -> list[Decision]:
-        """The decision about each task: quotas are filled in the order of the draw."""
-        hashes_by_video = {fingerprint.video: fingerprint.hashes for fingerprint in view.all_rows(Fingerprint)}
-        type_by_task = _authored_types(view) if self.config.types else {}
-        cluster_by_video = clustered(
-            {*id_list(task_table.column("video").unique())} | hashes_by_video.keys(), list(copies(hashes_by_video))
-        )
-        held_out_by_video = {video_id: {self._is_held_out(cluster_id)} for video_id, cluster_id in cluster_by_video.items()}
-        for spliced_video, part_videos in _parts_of_spliced(view).items():
-            held_out_by_video[spliced_video] = {
-                self._is_held_out(cluster_by_video.get(part_video, part_video)) for part_video in part_videos
-            }
-        count_by_quota: Counter[str] = Counter()
-        decisions: list[Decision] = [DRAWN_FOR_TRAINING] * task_table.num_rows
-        for task_index in self._draw_order(task_table.column("id")):
-            task_id, video_id, source_name, task_kind = (task_column[task_index].as_py() for task_column in task_table.columns)
-            if True in held_out_by_video[video_id]:
-                decisions[task_index] = MIXED_SPLITS if len(held_out_by_video[video_id]) > 1 else HELD_OUT_FOR_EVALUATION
-                continue
-            task_quotas = self._quotas_of(source_name, task_kind, type_by_task.get(task_id))
-            exceeded_quota = next(
-                (quota_name for quota_name, quota_size in task_quotas if count_by_quota[quota_name] >= quota_size), None
-            )
-            if exceeded_quota is None:
-                count_by_quota.update(quota_name for quota_name, _ in task_quotas)
-            else:
-                decisions[task_index] = "over its quota", exceeded_quota
-        return decisions
+    def _split_within(
+        self, view: View, bounds: Mapping[str, bytes], cluster_by_video: Mapping[Id, Id]
+    ) -> Callable[[Id], Decision]:
+        """The split of a video of a range."""
+        parts_by_spliced = _parts_of_spliced(view, bounds)
 
-    def _draw_order(self, ids: IdColumn) -> Iterator[int]:
-        """The indices of tasks in the order in which they are drawn."""
-        draw_digests = b"".join(digest("draw", [self.config.seed, task_id.tobytes()]) for task_id in id_matrix(ids))
-        high_bits, low_bits = np.frombuffer(draw_digests, ">u8").reshape(-1, 2).T
-        return map(int, np.lexsort((low_bits, high_bits)))
+        @cache
+        def split(video: Id) -> Decision:
+            parts = parts_by_spliced.get(video, {video})
+            held_out = {self._is_held_out(cluster_by_video.get(part_video, part_video)) for part_video in parts}
+            if True not in held_out:
+                return DRAWN_FOR_TRAINING
+            return MIXED_SPLITS if len(held_out) > 1 else HELD_OUT_FOR_EVALUATION
 
-    def _quotas_of(self, source: str, kind: str, question_type: QuestionType | None) -> list[tuple[str, int]]:
+        return split
+
+    def _quotas_of(self, source: str, kind: str, question_type: QuestionType | None) -> list[Quota]:
         """The quotas that a task falls under: of its source and kind, and of its type."""
         quota_names = (f"{source}/{kind}", f"{source}/{ANY}", f"{ANY}/{kind}", f"{ANY}/{ANY}")
         names_and_sizes = [
@@ -150,21 +134,65 @@ class Draw(Gate, Collective[Task, Drawn]):
         return random_bits < self.config.held_out * 2**64
 
 
+class Drawing:
+    """A draw over any number of tasks, which come range by range: 20 bytes are kept of each."""
+
+    def __init__(self) -> None:
+        self._digests, self._rules = bytearray(), array("i")
+        self._number_by_rule: dict[tuple[Decision, tuple[Quota, ...]], int] = {}
+
+    def add(self, draw_digest: Id, split: Decision, quotas: tuple[Quota, ...]) -> None:
+        """A further task. Only those for training count to their quotas."""
+        rule = split, quotas if split == DRAWN_FOR_TRAINING else ()
+        self._digests += draw_digest
+        self._rules.append(self._number_by_rule.setdefault(rule, len(self._number_by_rule)))
+
+    def decisions(self) -> Iterator[Decision]:
+        """The decision about each task, in the order in which they came. Quotas are filled in the order of the draw."""
+        rules, chosen = list(self._number_by_rule), np.array(self._rules, np.int32)
+        decisions, number_by_quota, count_by_quota = [split for split, _ in rules], dict[str, int](), Counter[str]()
+        with_quotas = np.isin(chosen, [number for number, (_, quotas) in enumerate(rules) if quotas])
+        high_bits, low_bits = np.frombuffer(self._digests, ">u8").reshape(-1, 2)[with_quotas].T
+        for task_index in np.flatnonzero(with_quotas)[np.lexsort((low_bits, high_bits))]:
+            _, quotas = rules[chosen[task_index]]
+            exceeded_quota = next((name for name, quota_size in quotas if count_by_quota[name] >= quota_size), None)
+            if exceeded_quota is None:
+                count_by_quota.update(name for name, _ in quotas)
+                continue
+            if exceeded_quota not in number_by_quota:
+                number_by_quota[exceeded_quota] = len(decisions)
+                decisions.append(("over its quota", exceeded_quota))
+            chosen[task_index] = number_by_quota[exceeded_quota]
+        return (decisions[number] for number in chosen)
+
+
 def _result(task: Key, reason: str, detail: str) -> Result:
     return Rejected(reason, detail) if reason else Made((Drawn(task.video, task.input, detail),))
 
 
-def _authored_types(view: View) -> Mapping[Id, QuestionType]:
-    """The type of each question that was written here, by task."""
-    return {authored.task: authored.type for authored in view.all_rows(Authored)}
+def _tasks_within(view: View, bounds: Mapping[str, bytes]) -> Iterator[tuple[Id, Id, str, str]]:
+    """Id, video, source and kind of each task of a range, in their order."""
+    columns = view.table(TASK_COLUMNS.format(view.rows(Task).within(bounds)), bounds).columns
+    return zip(*(column.to_pylist() for column in columns), strict=True)
 
 
-def _parts_of_spliced(view: View) -> Mapping[Id, set[Id]]:
-    """The videos that each spliced video is made of."""
+def _authored_types(view: View, bounds: Mapping[str, bytes]) -> Mapping[Id, QuestionType]:
+    """The type of each question about videos of a range that was written here, by task."""
+    return {authored.task: authored.type for authored in view.about(bounds, Authored)}
+
+
+def _parts_of_spliced(view: View, bounds: Mapping[str, bytes]) -> Mapping[Id, set[Id]]:
+    """The videos that each spliced video of a range is made of."""
     parts_by_spliced: defaultdict[Id, set[Id]] = defaultdict(set)
-    for spliced_row in view.all_rows(Spliced):
+    for spliced_row in view.about(bounds, Spliced):
         parts_by_spliced[spliced_row.video].add(spliced_row.part)
     return parts_by_spliced
+
+
+def _clusters_of_copies(view: View) -> Mapping[Id, Id]:
+    """The cluster of each video that has a copy. Every other video is one of its own."""
+    copy_pairs = list(copies({fingerprint.video: fingerprint.hashes for fingerprint in view.all_rows(Fingerprint)}))
+    return clustered({video for copy_pair in copy_pairs for video in copy_pair}, copy_pairs)
 
 
 def clustered(video_ids: set[Id], copy_pairs: list[tuple[Id, Id]]) -> Mapping[Id, Id]:

@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from dmforge.curation.audit import sql_sandbox, sql_sandbox_worker
-from dmforge.curation.lake.views import interruptible
+from dmforge.curation.lake.database import interruptible
 from dmforge.filters.selection.selection import CONDITION_SCHEMA
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.visible import storable

@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from dmforge.curation.engine.rehearsal import RehearsalScore, ScoreConfig
+from dmforge.curation.lake.commits import Commit
 from dmforge.curation.lake.journal import Journal
+from dmforge.curation.lake.parts import Part
+from dmforge.curation.lake.video_range import VideoRange
 from dmforge.curation.shards.document import ShardSample, video_of, write_document
 from dmforge.curation.shards.folders import Manifest
 from dmforge.curation.shards.index import SCHEMA
@@ -47,6 +50,10 @@ def shapes() -> dict[str, tuple[int, str]]:
         "documents": (formats.DOCUMENTS, _sha256([documents_of_format_2(), _document(LIMITED, LOOK).decode()])),
         "shards": (formats.SHARDS, _sha256([SCHEMA.to_string(), [field.name for field in fields(Manifest)]])),
         "journal": (formats.JOURNAL, _sha256(_journal_line())),
+        "commits": (
+            formats.WORKSPACE,
+            _sha256([[field.name for field in fields(kind)] for kind in (Commit, Part, VideoRange)]),
+        ),
         "keys": (formats.KEYS, _sha256(_keys())),
     }
 

@@ -16,7 +16,8 @@ from dmforge.curation.engine.driver import Driver
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.lake import views, worklist
 from dmforge.curation.lake.commits import Lake
-from dmforge.curation.lake.journal_index import JournalIndex, Place
+from dmforge.curation.lake.journal_index import JournalIndex
+from dmforge.curation.lake.journal_place import Place
 from dmforge.curation.lake.parts import write_part
 from dmforge.curation.lake.spool import Spool
 from dmforge.curation.packing import pack

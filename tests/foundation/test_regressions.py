@@ -26,8 +26,9 @@ from dmforge.curation.engine.driver import Driver
 from dmforge.curation.engine.executors.killable_pool import KillablePool
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
 from dmforge.curation.lake.commits import Lake
+from dmforge.curation.lake.database import interruptible
 from dmforge.curation.lake.journal import Answer, Journal
-from dmforge.curation.lake.views import LakeView, interruptible
+from dmforge.curation.lake.views import LakeView
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import read_recipe
 from dmforge.schemas.errors import DmforgeError

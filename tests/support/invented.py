@@ -28,6 +28,7 @@ from dmforge.curation.lake.journal import Answer
 from dmforge.curation.packing.pack import Pack, PackConfig
 from dmforge.curation.video.media import Media, Receipt, write_receipt
 from dmforge.curation.workspace_folder import WorkspaceFolder
+from dmforge.filters.contamination import Contamination, ContaminationConfig
 from dmforge.filters.duplicates import Duplicates, DuplicatesConfig
 from dmforge.filters.rules.rules import Rules, RulesConfig
 from dmforge.filters.selection.select_cot import SelectCot, SelectCotConfig
@@ -192,6 +193,13 @@ def sets(tasks: int) -> tuple[AnyStage, ...]:
         Draw(DrawConfig(quotas=quotas, held_out=0.1)),
         SelectRl(SelectRlConfig(min_score={"unique": 0.5}, caps={"kind": tasks // 3})),
     )
+
+
+def drawn(tasks: int) -> tuple[AnyStage, ...]:
+    """Numbers to tasks, and the stages that decide which of them are used."""
+    quotas: dict[str, int] = {"*/mcq": tasks // 4}
+    draw = Draw(DrawConfig(quotas=quotas, held_out=0.1))
+    return Invent(InventConfig(tasks=tasks)), Contamination(ContaminationConfig()), draw
 
 
 def chain(tasks: int) -> tuple[AnyStage, ...]:
