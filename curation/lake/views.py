@@ -176,7 +176,8 @@ class LakeView:
         if any(
             stage.allows_duplicate_rows and self._parts(stage, record.table) for stage in makers
         ) and not self._has_unique_ids(record, parts):
-            rows_sql = f"SELECT * FROM ({rows_sql}) QUALIFY row_number() OVER (PARTITION BY id ORDER BY made_from) = 1"
+            precedence_sql = "import_number, made_from" if "import_number" in schema(record).names else "made_from"
+            rows_sql = f"SELECT * FROM ({rows_sql}) QUALIFY row_number() OVER (PARTITION BY id ORDER BY {precedence_sql}) = 1"
             is_whole = False
         gates = [(gate, "id") for gate in self.stages[:stage_count] if isinstance(gate, Gate) and gate.reads is record]
         if gated and gates:

@@ -77,6 +77,7 @@ def _task(row: AnnotationRow, question: Question, checked_task: CheckedTask) -> 
         checked_task.windows, checked_task.needs,
         source=row.source, licence=row.licence, terms=row.terms, split=row.split, origin=row.origin,
         flags=", ".join(checked_task.flags), extras=json.dumps(task_extras) if task_extras else "",
+        import_number=row.import_number,
     )  # fmt: skip
 
 

@@ -156,12 +156,27 @@ def test_annotations_said_to_be_otherwise_are_corrected(tmp_path: Path) -> None:
         assert rows(place, "SELECT licence FROM tasks") == [(licence,)]
 
 
+def test_of_the_same_questions_those_that_stand_first_stay(tmp_path: Path) -> None:
+    place = workspace(tmp_path)
+    dmforge("ingest", write(Case("one"), tmp_path), "-w", place)
+    questions = [{"video": "one", "kind": "open", "question": f"What {number}?", "answer": "it"} for number in range(12)]
+    for source in ("mine", "other", "third"):
+        file = tmp_path / f"{source}.jsonl"
+        file.write_text("".join(json.dumps({**question, "fps": len(source)}) + "\n" for question in questions))
+        counts = dmforge("import", "jsonl", file, "--source", source, "--licence", source, "-w", place, "--json")
+        assert (counts["tasks"], counts["identical"]) == ((12, 0) if source == "mine" else (0, 12))
+        assert rows(place, "SELECT DISTINCT source, licence FROM tasks") == [("mine", "mine")]
+    # the file that stands first is still corrected by importing it again
+    dmforge("import", "jsonl", tmp_path / "mine.jsonl", "--source", "mine", "--licence", "CC0-1.0", "-w", place)
+    assert rows(place, "SELECT DISTINCT source, licence FROM tasks") == [("mine", "CC0-1.0")]
+
+
 def test_how_many_looks_a_task_needs_is_kept_beside_its_density_and_changes_no_id(tmp_path: Path) -> None:
     place, file = workspace(tmp_path), tmp_path / "tasks.jsonl"
     row = {"video": "one", "kind": "open", "question": "What?", "answer": "it", "windows": [[1, 2]], "fps": 2}
     dmforge("ingest", write(Case("one"), tmp_path), "-w", place)
     ids = []
-    for told in (row, {**row, "needed_looks": 0}):
+    for told in ({**row, "needed_looks": 0}, row):
         file.write_text(json.dumps(told))
         dmforge("import", "jsonl", file, "-w", place)
         ids += rows(place, "SELECT id FROM tasks ORDER BY extras DESC LIMIT 1")
