@@ -156,7 +156,8 @@ class Task(Record):
     extras: str = aside("")
     """What an export in the format that it came in must give back, and a target that came with it: JSON."""
     import_number: Index = later_aside(0, since=2)
-    """Which import of its workspace it came with, from 1 on: of the same question, the first one stays. 0 where nobody counted."""
+    """Which import of its workspace it came with, from 1 on: of the same question, the first one stays. 0 where nobody
+    counted."""
 
 
 @dataclass(frozen=True, slots=True)
