@@ -256,9 +256,9 @@ def _seal_of(line_texts: list[str]) -> str:
 def _payload_of(question: Question) -> dict[str, Any]:
     """The fields of a question that differ from their defaults, to be stored."""
     question_values: dict[str, Any] = {"video": question.video, "kind": question.kind, "question": question.question}
-    for field_name in ("answer", "options", "windows", "duration_s", "flags", "reply", "fps", "extras"):
+    for field_name in ("answer", "options", "windows", "duration_s", "segment_s", "flags", "reply", "fps", "extras"):
         field_value = getattr(question, field_name)
-        if field_value not in ("", (), None, {}):
+        if field_value not in ("", (), None, {}) and (field_name, field_value) != ("segment_s", 0.0):
             question_values[field_name] = field_value
     if question.needs != "any":
         question_values["needs"] = question.needs
