@@ -440,7 +440,7 @@ def import_annotations(
         imported.write_missing(missing)
     show(imported, as_json)
     unfinished_if(imported.pending > 0)
-    if not dry_run and not imported.tasks:
+    if not dry_run and not imported.tasks and not imported.identical:
         err.print_line("nothing was made of these files: each question in them was rejected or quarantined")
         raise typer.Exit(1)
 

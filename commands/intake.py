@@ -29,7 +29,7 @@ from dmforge.curation.sources.annotation_reader import read_questions
 from dmforge.curation.sources.annotations import ImportedFiles
 from dmforge.curation.sources.benchmark_references import FOLDER, Benchmarks, Reference
 from dmforge.curation.sources.formats import all_formats, find_format
-from dmforge.curation.sources.importing import Import
+from dmforge.curation.sources.importing import UNUSABLE, Import
 from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.sources.takedowns import forgotten_videos
 from dmforge.curation.sources.task_checks import CheckedTask, check
@@ -151,7 +151,10 @@ def import_annotations(
         made_table = Reference.table if imported_files.folder == FOLDER else Task.table
         made_count = _count_made(view, made_table, row_ids)
         count_by_flag = _count_flags(view, row_ids) if made_table == Task.table else {}
-        detail_by_reason = {reason: detail for reason, (detail, _) in _examples(view, stage_name, "input", row_ids).items()}
+        detail_by_reason = {
+            reason: detail + (_why_unusable(view, video) if reason == UNUSABLE else "")
+            for reason, (detail, video) in _examples(view, stage_name, "input", row_ids).items()
+        }
     count_by_rejection = {reason: count for (status, reason), count in sorted(count_by_outcome.items()) if status != "made"}
     pending_count = len(set(row_ids)) - sum(count_by_outcome.values())
     identical_count = len(row_ids) - made_count - sum(count_by_rejection.values()) - pending_count
@@ -317,6 +320,12 @@ def _examples(view: LakeView, stage: str, column: Literal["input", "video"], ids
     example_sql = "first(detail ORDER BY detail, video), first(video ORDER BY detail, video)"
     reason_examples = _query_by_ids(view, ids, f"SELECT reason, {example_sql} FROM ({matching_sql}) GROUP BY 1", stage=stage)
     return {reason: (detail, video) for reason, detail, video in reason_examples}
+
+
+def _why_unusable(view: LakeView, video: Id) -> str:
+    """What `ingest` says of a video that it quarantined, to be put behind the name of the video."""
+    causes = _examples(view, Ingest.name, "video", [video])
+    return "".join(f" ({': '.join(filter(None, (cause, detail)))})" for cause, (detail, _) in causes.items())
 
 
 def _query_by_ids(view: LakeView, ids: Sequence[Id], sql: str, **values: object) -> list[tuple[Any, ...]]:

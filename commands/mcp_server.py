@@ -13,21 +13,25 @@ import os
 import sys
 from base64 import b64encode
 from collections.abc import Mapping
+from fractions import Fraction
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from dmforge import __version__
 from dmforge.commands.served_videos import ServedFolders, ServedVideo
 from dmforge.curation.video.frame_preview import CLIPS
 from dmforge.curation.video.jpeg import to_jpeg
 from dmforge.generators.footage import ShownClip
+from dmforge.generators.look_tool.call_arguments import read_arguments
 from dmforge.generators.look_tool.clip_forms import stamps
 from dmforge.generators.look_tool.crop_video import crop_video, tool_schema
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import parse_config
 from dmforge.schemas.dialects.tool_dialect import FUNCTION
 from dmforge.schemas.errors import DmforgeError, InputError
+from dmforge.schemas.frames import GRID_FPS
 
 LIST = "list_videos"
 MAX_NAMES = 1000
@@ -50,6 +54,10 @@ def main() -> None:
 
 def serve(videos: ServedFolders) -> None:
     """Answer one client until it closes the connection."""
+    if next(videos.names(), None) is None:
+        raise InputError(
+            "there are no videos in these folders", where="FOLDER", hint="name folders of videos, shards or workspaces"
+        )
     if find_spec("mcp") is None:
         raise InputError("the package mcp is not installed", where="mcp", hint="pip install 'dmforge[mcp]'")
     import anyio
@@ -68,7 +76,7 @@ def serve(videos: ServedFolders) -> None:
         return CallToolResult.model_validate(reply)
 
     async def run() -> None:
-        server = Server("dmforge", on_list_tools=list_tools, on_call_tool=call_tool)
+        server = Server("dmforge", version=__version__, on_list_tools=list_tools, on_call_tool=call_tool)
         async with stdio_server() as (requests, replies):
             await server.run(requests, replies, server.create_initialization_options())
 
@@ -101,7 +109,7 @@ def call(videos: ServedFolders, function: str, arguments: Mapping[str, Any]) -> 
         if not isinstance(name, str):
             raise InputError("the name of a video is needed", where=f"{FUNCTION}: video", hint=f"call {LIST} first")
         video = videos.open(name)
-        return {"content": _shown(video, crop_video(video.source, look_arguments))}
+        return {"content": _shown(video, crop_video(video.source, look_arguments), read_arguments(look_arguments).fps)}
     except DmforgeError as error:
         where = error.where if error.where.startswith((FUNCTION, LIST)) else ""  # else it may be a path
         return {"content": [_text(str(InputError(error.message, where=where, hint=error.hint)))], "isError": True}
@@ -116,9 +124,15 @@ def _listed(videos: ServedFolders, containing: object) -> str:
     return "\n".join([*islice(names, MAX_NAMES), *further]) or "there are none"
 
 
-def _shown(video: ServedVideo, clip: ShownClip) -> list[dict[str, Any]]:
+def _shown(video: ServedVideo, clip: ShownClip, fps: Fraction) -> list[dict[str, Any]]:
     size = f"{clip.frames.shape[2]} x {clip.frames.shape[1]}"
-    parts = [_text(f"{video.name}, {video.duration_s:.2f} s long: {len(clip.times_s)} frames of {size}, each under its time.")]
+    frame_count, shown_s = len(clip.times_s), clip.times_s[-1] - clip.times_s[0]
+    description = f"{video.name}, {video.duration_s:.2f} s long: {frame_count} frames of {size}, each under its time."
+    # where fewer are shown than were asked for, it is said, since nobody could see it from few of them
+    if shown_s > (frame_count - 1) / fps + Fraction(1, GRID_FPS):
+        shown_fps = float((frame_count - 1) / shown_s)
+        description += f" These are {shown_fps:.3g} a second, not {float(fps):.6g}: more are not shown of this part."
+    parts = [_text(description)]
     for frame_stamp, jpeg in zip(stamps(clip), to_jpeg(clip.frames), strict=True):
         parts += [_text(frame_stamp), {"type": "image", "data": b64encode(jpeg).decode(), "mimeType": "image/jpeg"}]
     return parts

@@ -19,6 +19,11 @@ def later(default: T, since: int) -> T:
     return field(default=default, kw_only=True, metadata={SINCE: since})
 
 
+def later_aside(default: T, since: int) -> T:
+    """A column that a table has since its format of this number, outside the id."""
+    return field(default=default, kw_only=True, metadata={SINCE: since, "aside": True})
+
+
 def receipt(since: int) -> tuple[Id, ...]:
     """A column of digests that checks hold against what a row was made from: outside its id, and empty in older rows."""
     return field(default=(), kw_only=True, metadata={SINCE: since, "receipt": True})

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from dmforge.schemas.ids import Id
 from dmforge.schemas.looks import Look, Window
 from dmforge.schemas.record import TABLES, Item, Joined, Record, format_of, table_formats
-from dmforge.schemas.record_fields import aside, grown, later, receipt
+from dmforge.schemas.record_fields import aside, grown, later, later_aside, receipt
 from dmforge.schemas.transcript import Transcript
 from dmforge.schemas.units import Count, Degrees, Index, Patch, Pixels, Score, Share
 
@@ -155,6 +155,9 @@ class Task(Record):
     """What had to be mended on the way."""
     extras: str = aside("")
     """What an export in the format that it came in must give back, and a target that came with it: JSON."""
+    import_number: Index = later_aside(0, since=2)
+    """Which import of its workspace it came with, from 1 on: of the same question, the first one stays. 0 where nobody
+    counted."""
 
 
 @dataclass(frozen=True, slots=True)

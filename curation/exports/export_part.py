@@ -10,6 +10,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from dmforge.curation.exports.conversation_rows import looks_of
+from dmforge.curation.exports.conversation_turns import is_task
 from dmforge.curation.exports.export_place import PARTS, ExportPlace, export_place
 from dmforge.curation.exports.known_formats import FORMATS
 from dmforge.curation.exports.row_format import ClippedSample, ExportedClip, RowFormat
@@ -46,7 +47,7 @@ def write_part(job: ExportJob, number: int) -> None:
     for video_number in range(first_video, min(first_video + PART_VIDEOS, corpus.video_count)):
         packed_video = corpus.video(video_number)
         for sample in packed_video.samples:
-            clipped_sample = _clipped(sample, packed_video, corpus.clips, row_format)
+            clipped_sample = clipped(sample, packed_video, corpus.clips, row_format)
             sample_rows = list(row_format.rows(clipped_sample, dialect))
             left_out += not sample_rows
             table_rows.update(table for table, _ in sample_rows)
@@ -67,7 +68,8 @@ def _open_corpus(source: str) -> Corpus:
     return Corpus(source)
 
 
-def _clipped(sample: ShardSample, packed_video: PackedVideo, clips: Clips, row_format: RowFormat) -> ClippedSample:
+def clipped(sample: ShardSample, packed_video: PackedVideo, clips: Clips, row_format: RowFormat) -> ClippedSample:
+    """A sample with the clips that its rows may name."""
     video, key = packed_video.video.as_record(), packed_video.key
     looks = looks_of(sample) if row_format.cuts_looks else []
     return ClippedSample(
@@ -79,7 +81,7 @@ def _clipped(sample: ShardSample, packed_video: PackedVideo, clips: Clips, row_f
             ExportedClip(f"videos/{sample.id}{f'.{number}' if number > 1 else ''}.mp4", *clips.shown(video, look))
             for number, look in enumerate(looks, 1)
         ),
-        f"videos/{key}.mp4" if row_format.has_grid else "",
+        f"videos/{key}.mp4" if row_format.has_grid and (is_task(sample) or not row_format.has_grid_of_tasks_alone) else "",
     )
 
 

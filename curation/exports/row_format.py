@@ -132,6 +132,8 @@ class RowFormat:
     """Whether the overview comes along."""
     has_grid: bool = False
     """Whether the rendition that looks are cut from comes along."""
+    has_grid_of_tasks_alone: bool = False
+    """Whether that is so for tasks alone: rows of trajectories don't name it."""
     caveats: tuple[str, ...] = ()
     """What its readers lose or get wrong, each in a sentence."""
 

@@ -65,6 +65,7 @@ VERL = RowFormat(
     _finish,
     dialects=("tool",),
     has_grid=True,
+    has_grid_of_tasks_alone=True,
     caveats=(
         "verl takes paths from the folder in which it is started: start it in the folder of the export.",
         "verl 0.9.1's dataset for SFT hands frames on without their times: say "

@@ -15,6 +15,7 @@ from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.partition import ALL
 from dmforge.curation.lake.parts import check_parts
 from dmforge.curation.lake.views import LakeView
+from dmforge.schemas.columns import SINCE
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.records import Outcome, Record
 
@@ -56,8 +57,10 @@ def digest_of_all(digests: list[TableDigest]) -> str:
 
 
 def _identity(record: type[Record]) -> list[str]:
-    """The columns that tell rows apart: the id stands for all content but provenance, whose columns are added."""
-    return ["id", MADE_FROM, *(record_field.name for record_field in fields(record) if record_field.metadata.get("aside"))]
+    """The columns that tell rows apart: the id stands for all content but provenance, whose columns are added. Later ones are
+    not, so that digests of older versions hold: what a row was made from stands for them."""
+    first_fields = (record_field for record_field in fields(record) if SINCE not in record_field.metadata)
+    return ["id", MADE_FROM, *(record_field.name for record_field in first_fields if record_field.metadata.get("aside"))]
 
 
 def _digest(view: LakeView, table_name: str, column_names: list[str], order_column: str, table_sql: str) -> TableDigest:

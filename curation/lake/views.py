@@ -156,13 +156,16 @@ class LakeView:
         has_repeats = any(
             stage.allows_duplicate_rows and self._parts(stage, record.table) for stage in makers
         ) and not self._has_unique_ids(record, parts)
+        precedence_sql = "import_number, made_from" if "import_number" in schema(record).names else "made_from"
         gates = [(gate, "id") for gate in self.stages[:stage_count] if isinstance(gate, Gate) and gate.reads is record]
 
         def build(bounds: Bounds | None) -> str:
             maker_sqls = [row_set.build(bounds) for row_set in maker_rows]
             rows_sql = union_of(maker_sqls) or self._files_sql(row_schema(record), ())
             if has_repeats:
-                rows_sql = f"SELECT * FROM ({rows_sql}) QUALIFY row_number() OVER (PARTITION BY id ORDER BY made_from) = 1"
+                rows_sql = (
+                    f"SELECT * FROM ({rows_sql}) QUALIFY row_number() OVER (PARTITION BY id ORDER BY {precedence_sql}) = 1"
+                )
             return self._passing_sql(rows_sql, gates, bounds) if gated else rows_sql
 
         is_whole = all(row_set.is_whole for row_set in maker_rows) and not has_repeats and not (gated and gates)

@@ -33,6 +33,8 @@ class Question:
     needs: Needs = "any"
     duration_s: float | None = None
     """How long the video is by the annotation."""
+    segment_s: float = 0.0
+    """How long the segments are that its windows count in: a video's last one may end before that. 0 where they count none."""
     flags: tuple[str, ...] = ()
     """What had to be mended to read it."""
     reply: str = ""

@@ -27,12 +27,14 @@ from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id, digest, read, show
-from dmforge.schemas.record_fields import aside
+from dmforge.schemas.record_fields import aside, later
 from dmforge.schemas.records import Record
+from dmforge.schemas.units import Index
 
 MISSING = "missing file"
 AMBIGUOUS = "several files of this name"
 CLAIMED = ("source", "licence", "terms", "namespace", "split")
+NUMBER = "import_number"
 ANNOTATIONS = "annotations"
 """The folder under `inputs/`; benchmarks have one of their own."""
 SPOOLED_BYTES = 64 << 20
@@ -66,6 +68,8 @@ class AnnotationRow(Record):
     """Which split of the data set the file is."""
     origin: str = aside("")
     """The file and the row in it."""
+    import_number: Index = later(0, since=2)
+    """Which import of the workspace it came with, from 1 on; 0 in those of earlier versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +95,13 @@ def store_questions(
 ) -> None:
     """Write the questions of files into the workspace, all or none. Without `find`, no video is looked for."""
     stored_path, line_count = annotation_files.path(workspace), 0
+    import_number = _import_number(workspace, stored_path)
     with SpooledTemporaryFile(SPOOLED_BYTES) as spool, writing(stored_path) as stored_file:
         for question_chunk in batched(questions, QUESTIONS_AT_ONCE):
             spool.write("".join(_to_line(placed_question, find) for placed_question in question_chunk).encode("ascii"))
             line_count += len(question_chunk)
-        stored_file.write(_header_line({name: getattr(source_info, name) for name in CLAIMED}, line_count))
+        header_claims = {name: getattr(source_info, name) for name in CLAIMED}
+        stored_file.write(_header_line(header_claims | {NUMBER: import_number}, line_count))
         spool.seek(0)
         shutil.copyfileobj(spool, stored_file)
     sync_folder(stored_path.parent)
@@ -250,9 +256,9 @@ def _seal_of(line_texts: list[str]) -> str:
 def _payload_of(question: Question) -> dict[str, Any]:
     """The fields of a question that differ from their defaults, to be stored."""
     question_values: dict[str, Any] = {"video": question.video, "kind": question.kind, "question": question.question}
-    for field_name in ("answer", "options", "windows", "duration_s", "flags", "reply", "fps", "extras"):
+    for field_name in ("answer", "options", "windows", "duration_s", "segment_s", "flags", "reply", "fps", "extras"):
         field_value = getattr(question, field_name)
-        if field_value not in ("", (), None, {}):
+        if field_value not in ("", (), None, {}) and (field_name, field_value) != ("segment_s", 0.0):
             question_values[field_name] = field_value
     if question.needs != "any":
         question_values["needs"] = question.needs
@@ -282,7 +288,17 @@ def _parse_id(printed_video: str) -> Id:
     return read(printed_video)[1]
 
 
-def _header_line(claims: Mapping[str, str], line_count: int) -> bytes:
+def _import_number(workspace: WorkspaceFolder, stored_path: Path) -> int:
+    """The number of an import: that which the same files had before, else the next one. By it, what stands first stays."""
+    number_by_path = dict[Path, int]()
+    for other_path in _annotation_paths(workspace, stored_path.parent.name):
+        with disk_errors(other_path), other_path.open("rb") as annotation_lines:
+            header_claims, _ = _parse_header(next(annotation_lines, b"{}"), f"{other_path}:1")
+        number_by_path[other_path] = header_claims[NUMBER]
+    return number_by_path.get(stored_path, 1 + max(number_by_path.values(), default=0))
+
+
+def _header_line(claims: Mapping[str, object], line_count: int) -> bytes:
     """The first line of a file: what is claimed of its questions, and how many there are."""
     return (json.dumps(sealed({**claims, "lines": line_count})) + "\n").encode()
 
@@ -291,7 +307,8 @@ def _parse_header(header_line: bytes, where: str) -> tuple[dict[str, Any], int |
     """What is claimed of a file's questions, and how many there are; None in files of earlier versions."""
     try:
         header_values = unsealed(json.loads(header_line))
-        return {claim_name: str(header_values[claim_name]) for claim_name in CLAIMED}, header_values.get("lines")
+        header_claims: dict[str, Any] = {claim_name: str(header_values[claim_name]) for claim_name in CLAIMED}
+        return header_claims | {NUMBER: int(header_values.get(NUMBER, 0))}, header_values.get("lines")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         hint = "delete the file, and import the annotations again"
         raise InputError(f"no annotations: {error}", where=where, hint=hint) from None

@@ -23,6 +23,8 @@ from dmforge.schemas.transcript import Piece, Transcript
 
 VIDEO = "<video>"
 """The tag in a file's trajectory for the clip of its look."""
+UNUSABLE = "its video can't be used"
+"""Why a question waits whose video was quarantined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def _import_row(row: AnnotationRow, video: Video | None) -> Result:
         return Rejected(refusal_reason, f"{row.origin}: {question.video}")
     if video is None:
         # not rejected: whoever has its video tried again has its questions tried again
-        return Quarantined("its video can't be used", f"{row.origin}: {question.video}")
+        return Quarantined(UNUSABLE, f"{row.origin}: {question.video}")
     if video.role == "benchmark":
         return Rejected("its video is a benchmark's", f"{row.origin}: {question.video}")
     imported_task = _task(row, question, checked_task)
@@ -77,6 +79,7 @@ def _task(row: AnnotationRow, question: Question, checked_task: CheckedTask) -> 
         checked_task.windows, checked_task.needs,
         source=row.source, licence=row.licence, terms=row.terms, split=row.split, origin=row.origin,
         flags=", ".join(checked_task.flags), extras=json.dumps(task_extras) if task_extras else "",
+        import_number=row.import_number,
     )  # fmt: skip
 
 

@@ -102,6 +102,7 @@ def _windows(
     question: Question, duration_cs: int | None, flags_in_order: dict[str, None]
 ) -> tuple[Window, ...] | RefusedQuestion:
     task_windows: list[Window] = []
+    tolerance_cs = max(TOLERANCE_CS, round(question.segment_s * 100))  # a last segment ends with its video
     for start_s, end_s in question.windows:
         if not (abs(start_s) < MAX_CS and abs(end_s) < MAX_CS):  # NaN, too
             return RefusedQuestion(question.video, OUTSIDE)
@@ -109,7 +110,7 @@ def _windows(
         if start_cs >= end_cs:
             return RefusedQuestion(question.video, BACKWARDS)
         max_end_cs = MAX_CS if duration_cs is None else duration_cs
-        if end_cs <= 0 or start_cs >= max_end_cs or start_cs < -TOLERANCE_CS or end_cs > max_end_cs + TOLERANCE_CS:
+        if end_cs <= 0 or start_cs >= max_end_cs or start_cs < -TOLERANCE_CS or end_cs > max_end_cs + tolerance_cs:
             return RefusedQuestion(question.video, OUTSIDE)
         if start_cs < 0:
             start_cs = 0

@@ -14,7 +14,7 @@ from dmforge.curation.io.sealed_json import sealed, unsealed
 from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError, LakeError
-from dmforge.schemas.ids import ID_BYTES, Id, digest, show
+from dmforge.schemas.ids import ID_BYTES, Id, base32, digest, show
 from dmforge.schemas.visible import storable
 
 SUFFIXES = frozenset({
@@ -163,9 +163,11 @@ def _write(workspace: WorkspaceFolder, videos: Iterable[ListedVideo]) -> None:
 
 
 def names(videos: Iterable[ListedVideo]) -> Iterator[tuple[str, Id]]:
-    """Every name of each video: its id, and the names of its files without suffix."""
+    """Every name of each video: its id, as it is printed and as our exports call its file, and the names of its files without
+    suffix."""
     for listed_video in videos:
-        for video_name in dict.fromkeys((show("video", listed_video.video), listed_video.source_id, *listed_video.also)):
+        own_names = (show("video", listed_video.video), base32(listed_video.video))
+        for video_name in dict.fromkeys((*own_names, listed_video.source_id, *listed_video.also)):
             yield video_name, listed_video.video
 
 

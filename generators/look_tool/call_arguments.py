@@ -16,6 +16,8 @@ _MAX_WORD = 40
 
 def read_arguments(arguments: Mapping[str, object]) -> Look:
     """The look that a call asks for. Whatever can't be one is refused with its name, and nothing is rounded."""
+    if not isinstance(arguments, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] (who writes a call writes anything)
+        raise InputError(f"an object of arguments is needed, not {_quoted(arguments)}", where=FUNCTION, hint=_HINT)
     unknown_names = [name for name in arguments if name not in PARAMETER_NAMES]
     if unknown_names:
         raise _refusal(unknown_names[0][:_MAX_WORD], f"there is no such argument; there are {', '.join(PARAMETER_NAMES)}")

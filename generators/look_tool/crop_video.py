@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from dmforge.generators.footage import ShownClip
 from dmforge.generators.look_tool.call_arguments import read_arguments
-from dmforge.schemas.dialects.tool_dialect import CROP_VIDEO
+from dmforge.schemas.dialects.tool_dialect import CROP_VIDEO, FUNCTION
+from dmforge.schemas.errors import InputError
 from dmforge.schemas.looks import Look
 
 
@@ -22,7 +23,14 @@ class LookSource(Protocol):
 
 def crop_video(source: LookSource, arguments: Mapping[str, object]) -> ShownClip:
     """The frames that a call asks for, with their times. Raises an `InputError` whose text can be the tool's reply."""
-    return source.look(read_arguments(arguments))
+    look = read_arguments(arguments)
+    try:
+        return source.look(look)
+    except InputError as error:
+        if not error.where.startswith("[clips]"):
+            raise
+        # who calls has no settings: what doesn't fit them is an argument
+        raise InputError(error.message, where=f"{FUNCTION}: max_tokens", hint=error.hint) from None
 
 
 def tool_schema() -> dict[str, Any]:

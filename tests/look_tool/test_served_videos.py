@@ -7,18 +7,20 @@ import sys
 from base64 import b64decode
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from dmforge.commands import run
-from dmforge.commands.mcp_server import MAX_NAMES, call, served_tools
+from dmforge.commands.mcp_server import MAX_NAMES, call, serve, served_tools
 from dmforge.commands.served_videos import ServedFolders
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.video.frame_preview import CLIPS
 from dmforge.curation.video.jpeg import to_jpeg
 from dmforge.generators.file_footage import FileFootage
+from dmforge.generators.look_tool.crop_video import crop_video
 from dmforge.generators.rendition_footage import footage_of
+from dmforge.schemas.clips import Clips
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.looks import Look, Window
 from tests.support import flicker
@@ -172,3 +174,23 @@ def test_the_function_has_the_arguments_that_students_are_told_of_and_a_name() -
     assert list(crop["inputSchema"]["properties"]) == ["video", "start_time", "end_time", "fps", "box", "max_tokens"]
     assert crop["inputSchema"]["required"] == ["video", "start_time", "end_time", "fps"]
     assert listing["name"] == "list_videos"
+
+
+def test_arguments_that_are_none_and_quotas_are_refused_in_words_for_who_calls(films: Path) -> None:
+    source = FileFootage(films / "deep" / "one.mp4")
+    for arguments in (None, "text", [1]):
+        with pytest.raises(InputError, match=r"^crop_video: an object of arguments is needed, not "):
+            crop_video(source, cast("dict[str, object]", arguments))
+    with pytest.raises(InputError, match=r"^crop_video: max_tokens: a quota of 1 tokens"):
+        crop_video(source, {"start_time": 0, "end_time": 1, "fps": 2, "max_tokens": 1})
+
+
+def test_fewer_frames_than_were_asked_for_are_said_to_be_fewer(served: ServedFolders) -> None:
+    for fps, is_fewer in ((1000, True), (2, False)):
+        reply = call(served, "crop_video", {"video": "films/deep/one.mp4", "start_time": 0, "end_time": 3, "fps": fps})
+        assert ("not 1000: more are not shown" in reply["content"][0]["text"]) == is_fewer
+
+
+def test_an_empty_folder_is_not_served(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there are no videos in these folders"):
+        serve(ServedFolders([tmp_path], Clips()))

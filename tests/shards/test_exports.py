@@ -11,10 +11,13 @@ import av
 import pytest
 
 from dmforge.curation.exports import export
+from dmforge.curation.exports.export_part import clipped
+from dmforge.curation.exports.known_formats import FORMATS
 from dmforge.curation.exports.read_back import read_written
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.video.timeline import read_timeline
 from dmforge.generators.synthetic.worlds.rasterize import read_timecode
+from dmforge.schemas.dialects.known_dialects import DIALECTS
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.looks import Look, Window
 from tests.support.barcodes import CASES
@@ -77,6 +80,13 @@ def test_dynframe(corpus: Corpus, tmp_path: Path) -> None:
     assert {name: told["file_name"] for name, told in info.items()} == {"cot": "cot.json", "cot_rl": "cot.jsonl"}
     video = read_timeline(folder / row["video"][0])
     assert len(video.pts) == 240
+
+
+def test_verl_has_the_grid_of_tasks_alone(corpus: Corpus) -> None:
+    for number, has_grid in ((0, False), (1, True)):
+        sample, video = corpus[number].sample, corpus.video(0)
+        (row,) = FORMATS["verl"].rows(made := clipped(sample, video, corpus.clips, FORMATS["verl"]), DIALECTS["tool"])
+        assert bool(made.grid_path) == has_grid == (f"videos/{video.key}.mp4" in json.dumps(row))
 
 
 def test_llamafactory(corpus: Corpus, tmp_path: Path) -> None:

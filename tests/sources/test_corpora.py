@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,17 @@ from dmforge import cli
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.report.cards import CardSubject, cards
+from dmforge.curation.sources.annotation_format import Question, RefusedQuestion
+from dmforge.curation.sources.annotations import read_question
+from dmforge.curation.sources.formats import didemo
+from dmforge.curation.sources.task_checks import CheckedTask, check
 from dmforge.curation.sources.video_names import VideoFinder, VideoName, parse
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.selection.task_sampling import clustered
 from dmforge.generators.synthetic.worlds.imagine import knobs_of
 from dmforge.generators.synthetic.worlds.world_folder import WorldSettings, make_worlds
 from dmforge.recipe import read_recipe
+from dmforge.schemas.ids import base32
 from dmforge.schemas.looks import Look, Window
 from tests.support.barcodes import Case, write
 from tests.support.made_once import made_once
@@ -156,12 +162,51 @@ def test_annotations_said_to_be_otherwise_are_corrected(tmp_path: Path) -> None:
         assert rows(place, "SELECT licence FROM tasks") == [(licence,)]
 
 
+def test_of_the_same_questions_those_that_stand_first_stay(tmp_path: Path) -> None:
+    place = workspace(tmp_path)
+    dmforge("ingest", write(Case("one"), tmp_path), "-w", place)
+    questions = [{"video": "one", "kind": "open", "question": f"What {number}?", "answer": "it"} for number in range(12)]
+    for source in ("mine", "other", "third"):
+        file = tmp_path / f"{source}.jsonl"
+        file.write_text("".join(json.dumps({**question, "fps": len(source)}) + "\n" for question in questions))
+        counts = dmforge("import", "jsonl", file, "--source", source, "--licence", source, "-w", place, "--json")
+        assert (counts["tasks"], counts["identical"]) == ((12, 0) if source == "mine" else (0, 12))
+        assert rows(place, "SELECT DISTINCT source, licence FROM tasks") == [("mine", "mine")]
+    # the file that stands first is still corrected by importing it again
+    dmforge("import", "jsonl", tmp_path / "mine.jsonl", "--source", "mine", "--licence", "CC0-1.0", "-w", place)
+    assert rows(place, "SELECT DISTINCT source, licence FROM tasks") == [("mine", "CC0-1.0")]
+
+
+def test_a_last_segment_ends_with_its_video() -> None:
+    (question,) = didemo.questions({"video": "a", "description": "it falls", "times": [[1, 1]], "num_segments": 6}, {})
+    assert isinstance(question, Question)
+    read = read_question(json.dumps({**asdict(question), "extras": {}}))
+    checked = check(read, 780) if isinstance(read, Question) else None
+    assert isinstance(checked, CheckedTask)
+    assert (checked.windows, checked.flags) == ((Window(500, 780),), ("clamped end",))
+    for refused in (check(question, 490), check(replace(question, segment_s=0.0), 780)):
+        assert isinstance(refused, RefusedQuestion)
+        assert refused.reason == "window outside the video"
+
+
+def test_why_a_video_cant_be_used_stands_in_the_line_of_its_questions(tmp_path: Path) -> None:
+    place, file = workspace(tmp_path), tmp_path / "tasks.jsonl"
+    recipe = place / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("coarse_frames = 16", "coarse_frames = 16\ncoarse_tokens = 2"))
+    file.write_text(json.dumps({"video": "one", "kind": "open", "question": "What?", "answer": "it"}))
+    dmforge("ingest", write(Case("one", times_s=TIMES), tmp_path), "-w", place, code=1)
+    printed = CliRunner().invoke(cli.app, ["import", "jsonl", str(file), "-w", str(place)]).stdout
+    assert "its video can't be used, as in tasks.jsonl:1: one (" in printed
+    assert "more than the budget of 2 visual tokens" in printed
+    assert "\\n" not in printed
+
+
 def test_how_many_looks_a_task_needs_is_kept_beside_its_density_and_changes_no_id(tmp_path: Path) -> None:
     place, file = workspace(tmp_path), tmp_path / "tasks.jsonl"
     row = {"video": "one", "kind": "open", "question": "What?", "answer": "it", "windows": [[1, 2]], "fps": 2}
     dmforge("ingest", write(Case("one"), tmp_path), "-w", place)
     ids = []
-    for told in (row, {**row, "needed_looks": 0}):
+    for told in ({**row, "needed_looks": 0}, row):
         file.write_text(json.dumps(told))
         dmforge("import", "jsonl", file, "-w", place)
         ids += rows(place, "SELECT id FROM tasks ORDER BY extras DESC LIMIT 1")
@@ -370,6 +415,14 @@ def assert_equal(out: Path, cot: list[dict[str, Any]], rl: list[dict[str, Any]])
 
     assert by_name(json.loads((out / "cot/cot.json").read_text())) == by_name(cot)
     assert by_name([json.loads(line) for line in (out / "rl/rl.jsonl").read_text().splitlines()]) == by_name(rl)
+
+
+def test_a_dynframe_export_is_found_in_the_workspace_that_it_came_from(tmp_path: Path) -> None:
+    place, file = workspace(tmp_path), tmp_path / "exam.jsonl"
+    dmforge("ingest", write(Case("one", times_s=TIMES), tmp_path), "-w", place)
+    ((video,),) = rows(place, "SELECT id FROM videos")
+    file.write_text(json.dumps({**prompts()[0], "video": f"videos/{base32(video)}.mp4"}))
+    assert dmforge("import", "dynframe", file, "-w", place, "--json")["rejected"] == {}
 
 
 def test_dynframes_files_there_and_back(tmp_path: Path) -> None:

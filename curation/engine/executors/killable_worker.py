@@ -127,8 +127,9 @@ def _work(stage: Each[Item, Record], chunk: InputChunk, progress: MutableSequenc
 
 
 def _stable_text(error: Exception) -> str:
-    """The text of an exception without memory addresses, which change from run to run: outcomes must not vary."""
-    return MEMORY_ADDRESS.sub("0x...", str(error))[:DETAIL_CHARS]
+    """The text of an exception without memory addresses, which change from run to run: outcomes must not vary. It is one
+    line, since it is printed in one."""
+    return MEMORY_ADDRESS.sub("0x...", str(error).replace("\n  hint: ", "; hint: "))[:DETAIL_CHARS]
 
 
 def _die_with_parent() -> None:

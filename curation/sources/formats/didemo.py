@@ -14,7 +14,7 @@ def questions(record: Raw, companions: Companions) -> Iterator[Question | Refuse
     windows_s = tuple(
         (first_segment * SEGMENT_S, (last_segment + 1) * SEGMENT_S) for first_segment, last_segment in record["times"]
     )
-    yield Question(record["video"], "grounding", record["description"], windows=windows_s)
+    yield Question(record["video"], "grounding", record["description"], windows=windows_s, segment_s=SEGMENT_S)
 
 
 FORMAT = AnnotationFormat(
