@@ -31,7 +31,7 @@ help:
 	@echo "make check      format, lint, types, import floors"
 	@echo "make walk       README.md, followed word for word from an empty clone"
 	@echo "make wheel      the wheel in empty environments, with each extra alone; some GB are downloaded"
-	@echo "make docs       docs/recipes.md and docs/commands.md, from the code"
+	@echo "make docs       docs/recipes.md, docs/schema.md and docs/commands.md, from the code"
 	@echo "make site       the pages as a site, under ./site"
 	@echo "make bench      every benchmark, each prints its table"
 	@echo "make growth     time, memory and files from a thousand tasks on; SIZES=1000,10000,100000,1000000 takes an hour or two"
@@ -80,6 +80,7 @@ wheel: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python -m tools.keys
+	$(BIN)/python -m tools.schema
 	$(BIN)/python -m tools.commands
 
 site: $(STAMP)

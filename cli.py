@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from dmforge.command_line import questions
+from dmforge.command_line import browsing, questions
 from dmforge.command_line.inspect import inspect
 from dmforge.command_line.opening import open_workspace
 from dmforge.command_line.verify_command import verify
@@ -148,10 +148,13 @@ def lint(
     rule: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A rule of a plug-in as well.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Hold any file of trajectories or tasks against all rules."""
+    """Hold any file of trajectories or tasks against all rules. Exit code 1 where it has defects."""
     from dmforge.api import inspection
 
-    show(inspection.lint(file, rule or ()), as_json)
+    report = inspection.lint(file, rule or ())
+    show(report, as_json)
+    if report.defects:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -416,6 +419,8 @@ def import_annotations(
 ) -> None:
     """Bring annotations into the lake, as tasks about videos."""
     from dmforge.commands.intake import format_list
+    from dmforge.curation.output_paths import output_file
+    from dmforge.curation.sources.videos import replaceable
 
     if list_formats:
         formats = format_list()
@@ -426,6 +431,8 @@ def import_annotations(
     if not form or not files:
         hint = "dmforge import FORMAT FILE..., or --list"
         raise InputError("the format and the files are missing", where="import", hint=hint)
+    if missing is not None:
+        output_file(missing, "--missing", inputs=(*files, *replaceable(videos or (), missing)))
     claims = {"split": split, "source": source, "licence": licence, "terms": terms, "namespace": namespace}
     imported = open_workspace(workspace).import_annotations(form, *files, videos=videos or [], dry_run=dry_run, **claims)
     print_deferred(err, "import", imported.deferred)
@@ -438,25 +445,7 @@ def import_annotations(
         raise typer.Exit(1)
 
 
-@app.command()
-def review(
-    corpus: Annotated[str, typer.Argument(metavar="CORPUS", help="The corpus, as the recipe calls it: cot, say.")],
-    name: Annotated[str, typer.Option("--as", metavar="NAME", help="Who decides: inputs/reviews/NAME.jsonl.")],
-    sample: Annotated[int, typer.Option(metavar="N", min=1, max=MANY, help="How many samples, drawn by id.")] = 100,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen on loopback; 0 takes a free port.")] = 0,
-    workspace: WorkspaceOption = Path(),
-) -> None:
-    """Look at samples in a browser on this machine, and keep or reject them. Ctrl-C ends it; the next run counts it."""
-    from dmforge.commands import review as review_commands
-
-    def announce(address: str) -> None:
-        print(address, flush=True)  # noqa: T201 (its address is its result)
-        err.print("open this address in a browser on this machine; Ctrl-C ends the review, dmforge run counts what was decided")
-
-    review_commands.review(open_workspace(workspace).folder, corpus, sample, name, port, announce)
-
-
-for asking in (inspect, questions.audit, questions.views, questions.report, questions.why):
+for asking in (inspect, questions.audit, questions.views, questions.report, questions.why, browsing.browse, browsing.review):
     app.command()(asking)
 
 

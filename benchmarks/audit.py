@@ -56,6 +56,7 @@ model = "one"
 [stages.rules]
 [stages.select_cot]
 """
+WORDS = np.array(["the", "car", "door", "opens", "at", "second", "red", "window", "look", "closer", "there", "before"])
 KINDS = np.array(["grounding", "mcq", "grounded_mcq", "open"])
 SOURCES = np.array(["charades", "activitynet", "raw"])
 DENSITIES = np.array([1, 2, 3, 4, 6])
@@ -68,6 +69,8 @@ TIMES = 5
 ANSWERED = 10
 """Of so many candidates one has its paid answer in the journal: that is read whole for what is asked of costs."""
 AT_ONCE = 10_000
+LOOKS = 4096
+"""How many different looks are drawn from."""
 
 
 class Build:
@@ -140,36 +143,33 @@ class Build:
         publish(self.lake, self.stages["rules"], self.candidates, self.video, {Verdict: scored}, len(OF_CANDIDATES))
 
     def _written(self, count: int) -> Iterator[pa.Table]:
-        words = np.array(["the", "car", "door", "opens", "at", "second", "red", "window", "look", "closer", "there", "before"])
+        looks = self._looks()
         for begin in range(0, count, CHUNK):
             some = min(CHUNK, count - begin)
-            start = self.draw.integers(0, 900, some)
-            stop = start + self.draw.integers(50, 900, some)
-            looks = [
-                [
-                    {
-                        "window": {"start_cs": start_cs, "end_cs": end_cs},
-                        "fps": {"num": fps, "den": 1},
-                        "box": None,
-                        "tokens": None,
-                    }
-                ]
-                for start_cs, end_cs, fps in zip(
-                    start.tolist(), stop.tolist(), self._some(DENSITIES, some).tolist(), strict=True
-                )
-            ]
-            thoughts = (" ".join(row) for row in self._some(words, (some, 60)).tolist())
-            transcripts = [{"pieces": [{"author": "policy", "text": text, "look": None}]} for text in thoughts]
+            transcripts = [{"pieces": [{"author": "policy", "text": text, "look": None}]} for text in self.thoughts(some)]
             columns = row_schema(Candidate)
             yield filled(
                 columns, some, id=self.candidates.slice(begin, some), video=self.video.slice(begin, some),
                 task=self.task.slice(begin, some), attempt=np.tile([0, 1], some // 2), answer=["B"] * some,
                 teacher=self._some(np.array(["one", "two"]), some), window_source=["teacher"] * some,
-                looks=pa.array(looks, columns.field("looks").type),
+                looks=looks.take(pa.array(self.draw.integers(0, len(looks), some))),
                 transcript=pa.array(transcripts, columns.field("transcript").type),
                 requests=_lists(self.requests.slice(begin, some), np.ones(some, np.int32)).cast(columns.field("requests").type),
                 **{MADE_FROM: self.task.slice(begin, some)},
             )  # fmt: skip
+
+    def thoughts(self, count: int) -> Iterator[str]:
+        """So many thoughts of a usual length."""
+        return (" ".join(row) for row in self._some(WORDS, (count, 60)).tolist())
+
+    def _looks(self) -> pa.Array[Any]:
+        """Lists of one look each, to be drawn from."""
+        starts, lengths = self.draw.integers(0, 900, LOOKS).tolist(), self.draw.integers(50, 900, LOOKS).tolist()
+        looks = [
+            {"window": {"start_cs": start, "end_cs": start + length}, "fps": {"num": density, "den": 1}}
+            for start, length, density in zip(starts, lengths, self._some(DENSITIES, LOOKS).tolist(), strict=True)
+        ]
+        return pa.array([[look] for look in looks], row_schema(Candidate).field("looks").type)
 
     def _scores(
         self, subjects: pa.Array[Any], videos: pa.Array[Any], filters: tuple[str, ...], kind: str, values: Any

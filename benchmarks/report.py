@@ -77,7 +77,7 @@ def reviewed(workspace: WorkspaceFolder, samples: int) -> list[list[object]]:
 def walked(port: int, token: str) -> tuple[list[float], list[float], int]:
     """Seconds of each page and of some cards, and how many samples were listed."""
     connection = HTTPConnection("127.0.0.1", port)
-    cookie = {"Cookie": f"dmforge-review-{port}={token}"}
+    cookie = {"Cookie": f"dmforge-{port}={token}"}
 
     def ask(path: str) -> tuple[float, bytes]:
         began = time.monotonic()

@@ -161,9 +161,12 @@ ALL: dict[str, Callable[[Path], Subject]] = {
 
 def subjects(folder: Path, names: Sequence[str] = tuple(ALL)) -> list[Subject]:
     """These, each with its inputs in a folder of its own."""
+    chosen: list[Subject] = []
     for name in names:
         (folder / name).mkdir()
-    return [ALL[name](folder / name) for name in names]
+        chosen.append(ALL[name](folder / name))
+        chosen[-1].words = f"--of {name}"
+    return chosen
 
 
 def stages_of(recipe: str) -> list[str]:

@@ -273,11 +273,12 @@ def _rows() -> list[Parser]:
 def _workspace() -> list[Parser]:
     subject, video = show("task", digest("a", 1)), show("video", digest("b", 1))
     review = {"subject": subject, "video": video, "decision": "reject", "reason": "unsafe", "note": ""}
+    gold = review | {"reason": "wrong gold", "gold": {"answer": "C", "windows": ["2.00 - 3.50"]}}
     answer = {"content": "x", "refusal": "", "finish": "stop", "usage": {"prompt_tokens": 3, "completion_tokens": 4}}
     line = {"key": show("ask", digest("c", 1)), "video": video, "model": "m", "answer": answer}
     recipes = tuple(path.read_bytes() for path in sorted(RECIPES.glob("*.toml")))
     return [
-        Parser("review lines", (2 * (json.dumps(review).encode() + b"\n"),), _reviews),
+        Parser("review lines", (2 * (json.dumps(review).encode() + b"\n"), json.dumps(gold).encode() + b"\n"), _reviews),
         Parser("journal lines", (2 * (json.dumps(line).encode() + b"\n"),), _journal),
         Parser("TOML", recipes, lambda data, _: parse_toml(data, "x")),
         Parser("recipe", recipes, _recipe),

@@ -16,7 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from chaos.gate import Passage
-from chaos.kills import kill_once
 from chaos.trial import Failed, Trial
 from tests.support.memory import tree
 
@@ -28,6 +27,64 @@ ROOM = "512m"
 """For a workspace that is finished at last."""
 SPELL_S = 3.0
 """A flapping server is up so long, and down so long."""
+STARTING = 1 / 8
+"""So many kills come while a run starts up."""
+LEAD = 1.5
+"""So many times as often as a stage on average one may be killed."""
+
+
+def kill_once(trial: Trial) -> None:
+    """Start a run and kill it at a moment: at a stage that was killed least, if it comes that far."""
+    target, records = aimed_at(trial), _records(trial)
+    process = trial.start()
+    with trial.counted():
+        try:
+            _wait_for_a_moment(trial, process, target, records)
+        except subprocess.TimeoutExpired:
+            trial.kill(process)
+            started = _records(trial) > records
+            trial.struck("run", (trial.stage or "the end") if started else "the start of a run")
+        else:
+            trial.ended(process)
+
+
+def aimed_at(trial: Trial) -> str | None:
+    """Of the stages that are still to come the one that was killed least. None where that was killed often enough: or the last
+    stage would be killed for ever, and the others never again."""
+    stages, killed = trial.calm.stages, trial.tally.killed_in
+    begin = trial.stage
+    rest = [] if begin is None else stages[stages.index(begin) :]
+    target = min(rest, key=lambda stage: killed[stage], default=None)
+    enough = 1 + LEAD * sum(killed[stage] for stage in stages) / len(stages)
+    return None if target is None or killed[target] > enough else target
+
+
+def _wait_for_a_moment(trial: Trial, process: subprocess.Popen[str], target: str | None, records: int) -> None:
+    """Until the run is at a stage, and then a little; or, now and then, while it starts up. Raises TimeoutExpired when it is
+    the moment; returns where the run has ended before."""
+    rng, calm = trial.rng, trial.calm
+    if target is None:
+        process.wait()
+        return
+    if rng.random() < STARTING:
+        process.wait(rng.uniform(0, 1.0))
+        return
+    at_once = trial.stage == target
+    while process.poll() is None and _records(trial) == records:
+        time.sleep(0.01)
+    while process.poll() is None and not _has_come_to(trial, target):
+        time.sleep(0.01)
+    if process.poll() is None:
+        process.wait(rng.uniform(0, calm.seconds[target]) + at_once * rng.uniform(0.8, 1.1) * calm.before_s(target))
+
+
+def _has_come_to(trial: Trial, target: str) -> bool:
+    stages, now = trial.calm.stages, trial.stage
+    return now is None or stages.index(now) >= stages.index(target)
+
+
+def _records(trial: Trial) -> int:
+    return len(list(trial.workspace.glob("runs/*.json")))
 
 
 def kill_workers(trial: Trial) -> None:

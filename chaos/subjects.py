@@ -54,8 +54,10 @@ threshold = 0.5
 class Subject(Protocol):
     """What is killed."""
 
-    share = 1.0
-    """A kill comes within this share of what a stage takes."""
+    words = ""
+    """The options of `chaos.kills` that choose it."""
+    kills_a_stage = 2
+    """The most kills of one stage in one workspace."""
     idle: Collection[str] = ()
     """Stages of its recipe that have nothing to do."""
 
@@ -83,7 +85,7 @@ class Rehearsal(Subject):
     """Numbers through three small stages: many commits, and little else."""
 
     def __init__(self, tasks: int) -> None:
-        self.tasks = tasks
+        self.tasks, self.words = tasks, f"--tasks {tasks}"
 
     def serving(self) -> AbstractContextManager[str]:
         return serving(delay_s=0.02)
@@ -104,7 +106,7 @@ class Intake(Subject):
     """Many short videos, one in ten of them bad, through `ingest`."""
 
     def __init__(self, videos: int, folder: Path) -> None:
-        self.videos = folder / "videos"
+        self.videos, self.words, self.kills_a_stage = folder / "videos", f"--intake {videos}", 10
         self.videos.mkdir()
         self.bad: Counter[str] = Counter()
         good = barcodes.Case("good", width=64, height=64, times_s=tuple(Fraction(n, barcodes.RATE) for n in range(25)))
@@ -186,6 +188,7 @@ class WholeChain(Worlds):
         """With several looks in worlds in which the object comes back, so that some questions need two."""
         super().__init__(folder, WorldSettings(videos=videos, knobs=LEVELS[4 if looks > 1 else 0]))
         self.looks = f"\n[looks]\nmax_looks = {looks}\n" if looks > 1 else ""
+        self.words = f"--chain {videos} --looks {looks}" if looks > 1 else f"--chain {videos}"
 
     def prepare(self, workspace: Path, url: str) -> None:
         place = run.init(workspace, "demo")
@@ -211,6 +214,7 @@ class Answers(WholeChain):
 
     def __init__(self, videos: int, kills: int, folder: Path) -> None:
         super().__init__(videos, folder)
+        self.words, self.kills_a_stage = f"--answers {videos}", max(kills, 1)
         self.template = folder / "brought"
         super().prepare(self.template, "")
         place = WorkspaceFolder(self.template)
@@ -220,7 +224,6 @@ class Answers(WholeChain):
             [*DMFORGE, "run", "-w", str(self.template), "--until", "import"], stderr=subprocess.DEVNULL
         ).returncode:
             sys.exit("the videos could not be brought in")
-        self.share = min(1.0, 2 / max(kills, 1))  # all of them in one workspace
 
     def prepare(self, workspace: Path, url: str) -> None:
         shutil.copytree(self.template, workspace)

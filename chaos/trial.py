@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from chaos.gate import Gate, gate
+from chaos.steps import Step, stopped_at
 from chaos.subjects import CONCURRENCY, Subject
-from chaos.undisturbed import Calm, Difference, compared, quarantined, run
+from chaos.undisturbed import Calm, Difference, compared, quarantined, report_of, run, run_until
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from tests.support.memory import tree
 
@@ -32,6 +34,8 @@ class Tally:
     """What was done, by kind."""
     killed_in: Counter[str] = field(default_factory=Counter[str])
     """Kills, by the stage that was under way."""
+    killed_before: Counter[str] = field(default_factory=Counter[str])
+    """Kills at steps, by the call that came next."""
     rounds: int = 0
     """Workspaces that were finished."""
     same_files: int = 0
@@ -65,10 +69,19 @@ class Trial:
     def stage(self) -> str | None:
         return self.calm.under_way(self.workspace)
 
-    def struck(self, kind: str, where: str) -> None:
+    def start_until(self, steps: Sequence[Step]) -> subprocess.Popen[str]:
+        """A run that stands still at the first of some steps."""
+        return run_until(self.workspace, self.calm.subject.environment(self.door.url), steps)
+
+    def stopped(self, process: subprocess.Popen[str]) -> Step | None:
+        """Wait until it stands still at a step, and say at which; None where it has ended by itself."""
+        change = os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        return stopped_at(report_of(self.workspace)) if change and change.si_code == os.CLD_STOPPED else None
+
+    def struck(self, kind: str, where: str, step: str = "") -> None:
         """Write down what was just done, and at which stage."""
         self.tally.struck[kind] += 1
-        print(f"round {self.tally.rounds}: {kind}, {where}", file=sys.stderr, flush=True)
+        print(f"round {self.tally.rounds}: {kind}, {step or where}", file=sys.stderr, flush=True)
         self.tally.killed_in[where] += 1
 
     def kill(self, process: subprocess.Popen[str]) -> None:

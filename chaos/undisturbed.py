@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from chaos.everything import stages_of
 from chaos.gate import Acknowledged
+from chaos.steps import Step, counts
 from chaos.subjects import DMFORGE, Subject
 from dmforge.commands import run as run_commands
 from dmforge.curation.lake.logical_digest import digest_of_all
@@ -40,6 +42,8 @@ class Calm:
     walk_s: float
     """From the beginning of a run that has nothing to do to its end."""
     quarantined: int
+    steps: Mapping[str, Mapping[str, int]]
+    """By stage, how many calls of each kind changed the disk."""
 
     @property
     def stages(self) -> list[str]:
@@ -96,7 +100,10 @@ def undisturbed(subject: Subject, workspace: Path) -> Calm:
     place = WorkspaceFolder(workspace)
     tables = run_commands.digest(place)
     rows = {table.table: table.rows for table in tables}
-    return Calm(subject, files, digest_of_all(tables), rows, commits, _seconds(min(records)), walk_s, quarantined(place))
+    return Calm(
+        subject, files, digest_of_all(tables), rows, commits, _seconds(min(records)), walk_s, quarantined(place),
+        counts(report_of(workspace)),
+    )  # fmt: skip
 
 
 def compared(calm: Calm, workspace: Path) -> Difference:
@@ -142,8 +149,23 @@ def run(workspace: Path, environment: dict[str, str], *words: str) -> subprocess
     )
 
 
+def run_until(workspace: Path, environment: dict[str, str], steps: Iterable[Step] = ()) -> subprocess.Popen[str]:
+    """A run that stands still at the first of some steps, and reports it; or ends, and reports how many there were."""
+    report_of(workspace).unlink(missing_ok=True)
+    command = [sys.executable, "-m", "chaos.steps", str(report_of(workspace)), *map(str, steps), "--"]
+    return subprocess.Popen(
+        [*command, "run", "-w", str(workspace)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def report_of(workspace: Path) -> Path:
+    """Where such a run says what it came to: beside the workspace."""
+    return workspace.with_name(f"{workspace.name}.steps.json")
+
+
 def _ended_well(workspace: Path, subject: Subject, url: str) -> None:
-    _, stderr = (process := run(workspace, subject.environment(url))).communicate()
+    _, stderr = (process := run_until(workspace, subject.environment(url))).communicate()
     if process.returncode:
         sys.exit(f"the undisturbed run failed: {stderr}")
 

@@ -32,12 +32,13 @@ def inspect(
     """Audit a released set without a workspace: what is wrong with its rows, and how many are left without those."""
     from dmforge.commands.report import require_report_extra
     from dmforge.curation.output_paths import output_file
+    from dmforge.curation.sources.videos import replaceable
     from dmforge.filters.inspection.inspect_set import inspect_set
     from dmforge.filters.inspection.inspection_page import write_page
 
     for path, option in ((html, "--html"), (missing, "--missing")):
         if path is not None:
-            output_file(path, option)
+            output_file(path, option, inputs=(*places, *replaceable(videos or (), path), *(benchmark or ())))
     if html is not None:
         require_report_extra()
     inspection = inspect_set(

@@ -62,7 +62,7 @@ def audit(
     else:
         answer_stream = contextlib.nullcontext(audit_commands.audit_reader(audited.folder, query, other, reason))
     if out_file is not None:
-        row_count = audit_commands.write_answer(audited.folder, answer_stream, out_file, form)
+        row_count = audit_commands.write_answer(audited.folder, answer_stream, out_file, form, [other] if other else [])
         out.print_line(f"{out_file}: {row_count} rows")
         return
     with answer_stream as result_stream:

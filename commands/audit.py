@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +20,7 @@ from dmforge.commands.run import readers_view
 from dmforge.curation import output_paths
 from dmforge.curation.audit import lineage_text, output, plain_views, sql_sandbox
 from dmforge.curation.audit.corpus_checks import CorpusVerdict, corpus_checks
+from dmforge.curation.audit.extra_rows import BroughtVideo, ModelPrice
 from dmforge.curation.audit.lineage import Lineage, lineage
 from dmforge.curation.audit.output import StreamedResult
 from dmforge.curation.audit.printed_ids import PrintedIds, by_column
@@ -33,11 +34,12 @@ from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.evaluations import evaluations
 from dmforge.curation.lake.journal_table import answers
 from dmforge.curation.lake.views import LakeView
+from dmforge.curation.sources.reviews import Review, all_reviews
 from dmforge.curation.sources.videos import listed as listed_videos
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import Recipe, find_stage_class
+from dmforge.schemas.columns import to_arrow
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.ids import ID_BYTES
 
 LOST = "lost"
 """The question that lists inputs by their reason."""
@@ -129,9 +131,10 @@ def write_answer(
     answer_context: AbstractContextManager[output.StreamedResult],
     out_path: Path,
     form: output.Format,
+    inputs: Sequence[Path] = (),
 ) -> int:
-    """Write an answer into a file outside the workspace's own folders; how many rows it has."""
-    output_paths.output_file(out_path, "--out", workspace)
+    """Write an answer into a file outside the workspace's own folders, and over none of `inputs`; how many rows it has."""
+    output_paths.output_file(out_path, "--out", workspace, inputs)
     return output.write_from(answer_context, out_path, form)
 
 
@@ -182,12 +185,13 @@ def ask_sql(workspace: WorkspaceFolder, sql: str, limits: sql_sandbox.SqlLimits)
 
 
 def extra_tables(workspace: WorkspaceFolder, recipe: Recipe) -> Tables:
-    """Tables besides those of the recipe: paid answers, files, evaluations, prices of models, durations of stages."""
+    """Tables besides those of the recipe: paid answers, files, evaluations, prices of models, reviews, durations of stages."""
     return {
         "answers": partial(answers, workspace),
         "brought": partial(_brought_table, workspace),
         "evaluations": partial(evaluations, workspace),
         "prices": partial(_price_table, recipe),
+        "reviews": partial(_review_table, workspace),
         "run_stages": partial(run_log.stages_of_runs, workspace),
     }
 
@@ -195,20 +199,22 @@ def extra_tables(workspace: WorkspaceFolder, recipe: Recipe) -> Tables:
 def _brought_table(workspace: WorkspaceFolder) -> pa.Table:
     """Every video on the list with its file, also those of which no video was made."""
     brought_rows = [
-        {"video": listed_video.video, "name": listed_video.source_id, "path": listed_video.path}
+        BroughtVideo(listed_video.video, listed_video.source_id, listed_video.path)
         for listed_video in listed_videos(workspace).values()
     ]
-    table_schema = pa.schema([("video", pa.binary(ID_BYTES)), ("name", pa.string()), ("path", pa.string())])
-    return pa.Table.from_pylist(brought_rows, table_schema)
+    return pa.Table.from_batches([to_arrow(BroughtVideo, brought_rows)])
+
+
+def _review_table(workspace: WorkspaceFolder) -> pa.Table:
+    """Every decision of reviewers that counts, as their files have it: also those that no run has read yet."""
+    return pa.Table.from_batches([to_arrow(Review, list(all_reviews(workspace)))])
 
 
 def _price_table(recipe: Recipe) -> pa.Table:
-    price_columns = ("input_usd", "output_usd", "batch_share")
-    table_schema = pa.schema([("model", pa.string()), *((price_column, pa.float64()) for price_column in price_columns)])
     price_rows = [
-        {"model": model, **model_price.model_dump(include=set(price_columns))} for model, model_price in recipe.prices.items()
+        ModelPrice(model, price.input_usd, price.output_usd, price.batch_share) for model, price in recipe.prices.items()
     ]
-    return pa.Table.from_pylist(price_rows, table_schema)
+    return pa.Table.from_batches([to_arrow(ModelPrice, price_rows)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -277,7 +277,7 @@ def _register_referenced(
 
 
 def _finder_in_folders(folders: Sequence[Path]) -> VideoFinder[str]:
-    return VideoFinder((path, path) for path in locations.files([str(folder) for folder in folders], videos.SUFFIXES))
+    return VideoFinder((path, path) for path in videos.files_in(folders))
 
 
 def _resolve_video(finder: VideoFinder[Id], name: str) -> Id | str:

@@ -40,7 +40,7 @@ def write_report(workspace: WorkspaceFolder, file: Path, trainings: Sequence[Pat
     """Write the report's page, beside another corpus if one is named; nothing else in the workspace is touched."""
     recipe = read_recipe(workspace.require().recipe)
     require_report_extra()
-    output_file(file, "FILE", workspace)
+    output_file(file, "FILE", workspace, inputs=(*trainings, *([other] if other else [])))
     from dmforge.curation.report import cards, figures, page, pictures, sample_cards, training_curves
     from dmforge.curation.report.funnel import FunnelStage, funnel_stages
 

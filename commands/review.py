@@ -11,7 +11,7 @@ from dmforge.curation.lake.commits import Lake
 from dmforge.curation.sources.reviews import checked_name
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.human import Human
-from dmforge.recipe import read_recipe
+from dmforge.recipe import Recipe, read_recipe
 from dmforge.schemas.errors import InputError
 
 
@@ -23,17 +23,19 @@ def review(
     recipe = read_recipe(workspace.require().recipe)
     require_report_extra()
     stage_of(recipe, corpus)
-    if Human.name not in [stage.name for stage in recipe.stages]:
-        hint = "add a line [stages.human] before the stages that select, and to those a threshold for human"
-        raise InputError("the recipe has no stage that reads reviews: 'human'", where=str(workspace.recipe), hint=hint)
-    from dmforge.curation.review import review_server
+    require_human_stage(workspace, recipe)
+    from dmforge.curation.local_pages import loopback
     from dmforge.curation.review.pool import ReviewPool
+    from dmforge.curation.review.review_server import ReviewServer
 
     with workspace.reading():
         pool = ReviewPool(workspace, readers_view(Lake(workspace), recipe), corpus, max_samples, thresholds(recipe))
     title = f"{corpus}, {recipe.name}"
-    review_server.serve(
-        review_server.listen(port),
-        lambda guard: review_server.ReviewServer(workspace, pool, reviewer, title, guard).app,
-        announce,
-    )
+    loopback.serve(loopback.listen(port), lambda guard: ReviewServer(workspace, pool, reviewer, title, guard).app, announce)
+
+
+def require_human_stage(workspace: WorkspaceFolder, recipe: Recipe) -> None:
+    """Refuse to take decisions that no stage would read."""
+    if Human.name not in [stage.name for stage in recipe.stages]:
+        hint = "add a line [stages.human] before the stages that select, and to those a threshold for human"
+        raise InputError("the recipe has no stage that reads reviews: 'human'", where=str(workspace.recipe), hint=hint)

@@ -1,24 +1,37 @@
-"""Checks of output paths: no command writes its output into the parts of a workspace that belong to runs."""
+"""Checks of output paths: no command writes over what it reads, nor into the parts of a workspace that belong to runs."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from dmforge.curation.io.atomic import MENDS
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError
 
 WORKSPACE_ENTRIES = ("lake", "journal", "inputs", "media", "runs", "shards", "format.json", "recipe.toml")
 """The entries of a workspace that only runs, and the recipe's owner, write."""
 HINT = f"give a place outside {', '.join(WORKSPACE_ENTRIES[:-1])} and recipe.toml: only runs and the recipe's owner write there"
+PAGE = ".html"
+"""The suffix of a file that no command reads: a page beside the files that it is about may be written anew."""
 
 
-def output_file(path: Path, option: str, workspace: WorkspaceFolder | None = None) -> Path:
-    """Check that an output file may be written, following links, also those of `workspace`'s own folders; its path."""
+def output_file(path: Path, option: str, workspace: WorkspaceFolder | None = None, inputs: Iterable[Path] = ()) -> Path:
+    """Check that an output file may be written, following links, also those of `workspace`'s own folders; its path.
+
+    `inputs` are the files and folders that the command reads: no output replaces any of them.
+    """
     if path.is_dir():
         raise InputError("the output is a file, and this is a folder", where=f"{option} {path}", hint="give the name of a file")
-    return output_folder(path, option, workspace)
+    output_folder(path, option, workspace)
+    overwritten_input = next((place for place in inputs if _is_read(path, place)), None)
+    if overwritten_input is not None:
+        message = f"the output would replace a file that is read: {overwritten_input}"
+        raise InputError(message, where=f"{option} {path}", hint="give another file")
+    _require_folder(Path(os.path.abspath(path)).parent, f"{option} {path}")
+    return path
 
 
 def output_folder(path: Path, option: str, workspace: WorkspaceFolder | None = None) -> Path:
@@ -30,6 +43,26 @@ def output_folder(path: Path, option: str, workspace: WorkspaceFolder | None = N
                 f"the output would touch {owning_entry}, which belongs to a workspace", where=f"{option} {path}", hint=HINT
             )
     return path
+
+
+def _is_read(path: Path, place: Path) -> bool:
+    """Whether an output is an input, or a file in a folder that is one."""
+    if not place.is_dir():
+        return _is_same(path, place)
+    is_inside = any(_is_same(parent, place) for resolved_path in _resolved_paths(path) for parent in resolved_path.parents)
+    return is_inside and path.exists() and path.suffix.lower() != PAGE
+
+
+def _require_folder(folder: Path, where: str) -> None:
+    """Refuse a folder that isn't there, or in which no file can be made; disks that fail say so as they are written to."""
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}", where=where, hint="make it first, or correct the path")
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        if error.errno not in MENDS:
+            message = f"no file can be made in {folder}: {error.strerror}"
+            raise InputError(message, where=where, hint="give a file in another folder") from None
 
 
 def _resolved_paths(path: Path) -> Iterator[Path]:

@@ -16,7 +16,7 @@ class HumanConfig(StageConfig):
 
 
 class Human(Root, Batch[Review, Verdict]):
-    """One verdict for each decision: 1 is keep, 0 is reject. The detail begins with who decided."""
+    """One verdict for each decision: 1 is keep, 0 is reject. The detail begins with who decided. A comment has none."""
 
     name, version = "human", 1
     measures = ("human",)
@@ -30,8 +30,12 @@ class Human(Root, Batch[Review, Verdict]):
 
     def process(self, items: Iterator[Review]) -> Iterator[Result]:
         for review in items:
+            if review.decision == "comment":
+                yield Made(())
+                continue
             score = 1.0 if review.decision == "keep" else 0.0
-            review_detail = f"{review.reviewer}: {review.note}" if review.note else review.reviewer
+            gold_text = f"gold is {review.gold}" if review.gold else ""
+            review_detail = ": ".join(filter(None, (review.reviewer, gold_text, review.note)))
             yield Made(
                 (Verdict(review.video, review.subject, review.subject_kind, "human", score, 1, review.reason, review_detail),)
             )

@@ -8,6 +8,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from dmforge.schemas.later_members import LATER_MEMBER
+from dmforge.schemas.units import PerMille
 
 MAX_CS = 999_999_999
 """The latest time a window may name, 9999999.99 s (115 days): what can be built can be printed and read back."""
@@ -35,7 +36,9 @@ class Window:
     """A stretch of a video from `start_cs` up to, not including, `end_cs`, counted from the first displayed frame."""
 
     start_cs: int
+    """From the first displayed frame on."""
     end_cs: int
+    """Up to here, and not including it."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.start_cs < self.end_cs <= MAX_CS:
@@ -61,10 +64,14 @@ class Window:
 class Box:
     """A part of the picture in per mille of its width, from x1 up to x2, and of its height, from y1 down to y2."""
 
-    x1: int
-    y1: int
-    x2: int
-    y2: int
+    x1: PerMille
+    """Left side."""
+    y1: PerMille
+    """Upper side."""
+    x2: PerMille
+    """Right side."""
+    y2: PerMille
+    """Lower side."""
 
     def __post_init__(self) -> None:
         sides = (self.x1, self.y1, self.x2, self.y2)
@@ -81,7 +88,9 @@ class Look:
     """A retrieval command: where to look, how densely in frames per second, at which part of the picture, at what cost."""
 
     window: Window
+    """The stretch of the video that is shown."""
     fps: Fraction
+    """How densely it is shown."""
     box: Box | None = field(default=None, metadata=LATER_MEMBER)
     """The part of the picture that is shown; None for all of it."""
     tokens: int | None = field(default=None, metadata=LATER_MEMBER)

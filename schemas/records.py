@@ -1,17 +1,20 @@
-"""The records of the lake. Frozen, typed, and named by a digest of what they say."""
+"""The tables of the lake, a record each. What a column means stands under it: pages, views and audits say it from here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cache
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import ClassVar, Literal
 
-from dmforge.schemas.columns import GROWN, SINCE, plain
-from dmforge.schemas.ids import Id, digest, show
+from dmforge.schemas.ids import Id
 from dmforge.schemas.looks import Look, Window
+from dmforge.schemas.record import TABLES, Item, Joined, Record, format_of, table_formats
 from dmforge.schemas.record_fields import aside, grown, later, receipt
 from dmforge.schemas.transcript import Transcript
+from dmforge.schemas.units import Count, Degrees, Index, Patch, Pixels, Score, Share
+
+# what a row is has this address, too: who asks for all tables must have imported these
+__all__ = ["TABLES", "Item", "Joined", "Record", "format_of", "table_formats"]
 
 TaskKind = Literal["grounding", "mcq", "grounded_mcq", "open"]
 Needs = Literal["any", "all"]
@@ -22,78 +25,6 @@ TargetSource = Literal["gold", "replay", "teacher"]
 SubjectKind = Literal["video", "task", "candidate"]
 Mode = Literal["free", "forced"]
 Status = Literal["made", "rejected", "quarantined"]
-T = TypeVar("T")
-
-TABLES: dict[str, type[Record]] = {}
-"""The record class of each table, as far as its module was imported."""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A row of one table. Its id is computed from its content unless it is being read back."""
-
-    kind: ClassVar[str]
-    table: ClassVar[str]
-    video_column: ClassVar[str] = "video"
-    """The column that holds the video a row is about: batches are cut in its order."""
-
-    id: Id = field(default=b"", kw_only=True)
-
-    def __init_subclass__(cls) -> None:
-        TABLES[cls.table] = cls
-
-    def __post_init__(self) -> None:
-        if not self.id:
-            excluded_columns = _aside(type(self)) | {
-                column_name
-                for column_name, column_default in _later(type(self))
-                if getattr(self, column_name) == column_default
-            }
-            object.__setattr__(self, "id", digest(self.kind, plain(self, excluded_columns)))
-
-    def __str__(self) -> str:
-        return show(self.kind, self.id)
-
-
-class Joined:
-    """A row together with rows that it names by their ids. The first field is the input of a stage; every other one is called
-    like the column of the input that holds its id. `X | None` is for a row that may not be there."""
-
-    __slots__ = ()
-    elsewhere = frozenset[str]()
-    """Rows that may be about another video than the input is: all others are looked for near it, and not in a whole table."""
-
-    @property
-    def id(self) -> Id:
-        return getattr(self, fields(self)[0].name).id  # pyright: ignore[reportArgumentType] (every kind is a dataclass)
-
-
-Item = Record | Joined
-"""One input of a stage."""
-
-
-@cache
-def _aside(record: type[Record]) -> frozenset[str]:
-    """Fields that say where a row came from, not what it is: two rows that differ only there are the same row."""
-    return frozenset(
-        field.name for field in fields(record) if field.name == "id" or field.metadata.keys() & {"aside", "receipt"}
-    )
-
-
-@cache
-def _later(record: type[Record]) -> tuple[tuple[str, Any], ...]:
-    """Columns that came after the first format, with their defaults: a row at the default keeps the id that it had before."""
-    return tuple((field.name, field.default) for field in fields(record) if SINCE in field.metadata)
-
-
-def format_of(record: type[Record]) -> int:
-    """The number of a table's format: that of its latest column, or of the latest member of a dataclass in one."""
-    return max((number for f in fields(record) for number in (f.metadata.get(SINCE, 1), f.metadata.get(GROWN, 1))), default=1)
-
-
-def table_formats() -> dict[str, int]:
-    """The format number of every table."""
-    return {table_name: format_of(record) for table_name, record in TABLES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +36,33 @@ class Video(Record):
     video_column = "id"
 
     sha256: str
+    """Of the file's bytes, in hex."""
     duration_cs: int
-    width: int
-    height: int
+    """How long it is displayed: from the first frame to the end of the last."""
+    width: Pixels
+    """As it is displayed: upright, with square pixels."""
+    height: Pixels
+    """As it is displayed."""
     rate_fps: Fraction
+    """Frames by duration: the mean, where the rate varies."""
     codec: str
-    rotation: int
+    """Of its pictures, by FFmpeg's name."""
+    rotation: Degrees
+    """How far its frames are turned clockwise to be displayed."""
     size_bytes: int
+    """Of the file."""
     source: str = aside()
+    """The data set or place that it comes from; `unknown` where nobody said it, as for the next three."""
     licence: str = aside()
+    """What it may be used under."""
     terms: str = aside()
+    """Conditions beside the licence."""
     namespace: str = aside()
+    """Whose ids the videos' names are: `youtube`, say."""
     source_id: str = aside("")
+    """Its name in that namespace."""
     role: str = aside("train")
+    """`train`, or `benchmark` where nothing may be trained on it."""
 
     def __post_init__(self) -> None:
         # not digested again: the file's bytes are the content, whoever probed them and whatever they read there
@@ -132,11 +77,17 @@ class Provenance(Record):
     table = "provenances"
 
     video: Id
+    """The video that it is about."""
     source: str
+    """The data set or place that it comes from."""
     licence: str
+    """What it may be used under."""
     terms: str
+    """Conditions beside the licence."""
     namespace: str
+    """Whose ids the videos' names are."""
     source_id: str
+    """Its name in that namespace."""
     also: tuple[str, ...]
     """Other names that it came under."""
     role: str
@@ -151,15 +102,21 @@ class Spliced(Record):
     table = "spliced"
 
     video: Id
+    """The whole."""
     window: Window
     """Where it stands in the whole."""
     part: Id
     """The video that it was taken from."""
     role: Literal["host", "needle"]
+    """Whether it is the video that others were put into, or one of those."""
     source: str
+    """Of the video that it was taken from, as are the next three."""
     licence: str
+    """What that may be used under."""
     terms: str
+    """Conditions beside the licence."""
     source_id: str
+    """The name that it has where it comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,15 +127,26 @@ class Task(Record):
     table = "tasks"
 
     video: Id
+    """The video that is asked about."""
     task_kind: TaskKind
+    """`grounding` (when does it happen?), `mcq` (options), `grounded_mcq` (options, and where the answer shows) or `open`."""
     question: str
+    """As it is asked, without its options."""
     options: tuple[str, ...]
+    """In their order; empty for questions without any."""
     answer: str
+    """The right one, called gold, as it was annotated: a letter, an option's text, or free words; empty where nobody knows
+    it."""
     windows: tuple[Window, ...]
+    """Where the video shows the answer; empty where nobody knows it."""
     needs: Needs
+    """Whether any one of the windows shows it, or all together do."""
     source: str = aside()
+    """The data set that the question is from."""
     licence: str = aside()
+    """What the question may be used under."""
     terms: str = aside()
+    """Conditions beside the licence."""
     split: str = aside("")
     """What the file that it comes from is a split of, as the person who brought it says."""
     origin: str = aside("")
@@ -205,16 +173,24 @@ class Candidate(Record):
     table = "candidates"
 
     video: Id
+    """The video that was looked at."""
     task: Id
-    attempt: int
+    """The task that it is for."""
+    attempt: Index
+    """Which attempt of the teacher it is from."""
     teacher: str
+    """The model, by the name that its endpoint knows."""
     transcript: Transcript = field(metadata=grown(3))
+    """All that stands in the context of the trajectory, in pieces, each with its author."""
     looks: tuple[Look, ...] = field(metadata=grown(3))
+    """The looks of the trajectory, in order."""
     answer: str
+    """What stands between `<answer>` and `</answer>`."""
     window_source: WindowSource
+    """Who chose the windows: the teacher, or gold (with a margin, or as it is)."""
     requests: tuple[Id, ...]
     """The journal keys of the answers it was made from."""
-    sent_patches: tuple[tuple[int, ...], ...] = later((), since=2)
+    sent_patches: tuple[tuple[Patch, ...], ...] = later((), since=2)
     """Of each clip, which patches the teacher was sent, where its provider takes fewer than a student sees; else nothing."""
     answers: tuple[Id, ...] = receipt(since=4)
     """Digests of what these answers say, in the order of `requests`: the journal must say the same."""
@@ -237,20 +213,28 @@ class Rollout(Record):
     table = "rollouts"
 
     video: Id
+    """The video that was looked at."""
     task: Id
+    """The task that it is for."""
     student: Id
+    """The digest of the checkpoint's bytes; of one on the Hub, of its name."""
     mode: Mode
-    index: int
+    """`free`: all of it is the student's. `forced`: its looks were given to it."""
+    index: Index
+    """Which of the rollouts of one arm it is."""
     transcript: Transcript = field(metadata=grown(2))
+    """All that stands in the context, in pieces, each with its author."""
     looks: tuple[Look, ...] = field(metadata=grown(2))
+    """Those whose clips were shown, in order."""
     answer: str
+    """Empty where it came to none."""
     ending: str
     """How it ended: `answered`, or which defect ended it."""
     filter: str
     """Which measurement it was made for."""
     arm: str
     """What that varies: `free`, `right`, `wrong`, `none`, a density, `text`."""
-    score: float
+    score: Share
     """How right its answer is."""
     key: Id
     """Digest of all that it follows from: the task, the student, its settings, what it was shown, its index."""
@@ -266,12 +250,19 @@ class Verdict(Record):
     video: Id
     """The subject's own: one about another video's subject counts for nothing."""
     subject: Id
+    """The row that was measured."""
     subject_kind: SubjectKind
+    """Whether that is a video, a task or a candidate."""
     filter: str
-    score: float
-    n: int
+    """The name of the measurement, by which recipes set thresholds."""
+    score: Score
+    """What was measured; what it counts, and from where it is good, its filter says."""
+    n: Count
+    """Of how many things the score is: rollouts, claims, words. 0 where there was nothing to measure."""
     reason: str = ""
+    """Why the score isn't higher, in a few fixed words that can be counted."""
     detail: str = ""
+    """The place and the words that decided it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,9 +273,13 @@ class Target(Record):
     table = "targets"
 
     video: Id
+    """The video of the task."""
     task: Id
+    """The task that it is for."""
     look: Look = field(metadata=grown(2))
+    """The right look; of a set the first one."""
     source: TargetSource
+    """Who says so: gold windows, rollouts of a student, or a teacher's candidate."""
     further_looks: tuple[Look, ...] = later((), since=3)
     """The looks of a set behind the first one."""
 
@@ -302,11 +297,17 @@ class Sample(Record):
     table = "samples"
 
     video: Id
+    """The video that it is about."""
     corpus: str
+    """The corpus that it belongs to, by its name in the recipe."""
     task: Id
+    """The task that it is, or that its candidate is for."""
     candidate: Id | None
+    """The trajectory that is imitated; none in a corpus for practice."""
     target: Look | None = field(metadata=grown(2))
+    """What is right to look at, of a set the first look; none where nobody knows it."""
     target_source: TargetSource | None
+    """Who says so; none where there is no target."""
     further_targets: tuple[Look, ...] = later((), since=3)
     """The looks behind the first one of a target that is a set."""
 
@@ -323,14 +324,21 @@ class Outcome:
     table: ClassVar[str] = "outcomes"
 
     input: Id
+    """The row that was settled."""
     video: Id
+    """The video that this row is about."""
     stage: str
+    """The stage that settled it."""
     variant: Id
-    """Part of the work key, which is this and the input."""
+    """A digest of the stage's name, version and settings. With the input it is the key of the work."""
     status: Status
+    """`made`: it gave rows, or none. `rejected`: it is sound, and unsuitable. `quarantined`: it can't be worked on."""
     reason: str
+    """Of a rejection or a quarantine, in words that can be counted."""
     detail: str
-    rows: int
+    """The rest of the reason."""
+    rows: Count
+    """How many were made from it."""
 
 
 RECORDS: tuple[type[Record], ...] = (Video, Provenance, Task, Candidate, Rollout, Verdict, Target, Sample)

@@ -16,8 +16,11 @@ class Piece:
     """Text, or a clip where `text` is None: the V1 clip of `look`, or the coarse V0 clip if there is no look."""
 
     author: Author
+    """Who put it there."""
     text: str | None = None
+    """Verbatim, tags included; none for a clip."""
     look: Look | None = None
+    """The look that a clip answers; none for text, and for the coarse clip."""
 
     def __post_init__(self) -> None:
         if self.text is not None and self.look is not None:
@@ -46,6 +49,7 @@ class Transcript:
     """The pieces in the order in which they stand in the context; policy text is verbatim, tags included."""
 
     pieces: tuple[Piece, ...]
+    """In the order in which they stand in the context."""
 
     def segments(self) -> tuple[Segment | None, ...]:
         """The segment of each piece: `sampling` for policy text before the first injected clip, up to and including `</fps>`;

@@ -13,7 +13,7 @@ settings.register_profile("shared", deadline=None)  # a machine that others use 
 settings.load_profile("shared")
 SHARES_S = {
     "api": 10, "audit": 40, "compatibility": 30, "docs": 15, "foundation": 110, "inspection": 15, "judging": 50,
-    "look_tool": 25, "providers": 30, "questions": 10, "replay": 30, "report": 30, "rl": 35, "scale": 20, "security": 20,
+    "look_tool": 25, "providers": 30, "questions": 10, "replay": 30, "report": 45, "rl": 35, "scale": 20, "security": 20,
     "shards": 25, "simulation": 15, "sources": 30, "student": 20, "teachers": 55, "training": 35, "video": 30, "worlds": 45,
     "vllm": 1200, "llm": 1800, "trainers": 900, "object_store": 300,
 }  # fmt: skip

@@ -113,6 +113,7 @@ SCENES = (
     Scene("forget", ("dmforge forget --source worlds --reason 'the owner asked' -w ws",)),
     Scene("demo", ("dmforge demo --size chain --videos 2",)),
     Scene("review", ("dmforge review cot --sample 2 --as anna -w demo/workspace &",)),
+    Scene("browse", ("dmforge browse -w demo/workspace &",)),
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@
     current.tasks    ids as they are printed, times in seconds, densities as text
     audit.funnel     the answer to a named question
 
+What each table and column means stands beside it as DuckDB's comment: in `duckdb_columns()`, and where notebooks look.
 Views name the parts that count now. What a later run publishes is seen once they are written again.
 """
 
@@ -18,6 +19,13 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from dmforge.curation.audit.described_tables import (
+    EXTRA_TABLES,
+    as_read,
+    columns_of_table,
+    table_meaning,
+    tables_of_recipe,
+)
 from dmforge.curation.audit.id_lookup import LETTERS
 from dmforge.curation.audit.printed_ids import kind_of
 from dmforge.curation.audit.query import Tables, compares, is_worked_out, names, query, tables_of, words
@@ -90,10 +98,23 @@ def _steps(view: LakeView, extra_tables: Tables, connection: duckdb.DuckDBPyConn
     for table in (*selects, *tables):
         rows_sql = f'SELECT * FROM main."{table}"'
         yield f'CREATE OR REPLACE VIEW {READABLE}."{table}" AS {_readable(connection, rows_sql, _Kinds(table, view.stages))}'
+    yield from _comments(tables_of_recipe(view))
     for name in names():
         sql = query(name).sql
         if not compares(name) and not is_worked_out(name):
             yield f'CREATE OR REPLACE VIEW {QUESTIONS}."{name}" AS {_readable(connection, sql, _Kinds(name, ()))}'
+            yield f'COMMENT ON VIEW {QUESTIONS}."{name}" IS {_text(query(name).question)}'
+
+
+def _comments(row_by_table: Mapping[str, type]) -> Iterator[str]:
+    """What tables and columns mean, as comments of the database."""
+    for table, row in row_by_table.items():
+        yield f'COMMENT ON {"TABLE" if table in EXTRA_TABLES else "VIEW"} main."{table}" IS {_text(table_meaning(row))}'
+        yield f'COMMENT ON VIEW {READABLE}."{table}" IS {_text(table_meaning(row))}'
+        for stored in columns_of_table(table, row):
+            for schema_name, column in (("main", stored), (READABLE, as_read(stored))):
+                comment = f"{column.meaning} ({column.unit})" if column.unit else column.meaning
+                yield f'COMMENT ON COLUMN {schema_name}."{table}"."{column.name}" IS {_text(comment)}'
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,13 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from dmforge.curation.audit.described_tables import meanings
+from dmforge.curation.audit.extra_rows import StageStanding
 from dmforge.curation.audit.undescribed_parts import gaps
 from dmforge.curation.contract.collective import View
 from dmforge.curation.io.command_result import Block, CommandResult, TextTable
 from dmforge.curation.lake.views import interruptible
+from dmforge.schemas.columns import to_arrow
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
 
@@ -162,16 +165,15 @@ def is_named(name: str, sql: str) -> bool:
 
 
 def tables_of(view: View) -> Tables:
-    """What named questions ask beside the tables of the lake: where stages stand, and what was not described."""
-    return {"stages": lambda: stages(view), "gaps": lambda: gaps(view)}
+    """What questions may ask beside the tables of the lake: where stages stand, what was not described, what columns mean."""
+    return {"stages": lambda: stages(view), "gaps": lambda: gaps(view), "column_meanings": lambda: meanings(view)}
 
 
 def stages(view: View) -> pa.Table:
     """Where each stage of the recipe stands, in their order."""
     stage_tallies = [(stage.name, view.tally(stage)) for stage in view.stages]
-    return pa.table({
-        "position": pa.array(range(len(stage_tallies)), pa.int64()),
-        "stage": pa.array([stage_name for stage_name, _ in stage_tallies], pa.string()),
-        "inputs": pa.array([stage_tally.settled + stage_tally.pending for _, stage_tally in stage_tallies], pa.int64()),
-        "pending": pa.array([stage_tally.pending for _, stage_tally in stage_tallies], pa.int64()),
-    })  # fmt: skip
+    standings = [
+        StageStanding(position, stage_name, stage_tally.settled + stage_tally.pending, stage_tally.pending)
+        for position, (stage_name, stage_tally) in enumerate(stage_tallies)
+    ]
+    return pa.Table.from_batches([to_arrow(StageStanding, standings)])

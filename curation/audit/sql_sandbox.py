@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from dmforge.curation.audit import sql_sandbox_worker
 from dmforge.curation.audit.printed_ids import with_ids
-from dmforge.curation.audit.query import NO_TABLES, Tables, is_named, named_words, stages, with_words
+from dmforge.curation.audit.query import NO_TABLES, Tables, is_named, named_words, tables_of, with_words
 from dmforge.curation.lake.views import LakeView
 from dmforge.schemas.errors import DmforgeError, InputError
 from dmforge.schemas.visible import storable
@@ -138,7 +138,7 @@ def query_and_tables(
     # a word that the question does not hold is not made: the journal is long
     named_tables = {
         table_name: make_table()
-        for table_name, make_table in {"stages": lambda: stages(view), **extra_tables}.items()
+        for table_name, make_table in {**tables_of(view), **extra_tables}.items()
         if is_named(table_name, sql_with_words)
     }
     query = sql_sandbox_worker.SandboxRequest(

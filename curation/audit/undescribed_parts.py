@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pyarrow as pa
 
 from dmforge.curation.contract.collective import View
+from dmforge.schemas.columns import schema
+from dmforge.schemas.ids import Id
 
 STORYLINES = "storylines"
-GAPS = pa.schema([
-    ("stage", pa.string()), ("video", pa.binary(16)), ("start_cs", pa.int64()), ("span", pa.string()), ("cause", pa.string()),
-    ("why", pa.string()),
-])  # fmt: skip
-"""`cause` is the beginning of `why`, without what a provider or a parser says beyond it: it can be counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class UndescribedPart:
+    """A part of a video that was shown to a teacher and not described."""
+
+    stage: str
+    """The stage that had it described."""
+    video: Id
+    """The video."""
+    start_cs: int
+    """Where the part begins."""
+    span: str
+    """Where it begins and ends, as `12.00 - 20.00`."""
+    cause: str
+    """The beginning of `why`, without what a provider or a parser says beyond it: it can be counted."""
+    why: str
+    """What came instead of a description, at the last attempt."""
+
+
+GAPS = schema(UndescribedPart)
 SQL = """
 SELECT $stage AS stage, video, gap."window".start_cs AS start_cs,
     format('{{:.2f}} - {{:.2f}}', gap."window".start_cs / 100, gap."window".end_cs / 100) AS span,

@@ -24,6 +24,7 @@ from dmforge.schemas.config import Operational
 from dmforge.schemas.errors import DmforgeError, Transient
 from dmforge.schemas.ids import Id, digest, show
 from dmforge.schemas.records import Record, Sample, Task, Verdict
+from dmforge.schemas.units import Index
 
 TASKS_A_VIDEO = 8
 ROWS_PER_BATCH = 10_000
@@ -38,7 +39,9 @@ class RehearsalNumber(Record):
     table = "seeds"
 
     video: Id
-    number: int
+    """Made up: so many numbers share one."""
+    number: Index
+    """The number."""
 
 
 class CountConfig(EachConfig):

@@ -9,7 +9,7 @@ import socket
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +32,7 @@ from dmforge.curation.io.plugins import loaded_plugins
 from dmforge.curation.io.sealed_json import sealed, unsealed
 from dmforge.curation.sources.reviews import FOLDER as REVIEWS
 from dmforge.curation.workspace_folder import WorkspaceFolder, user_name
+from dmforge.schemas.columns import schema
 from dmforge.schemas.errors import DmforgeError, LakeError, first_line
 from dmforge.schemas.ids import Id, read, show
 from dmforge.schemas.records import Video
@@ -152,16 +153,26 @@ def spent_usd(workspace: WorkspaceFolder) -> float:
     return sum(_cost_usd(record_path) for record_path in sorted(workspace.runs.glob("*.json")))
 
 
+@dataclass(frozen=True, slots=True)
+class StageOfRun:
+    """A stage in a run, as far as that was recorded."""
+
+    run: str
+    """The name of the run's record in `runs/`."""
+    stage: str
+    """The stage."""
+    seconds: float
+    """How long it took."""
+
+
 def stages_of_runs(workspace: WorkspaceFolder) -> pa.Table:
-    """The seconds of each stage in each run, as far as they were recorded: a table for audits."""
+    """The seconds of each stage in each run: a table for audits."""
     stage_rows = [
         {"run": record_path.stem, "stage": stage_entry["name"], "seconds": float(stage_entry.get("seconds", 0.0))}
         for record_path, run_record in records(workspace)
         for stage_entry in run_record["stages"]
     ]
-    return pa.Table.from_pylist(
-        stage_rows, pa.schema([("run", pa.string()), ("stage", pa.string()), ("seconds", pa.float64())])
-    )
+    return pa.Table.from_pylist(stage_rows, schema(StageOfRun))
 
 
 def plugins_of_runs(workspace: WorkspaceFolder) -> dict[str, str]:

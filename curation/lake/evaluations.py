@@ -16,6 +16,8 @@ from dmforge.schemas.columns import schema, to_arrow
 from dmforge.schemas.evaluated_sample import EvaluatedSample
 from dmforge.schemas.ids import Id, digest
 
+EVALUATION = "evaluation"
+"""The extra column of evaluations: which rows were measured together."""
 EVALUATE = "evaluate"
 """The stage that these commits name."""
 PATIENCE_S = 600
@@ -52,11 +54,11 @@ def _publish(
 
 
 def evaluations(workspace: WorkspaceFolder) -> pa.Table:
-    """The rows of all current evaluations, for audits; `evaluation` says which rows were measured together."""
+    """The rows of all current evaluations, for audits."""
     lake = Lake(workspace)
-    evaluation_schema = schema(EvaluatedSample).append(pa.field("evaluation", pa.string()))
+    evaluation_schema = schema(EvaluatedSample).append(pa.field(EVALUATION, pa.string()))
     evaluation_tables = [
-        part_table.append_column("evaluation", pa.array([commit.variant] * part_table.num_rows, pa.string()))
+        part_table.append_column(EVALUATION, pa.array([commit.variant] * part_table.num_rows, pa.string()))
         for commit in lake.commits.values()
         if commit.stage == EVALUATE
         for part in commit.of(EvaluatedSample.table)

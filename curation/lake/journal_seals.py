@@ -6,14 +6,39 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 from dmforge.schemas.ids import ID_BYTES, Id
+from dmforge.schemas.record_fields import later
+from dmforge.schemas.units import Tokens
 
 SEAL = re.compile(rb', "sha256": "([0-9a-f]{64})"\}\n?')
 SEAL_BYTES = len(b', "sha256": ""}') + 64
 CHANGED = "it was changed after it was written: its seal doesn't fit"
-FIELDS = frozenset({"key", "video", "limit", "cut", "model", "answer", "sha256"})
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerLine:
+    """A line of `journal/<model>/<writer>.jsonl`: an answer that was paid for. Its fields stand in this order."""
+
+    key: str
+    """The question's, `ask_...`: a digest of what was asked."""
+    video: str
+    """The video that was asked about, `video_...`."""
+    limit: Tokens | None = later(None, since=2)
+    """The most tokens that the answer could have; left out where nobody said it."""
+    cut: bool = later(False, since=2)
+    """Whether the answer was cut off at its limit; left out where it wasn't."""
+    model: str = field(kw_only=True)
+    """The model that answered, by the name that its endpoint knows."""
+    answer: dict[str, Any] = field(kw_only=True)
+    """The response: `content`, `finish`, `refusal`, `usage` with its tokens, and `asked`: by which stage, with which prompt."""
+    sha256: str = later("", since=3)
+    """Of all that stands before it in the line."""
+
+
+FIELDS = frozenset(line_field.name for line_field in fields(AnswerLine))
 """Of a line. Another one is a name that was changed."""
 REPLY_FIELDS = ("content", "refusal", "finish")
 """What rows follow from; what an answer has cost, and how it was sent, is for books."""

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -17,16 +17,41 @@ from dmforge.curation.io.batching import batched
 from dmforge.curation.lake.journal import checked_head, read_line
 from dmforge.curation.lake.request_origin import RequestOrigin, read_origin
 from dmforge.curation.workspace_folder import WorkspaceFolder
+from dmforge.schemas.columns import schema
 from dmforge.schemas.errors import InputError
-from dmforge.schemas.ids import ID_BYTES, Id, read
+from dmforge.schemas.ids import Id, read
+from dmforge.schemas.units import Index
 
-ANSWERS = pa.schema([
-    ("request", pa.binary(ID_BYTES)), ("video", pa.binary(ID_BYTES)), ("model", pa.string()),
-    ("input_tokens", pa.int64()), ("output_tokens", pa.int64()), ("batched", pa.bool_()),
-    ("stage", pa.string()), ("prompt", pa.string()), ("prompt_sha256", pa.string()), ("attempt", pa.int64()),
-    ("fault", pa.string()),
-])  # fmt: skip
-"""Token counts are null where the server gave none that make sense, the rest where a line is damaged: `fault` says which."""
+
+@dataclass(frozen=True, slots=True)
+class JournalAnswer:
+    """An answer that was paid for: a line of the journal."""
+
+    request: Id | None
+    """The question's key; none where the line is damaged."""
+    video: Id | None
+    """The video that was asked about; none where the line is damaged."""
+    model: str
+    """The model that answered; of a damaged line the folder that it lies in."""
+    input_tokens: int | None
+    """That the question took; none where the server gave no number that makes sense, as in the next one."""
+    output_tokens: int | None
+    """That the answer took."""
+    batched: bool
+    """Whether it came in a batch, which costs less."""
+    stage: str | None
+    """The stage that asked; none where the line doesn't say, as in the next three."""
+    prompt: str | None
+    """The name of its prompt."""
+    prompt_sha256: str | None
+    """Of the instruction's text: it says which version of the prompt it was."""
+    attempt: Index | None
+    """Which attempt it was."""
+    fault: str | None
+    """What is wrong with the line, and where it stands; none where nothing is."""
+
+
+ANSWERS = schema(JournalAnswer)
 BATCH_ROWS = 10_000
 """How many answers become columns at once: they take a tenth of the memory that they take in Python."""
 

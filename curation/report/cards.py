@@ -22,6 +22,9 @@ from dmforge.schemas.tags import CLOSE, OPEN, TAG
 from dmforge.schemas.transcript import Piece
 
 LOOK = re.compile(f"{re.escape(OPEN['span'])}.*?{re.escape(CLOSE['fps'])}", re.DOTALL)
+_HAS_PACKED = """
+SELECT 1 FROM duckdb_tables() WHERE table_name = 'packed' UNION ALL SELECT 1 FROM duckdb_views() WHERE view_name = 'packed'
+"""
 NO_SUBJECT = b"\0" * ID_BYTES
 MAX_TEXT_CHARS = 8_000
 """How many characters of a piece are shown."""
@@ -97,6 +100,7 @@ class TimelineMark:
     start: float
     length: float
     words: str
+    window: Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +134,14 @@ class Card:
         return show(self.chosen.subject_kind, self.chosen.subject)
 
     @property
+    def failing(self) -> list[CardScore]:
+        """Scores that are too low."""
+        return [card_score for card_score in self.scores if card_score.fails]
+
+    @property
     def faults(self) -> list[CardScore]:
         """Scores of a kept sample that are too low all the same."""
-        return [card_score for card_score in self.scores if self.chosen.kept and card_score.fails]
+        return self.failing if self.chosen.kept else []
 
     @property
     def choices(self) -> list[CardOption]:
@@ -282,7 +291,8 @@ def _is_same_answer(option: str, answer: str, task_options: tuple[str, ...]) -> 
 
 def _mark(role: Literal["gold", "look"], window: Window, duration_cs: int, mark_label: str) -> TimelineMark:
     start_share, end_share = (min(1.0, time_cs / duration_cs) for time_cs in (window.start_cs, window.end_cs))
-    return TimelineMark(role, round(start_share * 1000, 1), round(max(end_share - start_share, 0.004) * 1000, 1), mark_label)
+    length = round(max(end_share - start_share, 0.004) * 1000, 1)
+    return TimelineMark(role, round(start_share * 1000, 1), length, mark_label, window)
 
 
 def _look_label(look: Look) -> str:
@@ -320,7 +330,7 @@ def _samples(connection: duckdb.DuckDBPyConnection, task_ids: Sequence[Id]) -> d
 
 
 def _places(connection: duckdb.DuckDBPyConnection, sample_ids: Sequence[Id]) -> dict[Id, str]:
-    if not connection.execute("SELECT 1 FROM information_schema.tables WHERE table_name = 'packed'").fetchall():
+    if not connection.execute(_HAS_PACKED).fetchall():
         return {}
     packed_rows = _rows_about(connection, "packed", "sample", sample_ids).to_pylist()
     return {

@@ -117,7 +117,11 @@ def _line(subject: Id, is_candidate: bool, video: Id, task_kind: str, question: 
 def _copy_rows(view: LakeView, workspace: WorkspaceFolder, corpus: str, max_samples: int) -> duckdb.DuckDBPyConnection:
     """Copy the rows that cards are made of into a database of its own: later requests read no file of the lake."""
     lake_cursor, copy_connection = view.connection.cursor(), duckdb.connect(config=CONNECTION)
-    review_rows = [(review.subject, review.subject_kind == "candidate", review.video) for review in all_reviews(workspace)]
+    review_rows = [
+        (review.subject, review.subject_kind == "candidate", review.video)
+        for review in all_reviews(workspace)
+        if review.decision != "comment"  # those who only comment need no second opinion
+    ]
     review_columns = list(zip(*review_rows, strict=True)) or [(), (), ()]
     id_type = pa.binary(ID_BYTES)
     type_by_column = {"subject": id_type, "written": pa.bool_(), "video": id_type}

@@ -23,6 +23,8 @@ from dmforge.schemas.errors import DmforgeError, LakeError
 from dmforge.schemas.ids import Id, base32
 
 MANIFEST = "manifest.json"
+LEAVING = f".leaving{TEMPORARY}"
+"""The suffix of a folder that is being removed."""
 MAX_MANIFEST = 64 << 20
 """The largest manifest in bytes: that of some 400,000 shards."""
 FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -96,7 +98,7 @@ def published(folder: Path) -> Generator[Path]:
     with disk_errors(folder):
         sync_folder(temporary_folder)
         if folder.exists():  # a kill came between this and the commit, or someone has touched it: what was made last stands
-            machine.current.remove_tree(folder)
+            _remove_whole(folder)
         machine.current.replace(temporary_folder, folder)
         sync_folder(folder.parent)
 
@@ -182,15 +184,30 @@ def remove_with(workspace: WorkspaceFolder, videos: Collection[Id]) -> int:
     sweep(workspace)
     folders_to_remove = folders_with(workspace, videos)
     for folder in folders_to_remove:
+        # the folder itself goes last: while it is there, a takedown that was cut short finds all that goes with it again
+        _remove_current(folder)
         export_names = (folder.name, folder.name + TEMPORARY)  # an interrupted one is kept, to be gone on with
         exported_folders = [
-            path for name in export_names for path in workspace.root.glob(f"exports/*/{folder.parent.name}/{name}")
+            path
+            for name in (*export_names, *(name + LEAVING for name in export_names))
+            for path in workspace.root.glob(f"exports/*/{folder.parent.name}/{name}")
         ]
-        for folder_path in (folder, *exported_folders):
+        for folder_path in (*exported_folders, folder):
             with disk_errors(folder_path):
-                machine.current.remove_tree(folder_path)
-        _remove_current(folder)
+                _remove_whole(folder_path)
     return len(folders_to_remove)
+
+
+def _remove_whole(folder: Path) -> None:
+    """Remove a folder. It loses its name first: nobody sees half of it, and what a kill leaves is swept."""
+    leaving_folder = folder if folder.name.endswith(LEAVING) else folder.with_name(folder.name + LEAVING)
+    if leaving_folder != folder:
+        if leaving_folder.exists():
+            machine.current.remove_tree(leaving_folder)
+        machine.current.replace(folder, leaving_folder)
+        sync_folder(folder.parent)
+    machine.current.remove_tree(leaving_folder)
+    sync_folder(folder.parent)
 
 
 def _remove_current(folder: Path) -> None:
@@ -199,6 +216,7 @@ def _remove_current(folder: Path) -> None:
     with disk_errors(current_path):
         if current_path.is_file() and current_path.read_text("utf-8", "replace").strip() == folder.name:
             machine.current.unlink(current_path)
+            sync_folder(current_path.parent)  # before the folder goes: it must not name what isn't there
 
 
 def folders_with(workspace: WorkspaceFolder, videos: Collection[Id]) -> list[Path]:

@@ -16,8 +16,14 @@ class Packed(Record):
     table = "packed"
 
     video: Id
+    """The video that the sample is about."""
     sample: Id
+    """The sample that was packed."""
     corpus: str
+    """The corpus that it belongs to."""
     selection: str
+    """The name of the folder of shards: a digest of what was selected."""
     shard: str
+    """The file in that folder."""
     key: str
+    """How its members in the tar begin."""

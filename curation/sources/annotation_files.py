@@ -13,7 +13,7 @@ from typing import IO, Any
 from dmforge.curation.io.atomic import disk_errors
 from dmforge.curation.sources.annotation_format import AnnotationFormat, Raw
 from dmforge.curation.sources.strict_json import HINT, list_elements, parse_json
-from dmforge.schemas.errors import InputError, first_line
+from dmforge.schemas.errors import DmforgeError, InputError, first_line
 
 MAX_LINE = 64 << 20
 MAX_DOCUMENT = 2 << 30
@@ -43,6 +43,13 @@ def readable_records(file: Path, form: AnnotationFormat) -> Iterator[tuple[str, 
     ]
     with disk_errors(file):
         yield from read_records(file, form)
+
+
+def placed_message(error: DmforgeError, file: Path) -> str:
+    """What an error says of a file, and where in it."""
+    place = error.where.removeprefix(str(file)).strip(" ,:") if error.where else ""
+    place = f"line {place}" if place.isdecimal() else place
+    return f"{error.message} ({place})" if place else error.message
 
 
 def _is_parquet(file: Path) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dmforge.curation.sources.annotation_files import raw_records, readable_records
+from dmforge.curation.sources.annotation_files import placed_message, raw_records, readable_records
 from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, RefusedQuestion
 from dmforge.curation.sources.format_detection import STRUCTURE, detect_format
 from dmforge.curation.sources.strict_json import HINT
@@ -17,7 +17,7 @@ from dmforge.schemas.errors import InputError
 from dmforge.schemas.looks import MAX_CS
 from dmforge.schemas.text_limits import MAX_NAME_CHARS
 
-MAX_FAULT = 200
+MAX_FAULT, MAX_FIELD = 200, 40
 MALFORMED = "malformed row"
 JSON_KINDS: dict[type, str] = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false",
                                type(None): "null"}  # fmt: skip
@@ -59,7 +59,7 @@ def survey_records(form: AnnotationFormat, file: Path, companions: Companions) -
         except StopIteration:
             return
         except InputError as error:  # nothing follows
-            yield RecordQuestions("", None, (RefusedQuestion("", error.message),))
+            yield RecordQuestions("", None, (RefusedQuestion("", placed_message(error, file)),))
             return
         if isinstance(record, InputError):
             yield RecordQuestions(record_place, None, (RefusedQuestion("", record.message),))
@@ -118,7 +118,50 @@ def _questions_of(form: AnnotationFormat, record: Any, companions: Companions) -
             return tuple(map(_within_limits, _checked_types(form.questions(record, companions))))
     except STRUCTURE:
         pass
-    return (RefusedQuestion("", MALFORMED),)
+    return (RefusedQuestion("", f"{MALFORMED}: {_field_at_fault(form, record, companions)}"),)
+
+
+class _ReadRecord(dict[str, Any]):
+    """A record that notes which of its fields was read last: what fails then fails over that one."""
+
+    last_read = ""
+
+    def __getitem__(self, key: str) -> Any:
+        self.last_read = key
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.last_read = key
+        return super().get(key, default)
+
+
+def _field_at_fault(form: AnnotationFormat, record: Any, companions: Companions) -> str:
+    """What is wrong with a record that can't be read: the field, and no value, since reasons are counted."""
+    if not isinstance(record, dict):
+        return f"{JSON_KINDS.get(type(record), 'no object')}, and an object is wanted"
+    read_record = _ReadRecord(record)
+    missing_keys = sorted(form.keys - read_record.keys())
+    if missing_keys:
+        return f"no {missing_keys[0]!r}"
+    try:
+        for question in form.questions(read_record, companions):
+            read_record.last_read = _part_at_fault(question) or read_record.last_read
+    except STRUCTURE as error:
+        if isinstance(error, KeyError) and read_record.last_read not in record:
+            return f"no {read_record.last_read[:MAX_FIELD]!r}"
+    return f"{read_record.last_read[:MAX_FIELD]!r} is not as {form.name} has it"
+
+
+def _part_at_fault(question: Question | RefusedQuestion) -> str:
+    """The part of a question that can't be stored."""
+    if isinstance(question, RefusedQuestion):
+        return ""
+    for part in ("video", "question", "answer", "reply", "options", "windows", "duration_s", "fps"):
+        try:
+            list(_checked_types([replace(Question("", "open", ""), **{part: getattr(question, part)})]))
+        except STRUCTURE:
+            return part
+    return ""
 
 
 def _checked_types(questions: Iterable[Question | RefusedQuestion]) -> Iterator[Question | RefusedQuestion]:
@@ -163,7 +206,10 @@ def _check_first_record(form: AnnotationFormat, where: str, first_record: Any, c
             raise InputError(f"not {form.name}: no {missing_keys[0]!r} in the first record", where=where, hint=HINT)
         list(_checked_types(form.questions(first_record, companions)))
     except STRUCTURE as error:
-        message = f"not {form.name}: the first record is not like {form.about}: {_describe_error(error)}"
+        fault = _describe_error(error)
+        if not isinstance(error, KeyError):
+            fault = f"{_field_at_fault(form, first_record, companions)}: {fault}"
+        message = f"not {form.name}: the first record is not like {form.about}: {fault}"
         raise InputError(message, where=where, hint=HINT) from None
 
 

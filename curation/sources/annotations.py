@@ -55,10 +55,15 @@ class AnnotationRow(Record):
     said: str
     """The question as JSON, or why there is none."""
     source: str
+    """The data set that the file is from, as who brought it says; so with the next four."""
     licence: str
+    """What its questions may be used under."""
     terms: str
+    """Conditions beside the licence."""
     namespace: str
+    """Whose ids the videos' names are."""
     split: str
+    """Which split of the data set the file is."""
     origin: str = aside("")
     """The file and the row in it."""
 

@@ -28,9 +28,13 @@ class Reference(Record):
     video: Id
     """An id that no video has: work is cut by it."""
     benchmark: str
+    """Its name."""
     namespace: str
+    """Whose ids the videos' names are."""
     source_id: str
+    """The name of the video there."""
     question: str
+    """Empty where the list names videos alone."""
 
 
 class BenchmarksConfig(StageConfig):

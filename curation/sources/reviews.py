@@ -1,5 +1,7 @@
 """Reviews: people's decisions on single samples, in `inputs/reviews/<name>.jsonl`. One fsynced line each, the last one counts.
 
+A line keeps or rejects, or only comments. One that rejects a task for its gold may say what should be right instead.
+
 Appending and rewriting hold the file's lock, so a run, a review and a takedown may happen at once. A line without its end was
 never acknowledged: it is not read, and cut before the next one is written.
 """
@@ -10,11 +12,11 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, write_bytes
 from dmforge.curation.io.line_files import append_lines, cut_torn_line, is_on_disk
@@ -25,13 +27,15 @@ from dmforge.curation.sources.takedowns import forgotten_videos
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id, digest, read, show
+from dmforge.schemas.looks import Window, print_span, read_span
+from dmforge.schemas.record_fields import later
 from dmforge.schemas.records import Record, SubjectKind
 
-Decision = Literal["keep", "reject"]
+Decision = Literal["keep", "reject", "comment"]
 FOLDER = "reviews"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 """A reviewer's name: it names a file, on any disk."""
-REASONS = ("wrong answer", "wrong window", "not what is seen", "bad question", "unsafe", "other")
+REASONS = ("wrong answer", "wrong window", "not what is seen", "bad question", "unsafe", "other", "wrong gold")
 """Reasons for rejecting: few and fixed, so that they can be counted. Details go into the note."""
 MAX_NOTE_CHARS = 500
 HINT = "correct the line, or delete it"
@@ -45,13 +49,47 @@ class Review(Record):
     table = "reviews"
 
     video: Id
+    """The video that the subject is about."""
     subject: Id
+    """The row that was looked at."""
     subject_kind: SubjectKind
+    """Whether that is a video, a task or a candidate."""
     reviewer: str
+    """By whom."""
     decision: Decision
+    """Whether it may stay."""
     reason: str
     """Of a rejection."""
     note: str
+    """In the reviewer's own words."""
+    gold_answer: str = later("", since=2)
+    """What should be the right answer of the task; empty where nobody says so."""
+    gold_windows: tuple[Window, ...] = later((), since=2)
+    """Where it shows."""
+
+    @property
+    def gold(self) -> str:
+        """The corrected gold for people: answer and windows; empty without one."""
+        return ", ".join([*([repr(self.gold_answer)] if self.gold_answer else []), *map(print_span, self.gold_windows)])
+
+
+@dataclass(frozen=True, slots=True)
+class GoldEdit:
+    """What should be right for a task."""
+
+    answer: str = ""
+    windows: tuple[Window, ...] = ()
+
+
+def read_windows(spans: Iterable[str]) -> tuple[Window, ...]:
+    """The windows of spans, `12.00 - 20.00`; a ValueError names the one that is none."""
+    windows: list[Window] = []
+    for span in spans:
+        limits_cs = read_span(span)
+        if limits_cs is None or limits_cs[0] >= limits_cs[1]:
+            raise ValueError(f"{span[:40]!r} is no window: write 12.00 - 20.00, in seconds with two decimals")
+        windows.append(Window(*limits_cs))
+    return tuple(windows)
 
 
 def checked_name(name: str, where: str) -> str:
@@ -93,7 +131,7 @@ def append(workspace: WorkspaceFolder, review: Review) -> None:
     reviews_path = review_path(workspace, review.reviewer)
     review_values = {
         "subject": show(review.subject_kind, review.subject), "video": show("video", review.video),
-        "decision": review.decision, "reason": review.reason, "note": review.note,
+        "decision": review.decision, "reason": review.reason, "note": review.note, **_gold_values(review),
     }  # fmt: skip
     review_line = (json.dumps(sealed(review_values)) + "\n").encode("ascii")
     with _locked_file(reviews_path) as file_descriptor:
@@ -145,6 +183,13 @@ def _lines(path: Path) -> list[bytes]:
     return [line for line in complete_lines if is_on_disk(line)]
 
 
+def _gold_values(review: Review) -> dict[str, Any]:
+    """A corrected gold as it stands in a line; nothing where there is none."""
+    if not review.gold:
+        return {}
+    return {"gold": {"answer": review.gold_answer, "windows": [print_span(window) for window in review.gold_windows]}}
+
+
 def _parse_review(review_line: bytes, reviewer: str, where: str) -> Review:
     try:
         review_values = unsealed(json.loads(review_line))
@@ -155,14 +200,24 @@ def _parse_review(review_line: bytes, reviewer: str, where: str) -> Review:
             review_values.get("note", ""),
         )
         if decision not in get_args(Decision) or subject_kind not in ("task", "candidate"):
-            raise ValueError("a decision is keep or reject, of a task or a candidate")
+            raise ValueError("a decision is keep, reject or comment, of a task or a candidate")
         if not isinstance(reason, str) or not isinstance(review_note, str):
             raise TypeError("reason and note are texts")
-        (reason + review_note).encode()  # JSON can hold halves of letters, and a row can't
-        video_id = read(review_values["video"])[1]
-        return Review(video_id, subject_id, cast("SubjectKind", subject_kind), reviewer, decision, reason, review_note)
+        gold = _parse_gold(review_values.get("gold", {}))
+        (reason + review_note + gold.answer).encode()  # JSON can hold halves of letters, and a row can't
+        return Review(
+            read(review_values["video"])[1], subject_id, cast("SubjectKind", subject_kind), reviewer, decision, reason,
+            review_note, gold_answer=gold.answer, gold_windows=gold.windows,
+        )  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError) as error:
         raise InputError(f"not a review: {error}", where=where, hint=HINT) from None
+
+
+def _parse_gold(gold_values: dict[str, Any]) -> GoldEdit:
+    answer, spans = gold_values.get("answer", ""), gold_values.get("windows", [])
+    if not isinstance(answer, str) or not isinstance(spans, list):
+        raise TypeError("gold is an answer and windows")
+    return GoldEdit(answer, read_windows(str(span) for span in cast("list[object]", spans)))
 
 
 @contextmanager

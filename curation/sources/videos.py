@@ -24,24 +24,45 @@ SUFFIXES = frozenset({
 """Suffixes of videos in a folder; a file that is given itself is taken whatever its suffix."""
 
 
+def files_in(folders: Sequence[Path]) -> list[str]:
+    """The videos in these folders."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError("this is no folder", where=f"--videos {folder}", hint="give the folder in which the videos lie")
+    return list(files(list(map(str, folders)), SUFFIXES))
+
+
+def replaceable(places: Sequence[Path], output: Path) -> list[Path]:
+    """Those of these files and folders in which an output could replace a video: of a folder nothing else is read."""
+    return [place for place in places if output.suffix.lower() in SUFFIXES or not place.is_dir()]
+
+
 NO_CLAIMS = SourceInfo()
 CLAIMED = ("source", "licence", "terms", "namespace", "role")
 
 
 @dataclass(frozen=True, slots=True)
 class ListedVideo:
-    """A video in the list: one line of it."""
+    """A video in the list: one line of `inputs/videos.jsonl`."""
 
     sha256: str
+    """Of the file's bytes, in hex."""
     path: str
+    """Where the file lies: a path, or an address."""
     source: str
+    """The data set or place that it comes from, as who brought it says; so with all that follows."""
     licence: str
+    """What it may be used under."""
     namespace: str
+    """Whose ids the videos' names are."""
     source_id: str
+    """Its name in that namespace."""
     also: list[str]
     """Other names that the same bytes came under: annotations may use any of them."""
     terms: str = NO_CLAIMS.terms
+    """Conditions beside the licence."""
     role: str = NO_CLAIMS.role
+    """`train`, or `benchmark` where nothing may be trained on it."""
 
     @property
     def video(self) -> Id:

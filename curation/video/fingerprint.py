@@ -18,6 +18,7 @@ from dmforge.curation.video.decoders import Frames
 from dmforge.schemas.frames import GRID_FPS
 from dmforge.schemas.ids import Id
 from dmforge.schemas.records import Record
+from dmforge.schemas.units import Hash
 
 SAMPLES_FPS = 4
 SIDE = 8
@@ -41,7 +42,9 @@ class Fingerprint(Record):
     table = "fingerprints"
 
     video: Id
-    hashes: tuple[int, ...]
+    """The video that they are of."""
+    hashes: tuple[Hash, ...]
+    """Perceptual, 64 bits each; those without contrast are left out."""
 
 
 def sampled_indices(frame_count: int) -> range:

@@ -52,14 +52,23 @@ class IngestedFile(Record):
     table = "files"
 
     video: Id
+    """The video that it is."""
     sha256: str
+    """Of the file's bytes, in hex."""
     source: str
+    """The data set or place that it comes from."""
     licence: str
+    """What it may be used under."""
     terms: str
+    """Conditions beside the licence."""
     namespace: str
+    """Whose ids the videos' names are."""
     source_id: str
+    """Its name in that namespace."""
     also: tuple[str, ...]
+    """Other names that it came under."""
     role: str
+    """`train`, or `benchmark` where nothing may be trained on it."""
 
 
 class IngestConfig(EachConfig):

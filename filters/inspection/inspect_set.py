@@ -18,7 +18,7 @@ from dmforge.filters.inspection.parallel_checks import check_rows
 from dmforge.filters.inspection.question_twins import QuestionTwins
 from dmforge.filters.inspection.row_checks import CheckedRow
 from dmforge.filters.inspection.set_checks import CHECKS
-from dmforge.filters.inspection.set_files import HINT, ReleasedSet, open_set
+from dmforge.filters.inspection.set_files import HINT, UNKNOWN, ReleasedSet, lacking_companion, open_set
 from dmforge.filters.inspection.set_findings import SetFinding, SetTally
 from dmforge.filters.inspection.set_rows import SetRow, read_set
 from dmforge.filters.inspection.set_videos import SetVideos
@@ -109,7 +109,8 @@ class Inspection(CommandResult):
             yield f"sound: {', '.join(self.sound)}"
         yield from (f"not checked, {need}: {', '.join(names)}" for need, names in self.unchecked_by_need())
         if self.left_aside:
-            yield f"left aside: {_listed(list(self.left_aside))}"
+            named_faults = [f"{name} ({reason})" for name, reason in self.left_aside.items() if reason != UNKNOWN]
+            yield f"left aside: {_listed([*named_faults, *(name for name, why in self.left_aside.items() if why == UNKNOWN)])}"
         yield f"{self.records - self.lost} of {self.records} rows are left without those that are lost"
 
     def unchecked_by_need(self) -> list[tuple[str, list[str]]]:
@@ -147,8 +148,9 @@ def inspect_set(
             progress(row_count)
     inspection = inspector.inspection(title)
     if not inspection.groups.get("questions"):
-        reasons = ", ".join(reason for finding in inspection.findings for reason in finding.reasons)
-        raise InputError(f"no row can be read: {reasons[:200]}", where=", ".join(map(str, places))[:200], hint=HINT)
+        reasons = ", ".join(example.fault for finding in inspection.findings for example in finding.examples)
+        where = ", ".join(map(str, places))[:200]
+        raise InputError(f"no row can be read: {reasons[:200]}", where=where, hint=lacking_companion(released_set) or HINT)
     return inspection
 
 
@@ -207,7 +209,7 @@ class _Inspector:
             unchecked |= dict.fromkeys(("benchmark_video", "benchmark_question"), "needs --benchmark FILE")
         if self._videos is None:
             unchecked |= dict.fromkeys(("video_missing", "video_unreadable"), "needs --videos DIR")
-        return unchecked
+        return unchecked | self._balance.unchecked()
 
 
 def _videos(released_set: ReleasedSet, folders: Sequence[Path]) -> SetVideos | None:

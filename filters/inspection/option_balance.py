@@ -145,6 +145,14 @@ class OptionBalance:
             if guess.is_better_than_chance:
                 tally.add_many(check, guess.right, "", str(guess))
 
+    def unchecked(self) -> dict[str, str]:
+        """The checks for which there are too few questions, with what they need; none where nothing has options."""
+        need = f"needs {MIN_QUESTIONS} questions with options"
+        is_counted = any(shares.questions >= MIN_QUESTIONS for shares in self.letter_shares())
+        names = [] if is_counted else ["unbalanced_options"]
+        names += [] if self._questions >= MIN_QUESTIONS else ["guess_by_letter", "guess_by_length"]
+        return dict.fromkeys(names if self._questions else (), need)
+
     def _guesses(self) -> Iterator[GuessAccuracy]:
         chance = self._longest_chance / self._questions
         right_count = 0

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from dmforge.curation.sources.annotation_format import Question, RefusedQuestion
+from dmforge.curation.sources.annotation_reader import MALFORMED
 from dmforge.curation.sources.task_checks import BACKWARDS, OUTSIDE, CheckedTask, check
 from dmforge.filters.inspection.set_checks import Group
 from dmforge.filters.inspection.set_rows import SetRow
@@ -19,8 +20,8 @@ MIN_GIVEN_LETTERS = 4
 """Letters of an answer that a question can give away: shorter ones stand in it by chance."""
 SAY_REASON_FIRST = frozenset({"grammar", "answer_form"})
 """Rules whose messages begin with one of a few reasons and a colon."""
-READ_ERRORS = frozenset({"not JSON", "not UTF-8", "not Parquet", "not CSV"})
-"""How errors begin that go on with the place."""
+READ_ERRORS = frozenset({"not JSON", "not UTF-8", "not Parquet", "not CSV", MALFORMED})
+"""How reasons begin that go on with the place or the field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,11 @@ def _task_faults(question: Question, task: CheckedTask | RefusedQuestion) -> Ite
     windows = ", ".join(f"{start_s:g} - {end_s:g}" for start_s, end_s in question.windows[:3])
     fault = _joined(question.video, windows, question.question)
     if isinstance(task, RefusedQuestion):
-        yield RowFault("window_outside" if task.reason in (OUTSIDE, BACKWARDS) else "invalid", task.reason, fault)
+        check_name = "window_outside" if task.reason in (OUTSIDE, BACKWARDS) else "invalid"
+        yield RowFault(check_name, task.reason, _joined(task.reason, fault))
     elif task.flags:
-        yield RowFault("mended", ", ".join(task.flags), fault)
+        mends = ", ".join(task.flags)
+        yield RowFault("mended", mends, _joined(mends, fault))
 
 
 def _text_faults(row: SetRow, question: Question, task: CheckedTask | None, duration_cs: int | None) -> Iterator[RowFault]:

@@ -5,21 +5,29 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from dmforge.curation.exports.read_back import read_written
 from dmforge.curation.shards.stores import selection_place
+from dmforge.curation.sources.annotation_files import first_json_letter, placed_message, read_json, readable_records
 from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions
 from dmforge.curation.sources.annotation_reader import read_companion
-from dmforge.curation.sources.format_detection import detect_format
-from dmforge.curation.sources.formats import find_format
+from dmforge.curation.sources.format_detection import FIRST_RECORDS, detect_format
+from dmforge.curation.sources.formats import FORMATS, find_format
 from dmforge.schemas.errors import DmforgeError, InputError
 
 SUFFIXES = frozenset({".json", ".jsonl", ".ndjson", ".csv", ".txt", ".parquet", ".tar"})
 HINT = "dmforge import --list says what each format looks like; --format NAME says which one it is"
 EXPORT = "export"
 """What the format is called of rows that no importer reads and `dmforge lint` does: shards and exports."""
+UNKNOWN = "no annotations of a known format"
+NOTHING = "there is nothing in this file"
+MAX_FAULTS = 3
+"""Files that can't be read and are named in one error."""
+FORMAT_OF_LAYOUT = {".parquet": "hf", ".csv": "nextqa", ".txt": "ids"}
+"""A format whose files are laid out as these suffixes say; all others are JSON."""
 SPLIT_OF_WORD = {
     "train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation",
     "dev": "validation", "test": "test", "testing": "test", "eval": "test",
@@ -79,8 +87,21 @@ def open_set(places: Sequence[Path], format_name: str | None = None) -> Released
     companions, left_aside = _read_companions(set_files, unread_paths)
     if not set_files:
         where = ", ".join(map(str, places))[:200]
-        raise InputError("there are no annotations of a known format here", where=where, hint=HINT)
+        faults = [f"{name}: {reason}" for name, reason in left_aside.items() if reason != UNKNOWN]
+        if faults and len(places) == 1 and places[0].is_file():  # then `where` is its name
+            faults = list(left_aside.values())
+        message = "; ".join(faults[:MAX_FAULTS]) or f"there are {UNKNOWN} here"
+        raise InputError(message, where=where, hint=HINT)
     return ReleasedSet(tuple(set_files), companions, left_aside)
+
+
+def lacking_companion(released_set: ReleasedSet) -> str:
+    """What to give, too, where a file can't be read without one that goes with it; empty where none lacks."""
+    for set_file in released_set.files:
+        if set_file.form and set_file.form.needs_companion and not released_set.companions.get(set_file.form.name):
+            pattern = set_file.form.needs_companion
+            return f"give {' or '.join(sorted(path.name for path in set_file.path.parent.glob(pattern))) or pattern} too"
+    return ""
 
 
 def split_of(name: str) -> str:
@@ -125,11 +146,30 @@ def _is_written(path: Path) -> bool:
         return False
 
 
+def _fault_of(path: Path) -> str:
+    """Why no record of a file can be read, whatever its format is; empty where one can."""
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".tar":
+            return "" if any(True for _ in read_written(path)) else NOTHING
+        form = FORMATS[FORMAT_OF_LAYOUT.get(suffix, "jsonl")]
+        first_records = [record for _, record in islice(readable_records(path, form), FIRST_RECORDS)]
+        errors = [record for record in first_records if isinstance(record, InputError)]
+        if len(errors) < len(first_records):
+            return ""
+        if suffix == ".json" and first_json_letter(path) == b"{":  # an object over many lines is no record a line
+            read_json(path)
+            return ""
+        return placed_message(errors[0], path) if errors else NOTHING
+    except (DmforgeError, OSError) as error:
+        return placed_message(error, path) if isinstance(error, DmforgeError) else str(error.strerror)
+
+
 def _read_companions(
     set_files: Sequence[SetFile], unread_paths: Mapping[str, Path]
 ) -> tuple[dict[str, Companions], dict[str, str]]:
     companions: dict[str, Companions] = {}
-    left_aside = dict.fromkeys(unread_paths, "no annotations of a known format")
+    left_aside = {name: _fault_of(path) or UNKNOWN for name, path in unread_paths.items()}
     for form in {set_file.form.name: set_file.form for set_file in set_files if set_file.form}.values():
         companion_values: dict[str, Any] = {}
         for name, path in unread_paths.items():

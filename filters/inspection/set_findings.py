@@ -28,7 +28,8 @@ class SetExample:
 
     file: str
     row: str
-    """Its number in the file, or the id of its sample; empty where the finding is about many."""
+    """Its number in the file, with that of its question where it has several, or the id of its sample; empty where the finding
+    is about many."""
     fault: str
 
     def as_json(self) -> dict[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dmforge.curation.exports.read_back import WrittenRecord, read_row, read_written
+from dmforge.curation.sources.annotation_files import placed_message
 from dmforge.curation.sources.annotation_format import AnnotationFormat, Companions, Question, RefusedQuestion
 from dmforge.curation.sources.annotation_reader import RecordQuestions, survey_records
 from dmforge.curation.sources.formats.conversations import tagged_answer
@@ -56,8 +57,8 @@ def _annotation_rows(file_number: int, set_file: SetFile, form: AnnotationFormat
             question, written = _with_trajectory(record, record_name)
             yield SetRow(file_number, record.place, question, written)
         else:
-            for question in record.questions:
-                yield SetRow(file_number, record.place, question, _written_reply(question, record_name))
+            for number, question in enumerate(record.questions, 1):
+                yield SetRow(file_number, f"{record.place}.{number}", question, _written_reply(question, record_name))
 
 
 def _written_rows(file_number: int, set_file: SetFile) -> Iterator[SetRow]:
@@ -69,7 +70,7 @@ def _written_rows(file_number: int, set_file: SetFile) -> Iterator[SetRow]:
         except StopIteration:
             return
         except DmforgeError as error:  # nothing follows
-            yield SetRow(file_number, "", RefusedQuestion("", error.message))
+            yield SetRow(file_number, "", RefusedQuestion("", placed_message(error, set_file.path)))
             return
         place = record.record.removeprefix(f"{set_file.path.name}:")
         if record.fault or not record.prompt:

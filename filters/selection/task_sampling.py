@@ -45,8 +45,11 @@ class Drawn(Record):
     table = "drawn"
 
     video: Id
+    """The video of the task."""
     task: Id
+    """The task that is used."""
     split: str
+    """`train`, or `held_out` for evaluation."""
 
 
 class DrawConfig(StageConfig):

@@ -26,7 +26,9 @@ class Absence(Record):
     table = "absences"
 
     video: Id
+    """The host."""
     haystack: Id
+    """The haystack that may be spliced."""
 
 
 class AbsentConfig(RetryingConfig):

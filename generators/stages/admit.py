@@ -37,13 +37,19 @@ class Authored(Record):
     table = "authored"
 
     video: Id
+    """The video of the task."""
     task: Id
+    """The task that the draft became."""
     type: QuestionType
+    """What is asked for."""
     difficulty: Difficulty
+    """As the writer judges it."""
     fps: Fraction
     """The density at which its clip showed the answer."""
     writer: str
+    """The model that wrote it."""
     draft: Id
+    """The draft that it was."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from dmforge.schemas.likeness import is_near
 from dmforge.schemas.looks import Window
 from dmforge.schemas.records import Joined, Provenance, Record, Task, Video
 from dmforge.schemas.scoring import overlap_cs
+from dmforge.schemas.units import GridFrame
 
 Hides = Literal["one", "order", "count"]
 """One needle, about which its own question is asked; two, which of them comes first; one of them several times, how often."""
@@ -44,9 +45,13 @@ class SourceOfVideo:
     """Source and licence of a video."""
 
     source: str
+    """The data set or place that it comes from."""
     licence: str
+    """What it may be used under."""
     terms: str
+    """Conditions beside the licence."""
     source_id: str
+    """The name that it has where it comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +59,17 @@ class Needle:
     """A part of another video, put into a host: grid frames from `first` up to `stop`, before the host's frame `before`."""
 
     video: Id
-    first: int
-    stop: int
-    before: int
+    """The video that it is cut out of."""
+    first: GridFrame
+    """Its first grid frame."""
+    stop: GridFrame
+    """The grid frame behind its last."""
+    before: GridFrame
+    """The grid frame of the host that it is put before."""
     what: str
     """What it shows, in a sentence."""
     said: SourceOfVideo
+    """Where that video comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +82,9 @@ class Haystack(Record):
     video: Id
     """The host."""
     said: SourceOfVideo
+    """Where the host comes from."""
     hides: Hides
+    """How the question is made: what has to be found in the whole."""
     task: Id
     """Whose question it is, for one needle; of several, the task that the first is from."""
     needles: tuple[Needle, ...]

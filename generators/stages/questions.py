@@ -29,6 +29,7 @@ from dmforge.schemas.record_fields import receipt
 from dmforge.schemas.records import Joined, Needs, Record, TaskKind, Video
 from dmforge.schemas.replies import MAX_FPS, Difficulty, Form, QuestionType, WriteReply, Written
 from dmforge.schemas.scoring import overlap_cs
+from dmforge.schemas.units import Index
 
 TYPES: tuple[QuestionType, ...] = get_args(QuestionType)
 FORMS: tuple[Form, ...] = get_args(Form)
@@ -53,19 +54,29 @@ class QuestionDraft(Record):
     table = "drafts"
 
     video: Id
-    number: int
+    """The video that is asked about."""
+    number: Index
     """Its index in the reply that it comes from."""
     type: QuestionType
+    """What is asked for: an order, a count, a cause, ..."""
     form: Form
+    """How it is to be answered: freely, by options, or by a window."""
     question: str
+    """As it is asked, without its options."""
     options: tuple[str, ...]
+    """In their order; empty for questions without any."""
     answer: str
+    """The right one, as the writer says."""
     windows: tuple[Window, ...]
+    """Where the video shows the answer, as the writer says."""
     needs: Needs
+    """Whether any one of the windows shows it, or all together do."""
     difficulty: Difficulty
+    """As the writer judges it."""
     fps: Fraction
     """The lowest density at which, says the writer, the windows still show the answer."""
     writer: str
+    """The model that wrote it."""
     request: Id
     """The journal key of the answer it was made from."""
     fault: str

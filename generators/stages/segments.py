@@ -31,6 +31,7 @@ from dmforge.schemas.looks import Look, Window, print_span
 from dmforge.schemas.record_fields import later, receipt
 from dmforge.schemas.records import Record, Video
 from dmforge.schemas.replies import DescribeReply, Happening
+from dmforge.schemas.units import GridFrame
 
 MAX_CHARS = 300
 """The most characters that describe an event; a longer text is no sentence."""
@@ -45,7 +46,9 @@ class Event:
     """What happens in a window."""
 
     window: Window
+    """When it happens."""
     what: str
+    """In the teacher's words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class Gap:
     """A part of a video that was shown and not described: what happens there is unknown, which is not nothing."""
 
     window: Window
+    """The part that is unknown."""
     why: str
     """What came instead of a description, at the last attempt."""
 
@@ -68,10 +72,13 @@ class Storyline(Record):
     table = "storylines"
 
     video: Id
+    """The video that was watched."""
     teacher: str
-    cuts: tuple[int, ...]
+    """The model that described it."""
+    cuts: tuple[GridFrame, ...]
     """Frames of the grid with which new shots begin."""
     events: tuple[Event, ...]
+    """What happens, in order."""
     requests: tuple[Id, ...]
     """The journal keys of the answers it was made from."""
     gaps: tuple[Gap, ...] = later((), since=2)

@@ -203,7 +203,7 @@ def test_tasks_of_our_own_format_are_counted_and_linted_without_their_videos(tmp
     rows = [row, row | {"answer": "green"}, row | {"kind": "open", "question": "What can be heard?"}, row | {"kind": "x"}]
     file = tmp_path / "tasks.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    linted = json.loads(ask("lint", file, "--json").stdout)
+    linted = json.loads(ask("lint", file, "--json", code=1).stdout)
     assert [(defect["record"], defect["rule"]) for defect in linted["defects"]] == [
         ("tasks.jsonl:2", "record"), ("tasks.jsonl:3", "silent"), ("tasks.jsonl:4", "record"),
     ]  # fmt: skip

@@ -91,6 +91,24 @@ def test_ids_seconds_and_densities_are_as_people_read_them(workspace: Path, plac
         assert all(row["kind"] != "id" for row in of_stages)
 
 
+def test_every_table_and_column_says_what_it_means(places: list[Path]) -> None:
+    for place in places:
+        columns, views = asked(
+            place,
+            "SELECT schema_name, table_name, column_name, comment FROM duckdb_columns() "
+            "WHERE schema_name IN ('main', 'current') AND NOT internal",
+            "SELECT schema_name, view_name, comment FROM duckdb_views() WHERE schema_name IN ('current', 'audit')",
+        )
+        by_name = {(row["schema_name"], row["table_name"], row["column_name"]): row["comment"] for row in columns}
+        assert by_name["main", "videos", "duration_cs"].endswith("(hundredths of a second)")
+        assert by_name["current", "videos", "duration_s"].endswith("(seconds)")
+        # views of words that questions share say in one sentence what they are: docs/audit.md
+        tables = {table for schema, table, _ in by_name if schema == "current"}
+        assert {"tasks", "outcomes", "answers", "evaluations", "column_meanings"} <= tables
+        assert [name for name, comment in by_name.items() if name[1] in tables and not comment] == []
+        assert [row for row in views if not row["comment"]] == []
+
+
 @pytest.mark.parametrize("density", ["2", "1/3", "0.5", "30000/1001", "0.125", "10"])
 def test_a_density_is_printed_as_everywhere(density: str, places: list[Path]) -> None:
     fraction = Fraction(density)

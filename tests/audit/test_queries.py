@@ -329,7 +329,25 @@ def test_on_an_empty_workspace_each_gives_an_empty_answer(name: str, tmp_path: P
     ask("init", tmp_path / "ws", "--recipe", "demo")
     other = ("--with", tmp_path / "ws") if query.compares(name) else ()
     found = answer(name, *other, "-w", tmp_path / "ws")
-    assert all(row["inputs"] == 0 for row in found) if name == "funnel" else not found
+    if name == "columns":  # what columns mean doesn't depend on rows
+        assert {row["table"] for row in found} > {"tasks", "samples", "outcomes", "answers"}
+    else:
+        assert all(row["inputs"] == 0 for row in found) if name == "funnel" else not found
+
+
+def test_columns_are_those_of_the_tables(workspace: Path, answer: Answer) -> None:
+    described = {(row["table"], row["column"]): row for row in answer("columns", "-w", workspace)}
+    own = answer("--sql", "SELECT table_name, column_name FROM information_schema.columns", "-w", workspace)
+    tables = {row["table_name"] for row in own} & {table for table, _ in described}
+    assert {"videos", "tasks", "candidates", "outcomes"} <= tables
+    columns = {(table, column) for table, column in described if table in tables and "." not in column}
+    assert columns == {(row["table_name"], row["column_name"]) for row in own if row["table_name"] in tables}
+    assert described["tasks", "windows.start_cs"]["unit"] == "hundredths of a second"
+    sql = "SELECT meaning FROM column_meanings WHERE table_name = 'tasks' AND column_name = 'windows.start_cs'"
+    assert answer("--sql", sql, "-w", workspace) == [{"meaning": described["tasks", "windows.start_cs"]["meaning"]}]
+    for table in ("answers", "brought", "evaluations", "prices", "run_stages", "stages", "gaps", "column_meanings"):
+        names = [row["column_name"] for row in answer("--sql", f"DESCRIBE {table}", "-w", workspace)]
+        assert names == [column for of, column in described if of == table and "." not in column], table
 
 
 def test_each_is_listed_and_documented_with_its_question() -> None:

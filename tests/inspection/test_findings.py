@@ -53,6 +53,45 @@ PLANTS: dict[str, tuple[list[Any], dict[str, int]]] = {
 }  # fmt: skip
 
 
+def test_of_few_questions_nothing_is_called_balanced(tmp_path: Path) -> None:
+    names = {"unbalanced_options", "guess_by_letter", "guess_by_length"}
+    few, enough = (inspect(written(tmp_path / "a.jsonl", *SOUND[:count])) for count in (29, 30))
+    assert (names & set(few["sound"]), names & set(few["unchecked"])) == (set(), names)
+    assert few["unchecked"]["guess_by_letter"] == "needs 30 questions with options"
+    assert not names & set(enough["unchecked"])
+    # thirty questions, of which no fifteen have the same number of options
+    mixed = [row | ({"options": OPTIONS[:3], "answer": "A"} if number % 2 else {}) for number, row in enumerate(SOUND[:30])]
+    assert names & set(inspect(written(tmp_path / "a.jsonl", *mixed))["unchecked"]) == {"unbalanced_options"}
+
+
+def test_the_table_says_why_a_row_was_mended_or_is_none(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl", *SOUND, NEW | {"windows": [[-0.5, 2]]}, NEW | {"answer": "flies", "question": "Who?"})
+    findings = {finding["check"]: finding for finding in inspect(path)["findings"]}
+    for name in ("mended", "invalid"):
+        (reason,) = findings[name]["reasons"]
+        assert findings[name]["examples"][0]["what"].startswith(f"{reason}: ")
+
+
+def test_a_question_is_numbered_within_a_row_of_several(tmp_path: Path) -> None:
+    sentences = [f"a {word} falls" for word in ("cup", "tree", "stone", "cup")]
+    windows = [[10, 20], [30, 40], [50, 60], [10, 20]]
+    video = {"timestamps": windows, "sentences": sentences, "fps": 10, "num_frames": 900}
+    (tmp_path / "a.json").write_text(json.dumps({"s1.avi": video}))
+    (finding,) = inspect(tmp_path / "a.json")["findings"]
+    assert (finding["check"], finding["examples"][0]["row"]) == ("duplicate", "1.4")
+    assert finding["examples"][0]["what"].endswith("as in a.json:1.1")
+
+
+def test_a_malformed_row_names_its_field_and_all_of_them_are_one_reason(tmp_path: Path) -> None:
+    rows = [NEW | {"windows": 7}, NEW | {"windows": [["a", "b"]]}, {"video": "x", "kind": "open"}, NEW | {"kind": "tale"}, 7]
+    (finding,) = inspect(written(tmp_path / "a.jsonl", *SOUND, *rows))["findings"]
+    kinds = "not a task: kind is none of grounding, mcq, grounded_mcq, open"
+    assert finding["reasons"] == {"malformed row": 4, kinds: 1}
+    messages = [example["what"] for example in finding["examples"]]
+    assert [messages.count("malformed row: 'windows' is not as jsonl has it"), f"v40.mp4: {kinds}" in messages] == [2, True]
+    assert "malformed row: no 'question'" in messages
+
+
 @pytest.mark.parametrize("name", PLANTS)
 def test_a_planted_fault_is_found_and_nothing_else(name: str, tmp_path: Path) -> None:
     plants, expected = PLANTS[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def test_trajectories_are_held_against_the_rules_of_lint(tmp_path: Path) -> None
         assert told.get(rule, 0) == by_rule[rule], rule
 
 
-SLOW = [pytest.param(shape, marks=pytest.mark.slow) for shape in ("swift", "messages", "trl")]
+SLOW = [pytest.param(shape, marks=pytest.mark.slow) for shape in ("swift", "messages", "trl", "verl")]
 
 
 @pytest.mark.parametrize("shape", ["shards", "llamafactory", "hf", *SLOW])
@@ -58,6 +59,8 @@ def test_shards_and_exports_are_sets_too(shape: str, tmp_path: Path) -> None:
     document = inspect(tmp_path / shape)
     assert document["records"] == 6
     assert {name: count for name, count in counts(document).items() if name in by_rule} == by_rule
+    assert "video_missing" not in counts(document)
+    assert shape in ("shards", "trl") or {"video_missing", "video_unreadable"} <= set(document["sound"])
 
 
 def test_tasks_of_shards_are_read_with_their_target(tmp_path: Path) -> None:
@@ -90,6 +93,13 @@ def test_videos_are_looked_for_and_looked_at(tmp_path: Path) -> None:
     assert len(listed.read_text().splitlines()) == 6
 
 
+def test_videos_lie_in_a_folder(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl", *TRAIN)
+    for words in (["inspect", path], ["import", "jsonl", path, "--dry-run"]):
+        done = CliRunner().invoke(cli.app, [*map(str, words), "--videos", str(path)])
+        assert (done.exit_code, "no folder" in done.output) == (2, True), done.output
+
+
 def test_the_files_that_go_with_annotations_are_read_with_them(tmp_path: Path) -> None:
     folder = tmp_path / "set"
     folder.mkdir()
@@ -100,6 +110,59 @@ def test_the_files_that_go_with_annotations_are_read_with_them(tmp_path: Path) -
     document = inspect(folder)
     assert (document["records"], counts(document)) == (2, {"window_outside": 1})
     assert list(document["left_aside"]) == ["settings.json"]
+
+
+def test_the_file_that_lacks_is_named(tmp_path: Path) -> None:
+    head = "video_id,frame_count,width,height,question,answer,qid,type,a0,a1,a2,a3,a4"
+    (tmp_path / "val.csv").write_text(f"{head}\n1,1,1,1,why,b,0,CW,a,b,c,d,e\n")
+    assert "hint: give gsub_*.json too" in inspect(tmp_path / "val.csv", code=2)
+    (tmp_path / "gsub_val.json").write_text('{"1": {"location": {"0": [[1, 2]]}, "duration": 9}}')
+    assert "hint: give gsub_val.json too" in inspect(tmp_path / "val.csv", code=2)
+    assert inspect(tmp_path / "val.csv", tmp_path / "gsub_val.json")["findings"] == []
+
+
+DAMAGED: dict[str, tuple[bytes, str]] = {
+    "cut.json": (b'{"s1": {"fps": 10, "sentences": [1, 2', "not JSON: expecting ',' delimiter at column 38"),
+    "lines.json": (b'{\n "a": 1,\n "b" 2\n}', "not JSON: expecting ':' delimiter at column 6 (line 3)"),
+    "latin.json": (b'{"a": "\xff"}', "not UTF-8: invalid start byte (byte 7)"),
+    "twice.json": (b'{"a": 1, "a": 2}', "the key 'a' stands twice in one object, with different values"),
+    "deep.json": (b'{"a":' * 100_000, "JSON that is nested too deeply, or has a number without end"),
+    "empty.json": (b"", "the file is empty"),
+    "nul.jsonl": (b"{\0", "NUL bytes, which no text in UTF-8 has (line 1)"),
+    "none.json": (b"[]", "there is nothing in this file"),
+    "cut.parquet": (b"PAR1 and no more", "not Parquet"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_file_is_called_damaged(name: str, tmp_path: Path) -> None:
+    content, reason = DAMAGED[name]
+    (tmp_path / name).write_bytes(content)
+    assert f"{name}: {reason}" in inspect(tmp_path / name, code=2)
+    assert f"{name}: {reason}" in inspect(tmp_path, code=2)
+
+
+def test_what_is_left_aside_says_why(tmp_path: Path) -> None:
+    written(tmp_path / "a.jsonl", *TRAIN)
+    for name, (content, _) in DAMAGED.items():
+        (tmp_path / name).write_bytes(content)
+    left_aside = inspect(tmp_path)["left_aside"]
+    assert {name for name, (_, reason) in DAMAGED.items() if left_aside[name].startswith(reason)} == set(DAMAGED)
+    output = CliRunner().invoke(cli.app, ["inspect", str(tmp_path)]).output
+    assert "left aside: cut.json (not JSON: expecting ',' delimiter at column 38), cut.parquet (not Parquet" in output
+
+
+def test_a_format_that_is_named_hides_no_damage(tmp_path: Path) -> None:
+    (tmp_path / "cut.json").write_bytes(DAMAGED["lines.json"][0])
+    assert DAMAGED["lines.json"][1] in inspect(tmp_path / "cut.json", "--format", "tacos", code=2)
+
+
+def test_of_a_cut_shard_the_place_is_said(tmp_path: Path) -> None:
+    corpora.corpus(tmp_path / "shards", 3, 2)
+    (shard,) = (tmp_path / "shards").glob("*.tar")
+    content = shard.read_bytes()
+    shard.write_bytes(content[: len(content) * 2 // 3])
+    assert re.search(r"\.tar: cut off: the file ends within a member \(.+ at \d+\)", inspect(tmp_path / "shards", code=2))
 
 
 NONSENSE = {

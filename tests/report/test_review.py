@@ -45,7 +45,7 @@ class Serving:
 
     def ask(self, path: str, method: str = "GET", body: str | None = None, **headers: str) -> tuple[int, bytes]:
         """As a program would, with headers that no browser would send; None leaves the cookie out."""
-        told = {"Cookie": f"dmforge-review-{self.port}={self.token}"} | {k.replace("_", "-"): v for k, v in headers.items()}
+        told = {"Cookie": f"dmforge-{self.port}={self.token}"} | {k.replace("_", "-"): v for k, v in headers.items()}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         connection.request(method, path, body, told)
         answer = connection.getresponse()
@@ -53,8 +53,8 @@ class Serving:
 
 
 @contextmanager
-def serving(workspace: WorkspaceFolder, name: str = "anna", sample: int = 100) -> Iterator[Serving]:
-    words = ["review", "cot", "--sample", str(sample), "--as", name, "-w", str(workspace.root)]
+def serving_command(*words: str) -> Iterator[Serving]:
+    """A command that serves a page, as a person starts it; Ctrl-C ends it."""
     command = [sys.executable, "-m", "dmforge.cli", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
@@ -64,6 +64,12 @@ def serving(workspace: WorkspaceFolder, name: str = "anna", sample: int = 100) -
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
             process.wait(20)
+
+
+@contextmanager
+def serving(workspace: WorkspaceFolder, name: str = "anna", sample: int = 100) -> Iterator[Serving]:
+    with serving_command("review", "cot", "--sample", str(sample), "--as", name, "-w", str(workspace.root)) as server:
+        yield server
 
 
 @pytest.fixture
@@ -159,7 +165,7 @@ def test_the_door(workspace: WorkspaceFolder) -> None:
         form = {"Content_Type": "application/json"}
         refused = [
             server.ask("/samples", Cookie=""),
-            server.ask("/samples", Cookie=f"dmforge-review-{server.port}=wrong"),
+            server.ask("/samples", Cookie=f"dmforge-{server.port}=wrong"),
             server.ask(f"/samples?token={server.token}", Cookie=""),
             server.ask("/?token=wrong", Cookie=""),
             server.ask("/samples", Host="evil.example"),
@@ -199,7 +205,7 @@ JUNK = (b"\xff\xfe", b"\xed\xa0\x80", b"%ff%fe", b"%ed%a0%80", b"\x00", b"%", b"
 
 def test_whatever_bytes_come_the_answer_is_a_refusal(workspace: WorkspaceFolder) -> None:
     with serving(workspace) as server:
-        name, own = f"dmforge-review-{server.port}=".encode(), f"127.0.0.1:{server.port}".encode()
+        name, own = f"dmforge-{server.port}=".encode(), f"127.0.0.1:{server.port}".encode()
         cookie, origin = b"Cookie: " + name + server.token.encode(), b"Origin: http://" + own
 
         def status(first: bytes, *headers: bytes, body: bytes = b"") -> int:

@@ -60,6 +60,67 @@ def test_no_output_goes_where_only_runs_write(workspace: WorkspaceFolder, option
     assert fingerprint(tmp_path) == before
 
 
+SET = '{"video": "a.mp4", "kind": "open", "question": "What falls?", "answer": "a cup"}\n'
+OVERWRITING: dict[str, list[str]] = {
+    "inspect --html": ["inspect", "in.jsonl", "--html", "OUT"],
+    "inspect --missing": ["inspect", "in.jsonl", "--missing", "OUT"],
+    "inspect a folder": ["inspect", ".", "--missing", "OUT"],
+    "inspect --benchmark": ["inspect", "other.jsonl", "--benchmark", "in.jsonl", "--missing", "OUT"],
+    "import": ["import", "jsonl", "in.jsonl", "--dry-run", "--missing", "OUT"],
+    "audit": ["audit", "corpora", "--with", "in.jsonl", "--out", "OUT", "--format", "csv", "-w", "ws"],
+    "report": ["report", "OUT", "--with", "in.jsonl", "-w", "ws"],
+}
+
+
+@pytest.mark.parametrize("command", OVERWRITING)
+def test_no_output_replaces_an_input(
+    workspace: WorkspaceFolder, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("in.jsonl", "other.jsonl"):
+        (tmp_path / name).write_text(SET)
+    monkeypatch.chdir(workspace.root.parent)
+    before = fingerprint(tmp_path)
+    done = CliRunner().invoke(cli.app, [word.replace("OUT", "in.jsonl") for word in OVERWRITING[command]])
+    assert done.exit_code == 2, done.output
+    assert "would replace a file that is read" in done.output.replace("\n", " ")
+    assert fingerprint(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["link.jsonl", "hard.jsonl", "folder/in.jsonl", "folder/../in.jsonl"])
+def test_no_link_leads_to_an_input_either(name: str, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    read = tmp_path / "set" / "in.jsonl"
+    read.write_text(SET)
+    (tmp_path / "in.jsonl").symlink_to(read)
+    (tmp_path / "link.jsonl").symlink_to(read)
+    (tmp_path / "folder").symlink_to(tmp_path / "set")
+    os.link(read, tmp_path / "hard.jsonl")
+    for inputs in ([read], [tmp_path / "other.jsonl", read]):
+        with pytest.raises(InputError, match="would replace a file that is read"):
+            output_file(tmp_path / name, "--out", inputs=inputs)
+
+
+def test_a_list_and_a_page_may_be_written_anew_beside_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in.jsonl").write_text(SET)
+    (tmp_path / "a.mp4").write_bytes(b"no video")
+    monkeypatch.chdir(tmp_path)
+    for words in (["inspect", ".", "--html", "page.html"], ["inspect", "in.jsonl", "--videos", ".", "--missing", "new.jsonl"]):
+        for _ in range(2):
+            assert CliRunner().invoke(cli.app, words).exit_code == 0
+    assert CliRunner().invoke(cli.app, ["inspect", "in.jsonl", "--videos", ".", "--missing", "a.mp4"]).exit_code == 2
+
+
+@pytest.mark.parametrize("place", ["new/x.jsonl", "in.jsonl/x.jsonl", "/proc/x.jsonl"])
+def test_a_place_where_no_file_can_be_made_is_wrong_input(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in.jsonl").write_text(SET)
+    monkeypatch.chdir(tmp_path)
+    for option in ("--html", "--missing"):
+        done = CliRunner().invoke(cli.app, ["inspect", "in.jsonl", option, place])
+        assert done.exit_code == 2, done.output
+        assert "acknowledged" not in done.output
+    assert not (tmp_path / "new").exists()
+
+
 def test_an_export_goes_into_no_workspace_and_may_lie_beside_its_folders(workspace: WorkspaceFolder, tmp_path: Path) -> None:
     for place in (workspace.shards / "x", tmp_path / "other" / "lake" / "x"):
         run.init(tmp_path / "other", "demo") if not (tmp_path / "other").exists() else None

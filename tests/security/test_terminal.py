@@ -50,7 +50,7 @@ def test_a_trajectory_cannot_steer_the_terminal_that_lints_it(more: list[str], t
     turns = [{"from": "human", "value": f"<video>{HOSTILE}?"}, {"from": "gpt", "value": said}]
     (tmp_path / "rows.jsonl").write_text(json.dumps({"conversations": turns}) + "\n")
     done = CliRunner().invoke(cli.app, ["lint", str(tmp_path / "rows.jsonl"), *more])
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 1, done.output
     assert not any(letter in done.output for letter in OBEYED)
 
 

@@ -17,7 +17,7 @@ from tests.simulation.search import search, shrunk
 from tests.simulation.simulate import simulate
 
 CURATION = Path(__file__).parents[2] / "curation"
-ROOMS = ("io", "lake", "engine/ranks", "lifecycle", "sources")
+ROOMS = ("io", "lake", "engine/ranks", "lifecycle", "sources", "shards", "packing")
 PAST_THE_SEAM = re.compile(
     r"os\.(open|write|pwrite|fsync|ftruncate|replace|rename|unlink)\(|fcntl\.(flock|lockf)\(|\.unlink\(missing|time\.(sleep|monotonic)\("
 )

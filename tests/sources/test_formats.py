@@ -29,7 +29,8 @@ FIXTURES = (
         '{"video": "a.mp4", "kind": "mcq", "question": "Which?", "options": ["x", "x"], "answer": "x"}\n'
         '{"video": "a.mp4", "kind": "tale", "question": "Which?"}\n[]\n',
         ("a.mp4", "mcq", "Which?", "B", ()), 1,
-        {"two options are the right one": 1, "not a task: kind or needs is none of the known ones": 1, "malformed row": 1},
+        {"two options are the right one": 1, "not a task: kind is none of grounding, mcq, grounded_mcq, open": 1,
+         "malformed row: a list, and an object is wanted": 1},
     ),
     Fixture(
         "charades_sta", "AB1CD 1.5 4.0##a dog  runs.\nAB1CD 4.0 2.0##backwards\nAB1CD 1 7##too long\nAB1CD 1 5.5##a bit long\n",

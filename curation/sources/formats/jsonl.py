@@ -18,6 +18,7 @@ from dmforge.schemas.options import Choices, read_options
 from dmforge.schemas.targets import MAX_NEEDED_LOOKS, NEEDED_LOOKS
 
 KINDS = ("grounding", "mcq", "grounded_mcq", "open")
+NEEDS = ("any", "all")
 FIELDS = frozenset({"video", "kind", "question", "options", "answer", "windows", "needs", "fps", NEEDED_LOOKS})
 MAX_FPS = 1_000
 
@@ -26,10 +27,11 @@ def questions(record: Raw, companions: Companions) -> Iterator[Question | Refuse
     del companions
     unknown_fields = sorted(record.keys() - FIELDS)
     needs_field = record.get("needs", "any")
-    if unknown_fields or record["kind"] not in KINDS or needs_field not in ("any", "all"):
-        refusal_reason = (
-            f"unknown field {unknown_fields[0][:80]!r}" if unknown_fields else "kind or needs is none of the known ones"
-        )
+    if unknown_fields or record["kind"] not in KINDS or needs_field not in NEEDS:
+        kind_or_needs = f"needs is none of {', '.join(NEEDS)}"
+        if record["kind"] not in KINDS:
+            kind_or_needs = f"kind is none of {', '.join(KINDS)}"
+        refusal_reason = f"unknown field {unknown_fields[0][:80]!r}" if unknown_fields else kind_or_needs
         yield RefusedQuestion(str(record["video"]), f"not a task: {refusal_reason}")
         return
     fps = record.get("fps")

@@ -1,4 +1,4 @@
-"""Access control of the review server: requests need the token, a page of this server, and one of its host names.
+"""Access control of local pages: requests need the token, a page of this server, and one of its host names.
 
 It listens on loopback, where any page that a browser has open can send requests. So the requested host must be the server's own
 (a stranger's name may resolve to 127.0.0.1), requests from other sites are refused, and the printed token is required once in
@@ -37,7 +37,7 @@ class RequestGuard:
     def __init__(self, port: int) -> None:
         self.token = secrets.token_urlsafe(24)
         self.hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
-        self.cookie = f"dmforge-review-{port}"  # browsers tell cookies apart by host, not by port
+        self.cookie = f"dmforge-{port}"  # browsers tell cookies apart by host, not by port
         self.address = f"http://127.0.0.1:{port}/?token={self.token}"
 
     def refusal(self, request: web.Request) -> str | None:
