@@ -186,7 +186,7 @@ class NearQuestions:
     def _is_near(self, first: int, second: int) -> bool:
         shingles_here, shingles_there = self._shingles[first], self._shingles[second]
         if len(shingles_here & shingles_there) < NEAR * len(shingles_here | shingles_there):
-            return False  # as nearly always, and at a fiftieth of the time
+            return False  # as nearly always, and no text is read again
         text, other_text = self._texts[first], self._texts[second]
         return is_near(text, other_text) and facts(text) == facts(other_text)
 
