@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import disk_errors, remove_file, writing
 from dmforge.curation.lake.journal_place import Place
 from dmforge.schemas.errors import LakeError
@@ -66,7 +67,7 @@ class IndexFile:
         return Place(KIND + key.decode("ascii"), None if limit < 0 else limit, is_cut, offset=offset)
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        machine.current.close(self._descriptor)
 
 
 def index_path(journal_path: Path) -> Path:
@@ -84,7 +85,7 @@ def open_index(journal_path: Path) -> IndexFile | None:
 def read_index(journal_path: Path) -> IndexFile:
     """The index of a file, checked as far as can be told without reading all of both."""
     path = index_path(journal_path)
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    descriptor = machine.current.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         end_offset = os.fstat(descriptor).st_size - END_BYTES
         covered_bytes, count, has_unlimited, tail_digest = _unpacked(END, os.pread(descriptor, END_BYTES, end_offset))
@@ -93,7 +94,7 @@ def read_index(journal_path: Path) -> IndexFile:
         if tail_digest != _tail_digest(journal_path, covered_bytes):
             raise IndexUnfit("the journal before the place up to which it goes is another one")
     except (IndexUnfit, OSError, LakeError) as error:
-        os.close(descriptor)
+        machine.current.close(descriptor)
         raise IndexUnfit(str(error)) from error
     return IndexFile(path, covered_bytes, count, has_unlimited, descriptor)
 
