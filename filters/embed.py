@@ -24,6 +24,7 @@ from dmforge.schemas.config import Operational
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id
 from dmforge.schemas.records import Record, Task
+from dmforge.schemas.units import Unit
 from dmforge.schemas.visible import storable
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class QuestionVector(Record):
     """The task whose question it is."""
     model: str
     """The name of the sentence model: vectors of two models can't be compared."""
-    values: tuple[int, ...]
+    values: tuple[Annotated[int, Unit("127ths")], ...]
     """The numbers of the vector, each times 127 and rounded."""
 
 

@@ -224,5 +224,7 @@ def test_nonsense_is_refused(copied: Callable[[str], Path], table: str, message:
 
 
 def test_checks_compare_with_nothing(workspace: Path, tmp_path: Path) -> None:
-    for words in (("--with", tmp_path), ("--out", tmp_path / "x.csv")):
-        assert "neither --with nor --out" in ask("audit", "checks", *words, "-w", workspace, code=2).output
+    for option, path in (("--with", tmp_path), ("--out", tmp_path / "x.csv")):
+        refused = ask("audit", "checks", option, path, "-w", workspace, code=2).output
+        assert option in refused
+        assert "hint: dmforge audit" in refused

@@ -66,10 +66,10 @@ def upgraded(folder: Path) -> Path:
     return folder
 
 
-def dmforge(*words: object) -> Any:
+def dmforge(*words: object, code: int = 0) -> Any:
     """The one JSON document that a command prints."""
     result = CliRunner().invoke(cli.app, [*map(str, words), "--json"])
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == code, result.output
     return json.loads(result.stdout)
 
 

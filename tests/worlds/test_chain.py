@@ -126,6 +126,8 @@ def test_every_number_that_is_printed_is_in_the_lake(demo: tuple[Path, str]) -> 
     stage = ""
     lines: list[tuple[str, str, str, int, int | None]] = []
     for line in table.splitlines()[1:]:
+        if line.startswith("each of them: dmforge audit lost"):  # the command that lists what has a reason
+            continue
         found = re.fullmatch(r"(\w*) +(inputs|made|rejected|quarantined) +(.*?) *(\d+) *(\d*) *", line)
         assert found, line
         stage = found[1] or stage
@@ -385,7 +387,7 @@ def test_by_hand_it_counts_what_was_brought(worlds: Path, tmp_path: Path) -> Non
     assert detail == f"tasks.jsonl:{len(lines) + 5}: world-000000.mp4"
 
 
-RIDDLE = "not a task: kind or needs is none of the known ones"
+RIDDLE = "not a task: kind is none of grounding, mcq, grounded_mcq, open"
 
 
 def test_a_changed_file_and_a_missing_one_wait_for_an_intact_copy(worlds: Path, tmp_path: Path) -> None:
