@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from chaos.subjects import CONCURRENCY, DMFORGE, TRIAL, Rehearsal, Subject, Worlds, in_batches
@@ -20,6 +21,7 @@ from dmforge.curation.lake.views import LakeView
 from dmforge.curation.sources.reviews import Review, append
 from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace_folder import WorkspaceFolder
+from dmforge.filters.embed import PACKAGE
 from dmforge.generators.student.tiny import make_tiny
 from dmforge.generators.synthetic.worlds.imagine import LEVELS
 from dmforge.generators.synthetic.worlds.world_folder import SOURCE, WorldSettings, file_name
@@ -32,8 +34,8 @@ NUMBERS = 200
 FEW = 2
 """Inputs in a batch."""
 HOSTS, SHOTS = 2, 7
-OF_EXTRAS = ("embed",)
-"""Stages whose model comes with an extra, so that not every machine could be killed in them."""
+HAS_SENTENCE_MODEL = find_spec(PACKAGE) is not None
+"""Whether the extra `embed` is installed: elsewhere nothing can be killed in its stage."""
 JUDGES = """
 [stages.crosscheck]
 model = "oracle"
@@ -132,7 +134,8 @@ def of_films() -> str:
 def of_published() -> str:
     """A recipe for videos with annotations."""
     text = _own("demo").replace("[stages.needs_audio]", "")
-    return text.replace("[stages.duplicates]", DRAWN).replace("[stages.human]", JUDGES)
+    drawn = DRAWN + ("[stages.embed]\n" if HAS_SENTENCE_MODEL else "")
+    return text.replace("[stages.duplicates]", drawn).replace("[stages.human]", JUDGES)
 
 
 def of_tried() -> str:
@@ -177,7 +180,7 @@ def stages_of(recipe: str) -> list[str]:
 
 
 def uncovered() -> list[str]:
-    """Stages that a recipe may name and that none of these has, but for those of extras."""
+    """Stages that a recipe may name and that none of these has, of those that can run here."""
     recipes = (TRIAL.format(tasks=1, crash_every=1, concurrency=1), of_films(), of_published(), of_tried())
     covered = {stage for recipe in recipes for stage in stages_of(recipe)}
-    return [name for name in STAGES if name not in covered and name not in OF_EXTRAS]
+    return [name for name in STAGES if name not in covered and (name != "embed" or HAS_SENTENCE_MODEL)]

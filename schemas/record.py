@@ -21,6 +21,8 @@ class Record:
     table: ClassVar[str]
     video_column: ClassVar[str] = "video"
     """The column that holds the video a row is about: batches are cut in its order."""
+    precedence: ClassVar[tuple[str, ...]] = ()
+    """The columns by which, of a row that was made more than once, the first one counts."""
 
     id: Id = field(default=b"", kw_only=True)
     """The digest of what the row says, or of the file that it is about: its name everywhere."""

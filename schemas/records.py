@@ -125,6 +125,7 @@ class Task(Record):
 
     kind = "task"
     table = "tasks"
+    precedence = ("import_number",)
 
     video: Id
     """The video that is asked about."""

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from dmforge.curation.contract.collective import Collective, StageCounts
 from dmforge.curation.contract.stage import AnyStage, Gate, Root
-from dmforge.curation.contract.stage_results import row_schema
+from dmforge.curation.contract.stage_results import MADE_FROM, row_schema
 from dmforge.curation.lake.commits import Commit, Lake, extent_of
 from dmforge.curation.lake.database import CONNECTION, interruptible
 from dmforge.curation.lake.missing_stage import MissingStage
@@ -156,7 +156,7 @@ class LakeView:
         has_repeats = any(
             stage.allows_duplicate_rows and self._parts(stage, record.table) for stage in makers
         ) and not self._has_unique_ids(record, parts)
-        precedence_sql = "import_number, made_from" if "import_number" in schema(record).names else "made_from"
+        precedence_sql = ", ".join((*record.precedence, MADE_FROM))
         gates = [(gate, "id") for gate in self.stages[:stage_count] if isinstance(gate, Gate) and gate.reads is record]
 
         def build(bounds: Bounds | None) -> str:
