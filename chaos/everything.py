@@ -22,7 +22,6 @@ from dmforge.curation.sources.reviews import Review, append
 from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.filters.embed import PACKAGE
-from dmforge.generators.student.tiny import make_tiny
 from dmforge.generators.synthetic.worlds.imagine import LEVELS
 from dmforge.generators.synthetic.worlds.world_folder import SOURCE, WorldSettings, file_name
 from dmforge.recipe import RECIPES, STAGES, read_recipe
@@ -112,6 +111,8 @@ class Tried(Worlds):
     """The same, tried by a student that has never learnt anything: its rollouts are as good as any to be lost or doubled."""
 
     def __init__(self, folder: Path, videos: int = 3) -> None:
+        from dmforge.generators.student.tiny import make_tiny  # brings torch, which no other subject needs
+
         super().__init__(folder, WorldSettings(videos=videos))
         self.student = folder / "student"
         texts = [json.loads(line)["question"] for line in (self.worlds / "tasks.jsonl").read_text().splitlines()]
