@@ -47,7 +47,7 @@ from dmforge.curation.soundness.workspace_defects import WorkspaceReport
 from dmforge.curation.sources.formats import find_format
 from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace_folder import WorkspaceFolder
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.record_fields import UNKNOWN
 

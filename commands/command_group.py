@@ -1,4 +1,4 @@
-"""A group of commands that turns errors and Ctrl-C into a message and an exit code, without a traceback."""
+"""A group of commands that builds the one which is called, and turns errors and Ctrl-C into a message and an exit code."""
 
 from __future__ import annotations
 
@@ -6,31 +6,90 @@ import contextlib
 import errno
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command, get_command_name
+from typer.models import CommandInfo
 
-from dmforge.commands.console import err
-from dmforge.curation.io.atomic import disk_errors
+from dmforge.commands import console
+from dmforge.commands.help_page import Row, first_paragraph, help_page
 from dmforge.schemas.errors import DmforgeError, InputError
 
 FAILING_DISK = (errno.EIO, errno.ESTALE, errno.ENOLCK, errno.EDQUOT, errno.ENOSPC)
 
 
+class PlainCommand(TyperCommand):
+    """A command whose help is drawn without rich."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        formatter.write(help_page(self, ctx))
+
+
 class CommandGroup(TyperGroup):
-    """The commands of dmforge: exit code 2 for wrong usage or input, 1 for what failed, 130 for what was interrupted."""
+    """The commands of dmforge: exit code 2 for wrong usage or input, 1 for what failed, 130 for what was interrupted.
+
+    What Typer makes of a function costs two milliseconds, and there are more than thirty: only what is called is built.
+    """
+
+    registry: ClassVar[typer.Typer]
+    """Where the commands are registered."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._info_by_name = {command_name(info): info for info in self.registry.registered_commands}
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self._info_by_name)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in self.commands and cmd_name in self._info_by_name:
+            info = self._info_by_name[cmd_name]
+            info.cls = PlainCommand
+            app_of_one = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+            app_of_one.registered_commands.append(info)
+            self.commands[cmd_name] = get_command(app_of_one)
+        return self.commands.get(cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in self._info_by_name:  # a typing error: what may have been meant is looked for in all
+            for cmd_name in self._info_by_name:
+                self.get_command(ctx, cmd_name)
+        return super().resolve_command(ctx, args)
+
+    def command_rows(self, ctx: Any) -> list[Row]:
+        """Each command with what it does, for the page of help."""
+        return [
+            (cmd_name, first_paragraph(info.help or (info.callback and info.callback.__doc__)))
+            for cmd_name, info in self._info_by_name.items()
+            if not info.hidden
+        ]
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        formatter.write(help_page(self, ctx))
 
     def invoke(self, ctx: Any) -> Any:
         try:
             with usable_paths():
                 return super().invoke(ctx)
         except DmforgeError as error:
+            err = console.err
             err.print(f"error: {error}", markup=False, highlight=False, style="red" if err.is_terminal else None)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            err.print("interrupted: run the same command again to go on")
+            console.err.print("interrupted: run the same command again to go on")
             raise typer.Exit(130) from None
+
+
+def group_of(registry: typer.Typer) -> type[CommandGroup]:
+    """The group of the commands that are registered there."""
+    return type("CommandGroup", (CommandGroup,), {"registry": registry, "__doc__": CommandGroup.__doc__})
+
+
+def command_name(info: CommandInfo) -> str:
+    """What a registered command is called: by its name, or its function's."""
+    return info.name or get_command_name(getattr(info.callback, "__name__", ""))
 
 
 @contextlib.contextmanager
@@ -41,6 +100,8 @@ def usable_paths() -> Generator[None]:
         yield
     except OSError as error:
         if error.errno in FAILING_DISK:
+            from dmforge.curation.io.atomic import disk_errors
+
             with disk_errors(Path(str(error.filename or "a file"))):
                 raise
         if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ):

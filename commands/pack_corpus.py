@@ -33,7 +33,7 @@ from dmforge.curation.shards.folders import Manifest, read_manifest
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import Recipe, read_recipe
 from dmforge.schemas.config import nearest
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id
 
