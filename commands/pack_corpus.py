@@ -11,7 +11,7 @@ from rich.console import Console
 
 from dmforge.commands.judged_part import judged_part
 from dmforge.commands.readable_recipe import readable_recipe
-from dmforge.commands.run import readers_view
+from dmforge.commands.standing import readers_view
 from dmforge.curation.contract.collective import Collective
 from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.engine import run_log
