@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,42 +27,48 @@ class PlainCommand(TyperCommand):
         formatter.write(help_page(self, ctx))
 
 
-class CommandGroup(TyperGroup):
-    """The commands of dmforge: exit code 2 for wrong usage or input, 1 for what failed, 130 for what was interrupted.
+class LazyCommands(Mapping[str, Any]):
+    """Registered commands by name, each built when it is asked for: there are over thirty, and Typer takes two milliseconds
+    for one."""
 
-    What Typer makes of a function costs two milliseconds, and there are more than thirty: only what is called is built.
-    """
+    def __init__(self, registry: typer.Typer) -> None:
+        self.infos = {command_name(info): info for info in registry.registered_commands}
+        self._built: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._built:
+            info = self.infos[name]
+            info.cls = PlainCommand
+            app_of_one = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+            app_of_one.registered_commands.append(info)
+            self._built[name] = get_command(app_of_one)
+        return self._built[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.infos)
+
+    def __len__(self) -> int:
+        return len(self.infos)
+
+
+class CommandGroup(TyperGroup):
+    """The commands of dmforge: exit code 2 for wrong usage or input, 1 for what failed, 130 for what was interrupted."""
 
     registry: ClassVar[typer.Typer]
     """Where the commands are registered."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._info_by_name = {command_name(info): info for info in self.registry.registered_commands}
+        self.commands: Any = LazyCommands(self.registry)
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(self._info_by_name)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in self.commands and cmd_name in self._info_by_name:
-            info = self._info_by_name[cmd_name]
-            info.cls = PlainCommand
-            app_of_one = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-            app_of_one.registered_commands.append(info)
-            self.commands[cmd_name] = get_command(app_of_one)
-        return self.commands.get(cmd_name)
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if args and args[0] not in self._info_by_name:  # a typing error: what may have been meant is looked for in all
-            for cmd_name in self._info_by_name:
-                self.get_command(ctx, cmd_name)
-        return super().resolve_command(ctx, args)
+        return list(self.commands)
 
     def command_rows(self, ctx: Any) -> list[Row]:
         """Each command with what it does, for the page of help."""
         return [
             (cmd_name, first_paragraph(info.help or (info.callback and info.callback.__doc__)))
-            for cmd_name, info in self._info_by_name.items()
+            for cmd_name, info in self.commands.infos.items()
             if not info.hidden
         ]
 

@@ -293,10 +293,16 @@ def places_in(journal_path: Path, start_offset: int = 0, end_offset: int | None 
 
 def checked_head(line: bytes) -> re.Match[bytes]:
     """How a line begins, and that it is as it was written; a ValueError says why a line is none."""
+    head_match = line_head(line)
+    check_seal(line)
+    return head_match
+
+
+def line_head(line: bytes) -> re.Match[bytes]:
+    """How a line begins, whether or not it is as it was written."""
     head_match = HEAD.match(line)
     if head_match is None:
         raise ValueError("it doesn't begin with a key")
-    check_seal(line)
     return head_match
 
 

@@ -37,6 +37,9 @@ CLAIMED = ("source", "licence", "terms", "namespace", "split")
 NUMBER = "import_number"
 ANNOTATIONS = "annotations"
 """The folder under `inputs/`; benchmarks have one of their own."""
+SEAL_CHARS = 32
+SEALED_END = len(', ""]\n') + SEAL_CHARS
+"""What stands behind the sealed texts of a line."""
 SPOOLED_BYTES = 64 << 20
 """Lines that are in memory until it is known how many there are; more are on the disk meanwhile."""
 QUESTIONS_AT_ONCE = 10_000
@@ -119,13 +122,18 @@ def row_ids_of(workspace: WorkspaceFolder, annotation_files: ImportedFiles) -> l
 
 
 def _rows_of(stored_path: Path) -> Iterator[AnnotationRow]:
-    """The rows of one file; an error where it has other lines than were written."""
+    """The rows of one file."""
+    for header_claims, (video_id, row_origin, question_json) in _lines_of(stored_path):
+        yield AnnotationRow(video_id, question_json, origin=row_origin, **header_claims)
+
+
+def _lines_of(stored_path: Path) -> Iterator[tuple[dict[str, Any], tuple[Id, str, str]]]:
+    """The claims of one file, with each of its lines; an error where it has other lines than were written."""
     line_number = 1
     with disk_errors(stored_path), stored_path.open("rb") as annotation_lines:
         header_claims, line_count = _parse_header(next(annotation_lines, b"{}"), f"{stored_path}:1")
         for line_number, annotation_line in enumerate(annotation_lines, 2):
-            video_id, row_origin, question_json = _parse_line(annotation_line, f"{stored_path}:{line_number}")
-            yield AnnotationRow(video_id, question_json, origin=row_origin, **header_claims)
+            yield header_claims, _parse_line(annotation_line, f"{stored_path}:{line_number}")
     if line_count is not None and line_number - 1 != line_count:
         message = f"{line_number - 1} lines are left of {line_count}"
         hint = "restore the file, or import it again; who took lines out deletes `lines` and `seal` from its first line"
@@ -134,10 +142,9 @@ def _rows_of(stored_path: Path) -> Iterator[AnnotationRow]:
 
 def missing_names(workspace: WorkspaceFolder, annotation_files: ImportedFiles) -> Counter[str]:
     """The names of videos that some files were about and that weren't there when they were imported, with their questions."""
-    questions = (read_question(annotation_row.said) for annotation_row in _rows_of(annotation_files.path(workspace)))
-    return Counter(
-        question.video for question in questions if isinstance(question, RefusedQuestion) and question.reason == MISSING
-    )
+    lines = (question_json for _, (_, _, question_json) in _lines_of(annotation_files.path(workspace)))
+    questions = (json.loads(question_json) for question_json in lines if MISSING in question_json)  # few have to be read
+    return Counter(question["video"] for question in questions if question.get("reason") == MISSING)
 
 
 def source_version(workspace: WorkspaceFolder, folder: str = ANNOTATIONS) -> str:
@@ -239,18 +246,14 @@ def _to_line(placed_question: PlacedQuestion, find: Find | None) -> str:
     else:
         video_or_reason = find(question.video) if find else None
         question_values = _payload_of(question) | ({"reason": video_or_reason} if isinstance(video_or_reason, str) else {})
-    printed_video = (
-        _printed_id(video_or_reason)
-        if isinstance(video_or_reason, bytes)
-        else show("video", digest("no video", question.video))
-    )
-    line_texts = [printed_video, placed_question.origin, json.dumps(question_values)]
-    return json.dumps([*line_texts, _seal_of(line_texts)]) + "\n"
+    printed_video = _printed_id(video_or_reason) if isinstance(video_or_reason, bytes) else _printed_absent_id(question.video)
+    texts_json = json.dumps([printed_video, placed_question.origin, json.dumps(question_values)])
+    return f'{texts_json[:-1]}, "{_seal_of(texts_json.encode("ascii"))}"]\n'
 
 
-def _seal_of(line_texts: list[str]) -> str:
-    """What shows that a line is as it was written. Lines of earlier versions have none."""
-    return hashlib.sha256(json.dumps(line_texts).encode("ascii")).hexdigest()[:32]
+def _seal_of(texts_json: bytes) -> str:
+    """What shows that a line is as it was written: of the list of its other texts. Lines of earlier versions have none."""
+    return hashlib.sha256(texts_json).hexdigest()[:SEAL_CHARS]
 
 
 def _payload_of(question: Question) -> dict[str, Any]:
@@ -268,8 +271,11 @@ def _payload_of(question: Question) -> dict[str, Any]:
 def _parse_line(line: bytes, where: str) -> tuple[Id, str, str]:
     try:
         printed_video, row_origin, question_json, *seal = json.loads(line)
-        if seal and seal != [_seal_of([printed_video, row_origin, question_json])]:
-            raise ValueError("it was changed after it was written")
+        # the bytes before the seal are those that were sealed, save in a file that another program has spaced anew
+        if seal and seal != [_seal_of(line[:-SEALED_END] + b"]")]:
+            texts_json = json.dumps([printed_video, row_origin, question_json])
+            if seal != [_seal_of(texts_json.encode("ascii"))]:
+                raise ValueError("it was changed after it was written")
         if not isinstance(row_origin, str) or not isinstance(question_json, str):
             raise TypeError("a line must hold three texts")
         return _parse_id(printed_video), row_origin, question_json
@@ -281,6 +287,12 @@ def _parse_line(line: bytes, where: str) -> tuple[Id, str, str]:
 @lru_cache(1 << 16)  # many questions are about one video
 def _printed_id(video: Id) -> str:
     return show("video", video)
+
+
+@lru_cache(1 << 16)
+def _printed_absent_id(video_name: str) -> str:
+    """An id that no video has, for those that are not there."""
+    return show("video", digest("no video", video_name))
 
 
 @lru_cache(1 << 16)
