@@ -19,13 +19,7 @@ from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder
 from dmforge.curation.io.line_files import append_lines, cut_torn_line, end_of_lines, is_on_disk
 from dmforge.curation.lake.journal_index import JournalIndex
-from dmforge.curation.lake.journal_index_file import (
-    IndexFile,
-    IndexUnfit,
-    open_index,
-    remove_index,
-    write_index,
-)
+from dmforge.curation.lake.journal_index_file import IndexFile, IndexUnfit, open_index, remove_index, write_index
 from dmforge.curation.lake.journal_place import Place
 from dmforge.curation.lake.journal_seals import check_fields, check_seal, sealed_line
 from dmforge.curation.workspace_folder import WorkspaceFolder

@@ -1,4 +1,4 @@
-"""Columns beside a journal save reading it, and say what its lines say: damaged, outdated or of other lines, they are not used."""
+"""Columns beside a journal say what its lines say: damaged, outdated or of other lines, they are not used."""
 
 from __future__ import annotations
 
