@@ -88,10 +88,10 @@ def read_index(journal_path: Path) -> IndexFile:
     descriptor = machine.current.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         end_offset = os.fstat(descriptor).st_size - END_BYTES
-        covered_bytes, count, has_unlimited, tail_digest = _unpacked(END, os.pread(descriptor, END_BYTES, end_offset))
+        covered_bytes, count, has_unlimited, kept_digest = _unpacked(END, os.pread(descriptor, END_BYTES, end_offset))
         if end_offset != len(MAGIC) + count * RECORD_BYTES or os.pread(descriptor, len(MAGIC), 0) != MAGIC:
             raise IndexUnfit("it is not as long as it says")
-        if tail_digest != tail_digest(journal_path, covered_bytes):
+        if kept_digest != tail_digest(journal_path, covered_bytes):
             raise IndexUnfit("the journal before the place up to which it goes is another one")
     except (IndexUnfit, OSError, LakeError) as error:
         machine.current.close(descriptor)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -89,6 +89,16 @@ class ImportedFiles:
         return workspace.inputs / self.folder / f"{file_name}.jsonl"
 
 
+@dataclass(frozen=True, slots=True)
+class ImportedRows:
+    """What files gave when they were imported."""
+
+    ids: Sequence[Id]
+    """Of their rows, in the order of the file."""
+    missing_names: Counter[str]
+    """The names of videos that they were about and that weren't there, with their questions."""
+
+
 def store_questions(
     workspace: WorkspaceFolder,
     annotation_files: ImportedFiles,
@@ -116,35 +126,30 @@ def all_rows(workspace: WorkspaceFolder, folder: str = ANNOTATIONS) -> Iterator[
         yield from _rows_of(stored_path)
 
 
-def row_ids_of(workspace: WorkspaceFolder, annotation_files: ImportedFiles) -> list[Id]:
-    """The ids of the rows that some files gave when they were imported."""
-    return [annotation_row.id for annotation_row in _rows_of(annotation_files.path(workspace))]
+def imported_rows(workspace: WorkspaceFolder, annotation_files: ImportedFiles) -> ImportedRows:
+    """The rows that some files gave when they were imported."""
+    row_ids, missing_names = list[Id](), Counter[str]()
+    for annotation_row in _rows_of(annotation_files.path(workspace)):
+        row_ids.append(annotation_row.id)
+        if MISSING in annotation_row.said:  # few have to be read
+            question = read_question(annotation_row.said)
+            if isinstance(question, RefusedQuestion) and question.reason == MISSING:
+                missing_names[question.video] += 1
+    return ImportedRows(row_ids, missing_names)
 
 
 def _rows_of(stored_path: Path) -> Iterator[AnnotationRow]:
-    """The rows of one file."""
-    for header_claims, (video_id, row_origin, question_json) in _lines_of(stored_path):
-        yield AnnotationRow(video_id, question_json, origin=row_origin, **header_claims)
-
-
-def _lines_of(stored_path: Path) -> Iterator[tuple[dict[str, Any], tuple[Id, str, str]]]:
-    """The claims of one file, with each of its lines; an error where it has other lines than were written."""
+    """The rows of one file; an error where it has other lines than were written."""
     line_number = 1
     with disk_errors(stored_path), stored_path.open("rb") as annotation_lines:
         header_claims, line_count = _parse_header(next(annotation_lines, b"{}"), f"{stored_path}:1")
         for line_number, annotation_line in enumerate(annotation_lines, 2):
-            yield header_claims, _parse_line(annotation_line, f"{stored_path}:{line_number}")
+            video_id, row_origin, question_json = _parse_line(annotation_line, f"{stored_path}:{line_number}")
+            yield AnnotationRow(video_id, question_json, origin=row_origin, **header_claims)
     if line_count is not None and line_number - 1 != line_count:
         message = f"{line_number - 1} lines are left of {line_count}"
         hint = "restore the file, or import it again; who took lines out deletes `lines` and `seal` from its first line"
         raise InputError(message, where=f"{stored_path}:1", hint=hint)
-
-
-def missing_names(workspace: WorkspaceFolder, annotation_files: ImportedFiles) -> Counter[str]:
-    """The names of videos that some files were about and that weren't there when they were imported, with their questions."""
-    lines = (question_json for _, (_, _, question_json) in _lines_of(annotation_files.path(workspace)))
-    questions = (json.loads(question_json) for question_json in lines if MISSING in question_json)  # few have to be read
-    return Counter(question["video"] for question in questions if question.get("reason") == MISSING)
 
 
 def source_version(workspace: WorkspaceFolder, folder: str = ANNOTATIONS) -> str:
