@@ -88,6 +88,7 @@ site: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.grammar
+	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.runner
 	$(BIN)/python -m benchmarks.demo
 	$(BIN)/python -m benchmarks.oracle
