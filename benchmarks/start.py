@@ -1,8 +1,8 @@
 """What does a command cost before it does anything: how much CPU until its help stands there, or where a workspace stands?
 
-Whole processes, each in turn with the others, so that a machine whose speed drifts slows all of them down; CPU seconds of user
-and system, since the clock tells more of other programs. Beside them: Python doing nothing, and the help of the smallest program
-made with Typer, which no command of ours can undercut.
+Whole processes, each in turn with the others, so that a machine whose speed drifts slows all of them down; CPU seconds of
+user and system, since the clock tells more of other programs. Beside them: Python doing nothing, and the help of the smallest
+program made with Typer, which no command of ours can undercut.
 """
 
 from __future__ import annotations
