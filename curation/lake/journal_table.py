@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import pyarrow as pa
 from dmforge.curation.contract.budget import COUNTS, token_counts
 from dmforge.curation.io.batching import batched
 from dmforge.curation.io.line_files import end_of_lines
-from dmforge.curation.lake.answer_columns import open_columns, write_columns
+from dmforge.curation.lake.answer_columns import ROWS_AT_ONCE, open_columns, write_columns
 from dmforge.curation.lake.journal import UNINDEXED_BYTES, UNINDEXED_SHARE, line_head, read_line
 from dmforge.curation.lake.request_origin import read_origin
 from dmforge.curation.workspace_folder import WorkspaceFolder
@@ -55,7 +56,7 @@ class JournalAnswer:
 
 
 ANSWERS = schema(JournalAnswer)
-BATCH_ROWS = 10_000
+BATCH_ROWS = ROWS_AT_ONCE
 """How many answers become columns at once: they take a tenth of the memory that they take in Python."""
 
 
@@ -73,10 +74,10 @@ def keep_columns(workspace: WorkspaceFolder) -> None:
             covered_bytes = 0 if kept is None else kept.covered_bytes
             end_offset = end_of_lines(journal_file.fileno())
             if end_offset - covered_bytes > max(UNINDEXED_BYTES, covered_bytes // UNINDEXED_SHARE):
-                lines = ReadLines(journal_path, covered_bytes, 0 if kept is None else kept.table.num_rows)
-                tables = [] if kept is None else [kept.table]
-                tables += lines.tables(end_offset, until_damaged=True)
-                write_columns(journal_path, lines.offset, pa.concat_tables(tables), workspace.writer_suffix)
+                lines = ReadLines(journal_path, covered_bytes, 0 if kept is None else kept.row_count)
+                known_tables = () if kept is None else kept.tables()
+                tables = itertools.chain(known_tables, lines.tables(end_offset, until_damaged=True))
+                write_columns(journal_path, tables, ANSWERS, lambda lines=lines: lines.offset, workspace.writer_suffix)
 
 
 def _tables_of(journal_path: Path) -> Iterator[pa.Table]:
@@ -84,8 +85,8 @@ def _tables_of(journal_path: Path) -> Iterator[pa.Table]:
     if kept is None:
         yield from ReadLines(journal_path).tables()
     else:
-        yield kept.table
-        yield from ReadLines(journal_path, kept.covered_bytes, kept.table.num_rows).tables()
+        yield kept.table()
+        yield from ReadLines(journal_path, kept.covered_bytes, kept.row_count).tables()
 
 
 def answered_tokens(workspace: WorkspaceFolder) -> dict[tuple[str, bool], Counter[str]]:

@@ -77,13 +77,10 @@ def check_columns(workspace: WorkspaceFolder) -> Iterator[WorkspaceDefect]:
 def _check_columns(journal_path: Path) -> None:
     """Hold columns against the lines that they cover; ColumnsUnfit says what is wrong with them."""
     kept = read_columns(journal_path, ANSWERS)
-    row_number = 0
-    for table in ReadLines(journal_path).tables(kept.covered_bytes):
-        if not table.equals(kept.table.slice(row_number, table.num_rows)):
-            raise ColumnsUnfit("they say something else than the lines")
-        row_number += table.num_rows
-    if row_number != kept.table.num_rows:
-        raise ColumnsUnfit(f"they have {kept.table.num_rows} rows for {row_number} lines")
+    # as many rows at a time as are read of the lines
+    pairs = itertools.zip_longest(kept.tables(), ReadLines(journal_path).tables(kept.covered_bytes))
+    if any(table is None or read_anew is None or not table.equals(read_anew) for table, read_anew in pairs):
+        raise ColumnsUnfit("they say something else than the lines")
 
 
 def _check_index(journal_path: Path) -> None:

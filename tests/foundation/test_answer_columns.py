@@ -84,7 +84,7 @@ def test_columns_grow_with_the_journal(workspace: WorkspaceFolder) -> None:
     keep_columns(workspace)
     kept = open_columns(workspace.journal / "m" / "main.jsonl", ANSWERS)
     assert kept is not None
-    assert kept.table.num_rows == 400
+    assert kept.row_count == 400
     assert answers(workspace).equals(read_anew(workspace))
     assert not list(check_columns(workspace))
 
@@ -97,7 +97,7 @@ def test_a_line_that_cannot_be_read_is_read_again_each_time(workspace: Workspace
     keep_columns(workspace)
     kept = open_columns(path, ANSWERS)
     assert kept is not None
-    assert kept.table.num_rows == 150
+    assert kept.row_count == 150
     assert "line 151: " in (answers(workspace)["fault"].to_pylist()[150] or "")
     path.write_bytes(sound)
     assert "line 151: " not in (answers(workspace)["fault"].to_pylist()[150] or "")
