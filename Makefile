@@ -94,6 +94,7 @@ site: $(DEV)
 
 bench: $(DEV)
 	$(BIN)/python -m benchmarks.grammar
+	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.runner
 	$(BIN)/python -m benchmarks.demo
 	$(BIN)/python -m benchmarks.oracle

@@ -12,26 +12,27 @@ from dmforge.command_line import browsing, questions
 from dmforge.command_line.inspect import inspect
 from dmforge.command_line.opening import open_workspace
 from dmforge.command_line.verify_command import verify
-from dmforge.commands.command_group import CommandGroup
+from dmforge.commands import console
+from dmforge.commands.command_group import group_of
 from dmforge.commands.common_options import MANY, DemoSize, JsonOption, VersionOption, WorkspaceOption
-from dmforge.commands.console import err, failed_if_in_vain, out, print_deferred, show, show_once, unfinished_if
-from dmforge.curation.io.process_startup import few_heaps
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.commands.console import failed_if_in_vain, print_deferred, show, show_once, unfinished_if
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.errors import DmforgeError, InputError
 
-app = typer.Typer(
-    cls=CommandGroup,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+commands = typer.Typer()
+"""Every command is registered here, and built when it is called."""
+app = typer.Typer(cls=group_of(commands), no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.callback(no_args_is_help=True)
 def root(version: VersionOption = False) -> None:
     """Build and judge the data that teaches a model to think with video, and train on it."""
+    from dmforge.curation.io.process_startup import few_heaps
+
+    few_heaps()
 
 
-@app.command("recipes")
+@commands.command("recipes")
 def list_recipes(as_json: JsonOption = False) -> None:
     """List the recipes that a workspace can begin with."""
     from dmforge.api.workspace import list_recipes
@@ -39,7 +40,7 @@ def list_recipes(as_json: JsonOption = False) -> None:
     show(list_recipes(), as_json)
 
 
-@app.command()
+@commands.command()
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make.")],
     recipe: Annotated[
@@ -50,19 +51,21 @@ def init(
     from dmforge.api import workspace as api
 
     workspace = api.init(folder, recipe)
-    out.print_line(f"{workspace.path} is ready. Read {workspace.path / 'recipe.toml'}, then: dmforge plan -w {workspace.path}")
+    console.out.print_line(
+        f"{workspace.path} is ready. Read {workspace.path / 'recipe.toml'}, then: dmforge plan -w {workspace.path}"
+    )
 
 
-@app.command()
+@commands.command()
 def plan(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """Say what a run would do and cost. Nothing is written."""
     forecasts = open_workspace(workspace).plan()
     for note in forecasts.notes():
-        err.print_line(note)
+        console.err.print_line(note)
     show(forecasts, as_json)
 
 
-@app.command()
+@commands.command()
 def run(
     workspace: WorkspaceOption = Path(),
     until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")] = None,
@@ -107,7 +110,7 @@ def run(
     failed_if_in_vain(finished.asked_in_vain)
 
 
-@app.command()
+@commands.command()
 def select(
     corpus: Annotated[str, typer.Argument(metavar="CORPUS", help="The corpus, as the recipe calls it: cot, say.")],
     where: Annotated[
@@ -128,7 +131,7 @@ def select(
     show(opened.sweep(corpus, sweep) if sweep is not None else opened.select(corpus, where=where, dry_run=dry_run), as_json)
 
 
-@app.command()
+@commands.command()
 def pack(
     corpus: Annotated[str, typer.Argument(metavar="CORPUS", help="The corpus, as selection calls it: cot, say.")],
     partial: Annotated[bool, typer.Option("--partial", help="Although earlier stages still have work to do.")] = False,
@@ -139,10 +142,10 @@ def pack(
     show(open_workspace(workspace).pack(corpus, partial=partial), as_json)
 
 
-app.command()(verify)
+commands.command()(verify)
 
 
-@app.command()
+@commands.command()
 def lint(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A shard, a folder of shards, rows of an export, jsonl tasks.")],
     rule: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A rule of a plug-in as well.")] = None,
@@ -157,7 +160,7 @@ def lint(
         raise typer.Exit(1)
 
 
-@app.command()
+@commands.command()
 def export(
     corpus: Annotated[str, typer.Argument(metavar="CORPUS", help="A packed corpus; or a folder of shards, or its address.")],
     to: Annotated[str, typer.Option(help="dynframe, easyr1, hf, llamafactory, messages, swift, trl or verl; or a plug-in's.")],
@@ -170,19 +173,19 @@ def export(
     show(open_workspace(workspace).export(corpus, to, out, dialect=dialect), as_json)
 
 
-@app.command()
+@commands.command()
 def status(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """Say where each stage stands."""
     show(open_workspace(workspace).status(), as_json)
 
 
-@app.command()
+@commands.command()
 def digest(workspace: WorkspaceOption = Path(), as_json: JsonOption = False) -> None:
     """Check every part and print the logical digest: equal digests are equal corpora, whatever their history."""
     show(open_workspace(workspace).digest(), as_json)
 
 
-@app.command()
+@commands.command()
 def merge(
     others: Annotated[list[Path], typer.Argument(metavar="OTHER...", help="Other workspaces; they are only read.")],
     workspace: WorkspaceOption = Path(),
@@ -192,7 +195,7 @@ def merge(
     show(open_workspace(workspace).merge(*others), as_json)
 
 
-@app.command()
+@commands.command()
 def forget(
     reason: Annotated[str, typer.Option(help="Why; it is written to inputs/forgotten.jsonl.")],
     videos: Annotated[
@@ -207,10 +210,10 @@ def forget(
     taken_down = open_workspace(workspace).forget(*videos or [], source=source, reason=reason, dry_run=dry_run)
     show(taken_down, as_json)
     for note in taken_down.notes():
-        err.print_line(note)
+        console.err.print_line(note)
 
 
-@app.command()
+@commands.command()
 def upgrade(
     files: Annotated[
         list[Path] | None, typer.Argument(metavar="[FILE...]", help="Training files or recipes, instead of a workspace.")
@@ -229,7 +232,7 @@ def upgrade(
         show(open_workspace(workspace).upgrade(dry_run=dry_run), as_json)
 
 
-@app.command()
+@commands.command()
 def demo(
     out_folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where everything goes.")] = Path("demo"),
     videos: Annotated[
@@ -247,14 +250,14 @@ def demo(
         learning.require_train_extra()
     demo_size = chain.SIZES[size]
     demo_size = replace(demo_size, videos=videos) if videos else demo_size
-    finished = chain.demo(out_folder, demo_size, err, command_line().command)
+    finished = chain.demo(out_folder, demo_size, console.err, command_line().command)
     for stage_report in finished.stages:
-        print_deferred(err, stage_report.name, stage_report.deferred)
+        print_deferred(console.err, stage_report.name, stage_report.deferred)
     show(finished, as_json)
     unfinished_if(any(stage_report.tally.pending for stage_report in finished.stages))
 
 
-@app.command("train")
+@commands.command("train")
 def train_student(
     way: Annotated[str, typer.Argument(metavar="sft|sdgrpo", help="How: sft, or sdgrpo.")],
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file; docs/training.md shows one of each.")],
@@ -271,7 +274,7 @@ def train_student(
     unfinished_if(bool(trained.stopped_by))
 
 
-@app.command()
+@commands.command()
 def merge_adapters(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint of a training with [model.adapters].")],
     folder: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
@@ -284,7 +287,7 @@ def merge_adapters(
     show(learning.merge_adapters(checkpoint, folder, weights=weights), as_json)
 
 
-@app.command("evaluate")
+@commands.command("evaluate")
 def evaluate_student(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file; docs/training.md shows one.")],
     as_json: JsonOption = False,
@@ -295,7 +298,7 @@ def evaluate_student(
     show_once(lambda: learning.evaluate(config), as_json)
 
 
-@app.command()
+@commands.command()
 def worlds(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to fill.")],
     videos: Annotated[int, typer.Option(min=1, max=MANY, help="How many.")] = 24,
@@ -317,12 +320,12 @@ def worlds(
     from dmforge.commands.synthetic import fill_with_worlds
 
     fill_with_worlds(folder, level, videos=videos, seed=seed, longest_s=longest, study=study, looks=looks)
-    out.print(
+    console.out.print(
         f"{videos} worlds in {folder}: dmforge oracle {folder} answers questions about them", markup=False, highlight=False
     )
 
 
-@app.command()
+@commands.command()
 def oracle(
     folder: Annotated[Path, typer.Argument(metavar="WORLDS", help="A folder of worlds.")],
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen on loopback; 0 takes a free port.")] = 0,
@@ -337,7 +340,7 @@ def oracle(
     serve_oracle(folder, port, truth, unknown, defect or (), fault or ())
 
 
-@app.command()
+@commands.command()
 def probe(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Video files.")],
     as_json: JsonOption = False,
@@ -349,7 +352,7 @@ def probe(
     show(Listing([inspection.probe(path) for path in files]), as_json)
 
 
-@app.command()
+@commands.command()
 def frames(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A video file.")],
     span: Annotated[tuple[float, float] | None, typer.Option(metavar="A B", help="The window, in seconds.")] = None,
@@ -373,7 +376,7 @@ TermsOption = Annotated[str, typer.Option(help="What else is to be kept: researc
 NamespaceOption = Annotated[str, typer.Option(help="Whose ids the videos' names are, as in youtube.")]
 
 
-@app.command()
+@commands.command()
 def ingest(
     places: Annotated[
         list[str],
@@ -391,7 +394,7 @@ def ingest(
     ingested = open_workspace(workspace).ingest(
         *places, source=source, licence=licence, terms=terms, namespace=namespace, benchmark=benchmark
     )
-    print_deferred(err, "ingest", ingested.deferred)
+    print_deferred(console.err, "ingest", ingested.deferred)
     show(ingested, as_json)
     unfinished_if(ingested.pending > 0)
     if not ingested.ingested and not ingested.known:
@@ -399,7 +402,7 @@ def ingest(
         raise DmforgeError("no video came in", where=", ".join(places)[:200], hint=hint)
 
 
-@app.command("import")
+@commands.command("import")
 def import_annotations(
     form: Annotated[str, typer.Argument(metavar="FORMAT", help="What the files are; --list names all formats.")] = "",
     files: Annotated[list[Path] | None, typer.Argument(metavar="FILE...", help="Annotation files.")] = None,
@@ -425,7 +428,7 @@ def import_annotations(
     if list_formats:
         formats = format_list()
         for plugin_error in formats.left_out:
-            err.print_line(f"left out: {plugin_error}")
+            console.err.print_line(f"left out: {plugin_error}")
         show(formats, as_json)
         return
     if not form or not files:
@@ -435,23 +438,22 @@ def import_annotations(
         output_file(missing, "--missing", inputs=(*files, *replaceable(videos or (), missing)))
     claims = {"split": split, "source": source, "licence": licence, "terms": terms, "namespace": namespace}
     imported = open_workspace(workspace).import_annotations(form, *files, videos=videos or [], dry_run=dry_run, **claims)
-    print_deferred(err, "import", imported.deferred)
+    print_deferred(console.err, "import", imported.deferred)
     if missing is not None:
         imported.write_missing(missing)
     show(imported, as_json)
     unfinished_if(imported.pending > 0)
     if not dry_run and not imported.tasks and not imported.identical:
-        err.print_line("nothing was made of these files: each question in them was rejected or quarantined")
+        console.err.print_line("nothing was made of these files: each question in them was rejected or quarantined")
         raise typer.Exit(1)
 
 
 for asking in (inspect, questions.audit, questions.views, questions.report, questions.why, browsing.browse, browsing.review):
-    app.command()(asking)
+    commands.command()(asking)
 
 
 def main() -> None:
     """The entry point."""
-    few_heaps()
     app()
 
 

@@ -17,7 +17,7 @@ from dmforge.curation.video.isolated_probe import FileReport, inspect_file
 from dmforge.filters.inspection.inspect_set import Inspection, inspect_set
 from dmforge.filters.rules import lint as lint_rules
 from dmforge.filters.rules.lint import LintReport
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.looks import Look, Window
 

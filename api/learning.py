@@ -14,7 +14,7 @@ from dmforge.generators.inference.engines.engine_settings import TransformersSet
 from dmforge.generators.inference.rollout import RolloutLimits, RolloutRequest, RolloutResult, roll
 from dmforge.generators.inference.sample_request import sample_request
 from dmforge.schemas.config import parse_config
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.errors import InputError
 from dmforge.trainers.training_result import TrainingResult
 from dmforge.trainers.training_settings import SettingsSource, read_sft

@@ -31,6 +31,7 @@ from dmforge.curation.audit.sql_sandbox import SqlLimits
 from dmforge.curation.contract.stage_results import MADE_FROM, row_schema
 from dmforge.curation.lake.commits import CommitDraft, Lake
 from dmforge.curation.lake.journal import Answer, Journal
+from dmforge.curation.lake.journal_table import keep_columns
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.video.fingerprint import Fingerprint
 from dmforge.curation.workspace_folder import WorkspaceFolder
@@ -223,6 +224,7 @@ class Build:
             pairs = zip(requests[some], videos[some], strict=True)
             await asyncio.gather(*(journal.answer(key, video, ask) for key, video in pairs))
         journal.close()
+        keep_columns(self.workspace)
 
     def _some(self, values: Any, count: Any) -> Any:
         return values[self.draw.integers(0, len(values), count)]
@@ -266,6 +268,10 @@ def measure(folder: Path) -> None:
     for name in names():
         other = folder if compares(name) else None
         rows.append([name, *best(lambda name=name, other=other: audit.audit(workspace, name, other)), peak_mb()])
+    for path in workspace.journal.glob("*/*.columns"):
+        path.unlink()
+    rows.append(["cost, every line of the journal read", *best(lambda: audit.audit(workspace, "cost")), peak_mb()])
+    keep_columns(workspace)
     rows.append(["--sql: verdicts by kind and filter, another process", best(lambda: sql_rows(workspace))[0], "", ""])
     lake = LakeView(Lake(workspace), read_recipe(workspace.recipe).stages).connection
     for kind in ("video", "task", "candidate", "sample"):

@@ -17,7 +17,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from dmforge.commands import intake, run
+from dmforge.commands import intake, standing
 from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from tests.support.memory import PeakMemory
@@ -63,7 +63,7 @@ def ingested(path: Path, folder: Path) -> list[object]:
         PeakMemory(process) as memory,
     ):
         process.wait()
-    tally = run.status(workspace)["ingest"]
+    tally = standing.status(workspace)["ingest"]
     return [
         path.stem,
         path.stat().st_size >> 20,

@@ -51,6 +51,7 @@ KINDS = {
     "parts": ("lake/*/*.parquet",),
     "journal": ("journal/*/*.jsonl",),
     "indexes of the journal": ("journal/*/*.jsonl.index",),
+    "columns of the journal": ("journal/*/*.jsonl.columns",),
     "renditions": ("media/*/*.mp4",),
     "receipts": ("media/*/*.json",),
     "clip settings": ("media/clips.json",),

@@ -19,6 +19,7 @@ from chaos.gate import Acknowledged
 from chaos.steps import Step, counts
 from chaos.subjects import DMFORGE, Subject
 from dmforge.commands import run as run_commands
+from dmforge.commands import standing
 from dmforge.curation.lake.logical_digest import digest_of_all
 from dmforge.curation.workspace_folder import WorkspaceFolder
 
@@ -121,7 +122,7 @@ def compared(calm: Calm, workspace: Path) -> Difference:
 
 def quarantined(place: WorkspaceFolder) -> int:
     """Inputs that are, at any stage."""
-    return sum(tally.quarantined for tally in run_commands.status(place).values())
+    return sum(tally.quarantined for tally in standing.status(place).values())
 
 
 def fingerprint(folder: Path) -> dict[str, str]:

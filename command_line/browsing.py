@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from dmforge.command_line.opening import open_workspace
+from dmforge.commands import console
 from dmforge.commands.common_options import MANY, WorkspaceOption
-from dmforge.commands.console import err
 
 PortOption = Annotated[int, typer.Option(min=0, max=65535, help="Where to listen on loopback; 0 takes a free port.")]
 
@@ -36,12 +36,11 @@ def browse(
     """Look through all tasks and candidates in a browser on this machine: filter, search, sort, compare. Ctrl-C ends it."""
     from dmforge.commands.browse import browse as serve_browse
 
-    serve_browse(
-        open_workspace(workspace).folder, name, port, err.print_line, lambda address: _announce(address, "Ctrl-C ends it")
-    )
+    folder, progress = open_workspace(workspace).folder, console.err.print_line
+    serve_browse(folder, name, port, progress, lambda address: _announce(address, "Ctrl-C ends it"))
 
 
 def _announce(address: str, hint: str) -> None:
     """Print an address, which is the command's result."""
     print(address, flush=True)  # noqa: T201
-    err.print(f"open this address in a browser on this machine; {hint}")
+    console.err.print(f"open this address in a browser on this machine; {hint}")

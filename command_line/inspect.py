@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from dmforge.commands import console
 from dmforge.commands.common_options import JsonOption
-from dmforge.commands.console import err, show
+from dmforge.commands.console import show
 
 
 def inspect(
@@ -42,7 +43,7 @@ def inspect(
     if html is not None:
         require_report_extra()
     inspection = inspect_set(
-        places, videos or (), benchmark or (), form, lambda rows: err.print_line(f"inspect: {rows:,} rows")
+        places, videos or (), benchmark or (), form, lambda rows: console.err.print_line(f"inspect: {rows:,} rows")
     )
     if html is not None:
         write_page(inspection, html)

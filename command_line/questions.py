@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from dmforge.command_line.opening import open_workspace
+from dmforge.commands import console
 from dmforge.commands.common_options import MANY, JsonOption, WorkspaceOption
-from dmforge.commands.console import err, out, show, show_answer
+from dmforge.commands.console import show, show_answer
 from dmforge.schemas.errors import InputError
 
 
@@ -63,7 +64,7 @@ def audit(
         answer_stream = contextlib.nullcontext(audit_commands.audit_reader(audited.folder, query, other, reason))
     if out_file is not None:
         row_count = audit_commands.write_answer(audited.folder, answer_stream, out_file, form, [other] if other else [])
-        out.print_line(f"{out_file}: {row_count} rows")
+        console.out.print_line(f"{out_file}: {row_count} rows")
         return
     with answer_stream as result_stream:
         show_answer(audit_commands.named_answer(query, output.answer_of(result_stream)), form)
@@ -104,7 +105,7 @@ def why(
         raise
     show(row_why, as_json)
     if not row_why.holds:
-        err.print("some receipts do not hold")
+        console.err.print("some receipts do not hold")
         raise typer.Exit(1)
 
 

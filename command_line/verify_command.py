@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from dmforge.command_line.opening import open_workspace
+from dmforge.commands import console
 from dmforge.commands.common_options import JsonOption
-from dmforge.commands.console import err, show
+from dmforge.commands.console import show
 from dmforge.schemas.errors import InputError, LakeError
 
 
@@ -46,5 +47,5 @@ def _verify_workspace(root: Path, repair: bool, as_json: bool) -> None:
     report = open_workspace(root).verify(repair=repair)
     show(report, as_json)
     if not report.ok:
-        err.print(f"damaged: {', '.join(dict.fromkeys(defect.file for defect in report.defects))}")
+        console.err.print(f"damaged: {', '.join(dict.fromkeys(defect.file for defect in report.defects))}")
         raise typer.Exit(1)

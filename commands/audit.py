@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from dmforge.commands import compare
 from dmforge.commands.near_question_tables import near_question_tables
 from dmforge.commands.readable_recipe import readable_recipe
-from dmforge.commands.run import readers_view
+from dmforge.commands.standing import readers_view
 from dmforge.curation import output_paths
 from dmforge.curation.audit import lineage_text, output, plain_views, sql_sandbox
 from dmforge.curation.audit.corpus_checks import CorpusVerdict, corpus_checks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dmforge.commands.readable_recipe import readable_recipe
-from dmforge.commands.run import readers_view
+from dmforge.commands.standing import readers_view
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.readers_view import ReadersView
 from dmforge.curation.video.media import kept_clips

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dmforge.commands.audit import extra_tables
 from dmforge.commands.report import require_report_extra, thresholds
 from dmforge.commands.review import require_human_stage
-from dmforge.commands.run import readers_view
+from dmforge.commands.standing import readers_view
 from dmforge.curation.io import machine
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.sources.reviews import checked_name

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dmforge.commands.console import err
+from dmforge.commands import console
 from dmforge.curation.io.locations import without_secrets
 from dmforge.curation.io.terminal import Terminal
 from dmforge.schemas.visible import storable
@@ -23,7 +23,7 @@ class Caller:
 
 def command_line() -> Caller:
     """The command as typed; addresses without possible keys."""
-    return Caller(err, storable(" ".join(["dmforge", *map(without_secrets, sys.argv[1:])])))
+    return Caller(console.err, storable(" ".join(["dmforge", *map(without_secrets, sys.argv[1:])])))
 
 
 def python_call(call: str, arguments: Mapping[str, object], progress: bool) -> Caller:
@@ -31,8 +31,8 @@ def python_call(call: str, arguments: Mapping[str, object], progress: bool) -> C
     arguments_text = ", ".join(
         f"{argument_name}={_printed(argument_value)}" for argument_name, argument_value in arguments.items() if argument_value
     )
-    console = err if progress else Terminal(stderr=True, soft_wrap=True, quiet=True)
-    return Caller(console, storable(f"python: {call}({arguments_text})"))
+    progress_console = console.err if progress else Terminal(stderr=True, soft_wrap=True, quiet=True)
+    return Caller(progress_console, storable(f"python: {call}({arguments_text})"))
 
 
 def _printed(value: object) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from dmforge import __version__
-from dmforge.commands.console import out
+from dmforge.commands import console
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="The workspace folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -20,7 +20,7 @@ MANY = 1 << 31
 def print_version(is_asked_for: bool) -> None:
     """Print the version and exit, where that is asked for."""
     if is_asked_for:
-        out.print(f"dmforge {__version__}", highlight=False)
+        console.out.print(f"dmforge {__version__}", highlight=False)
         raise typer.Exit
 
 

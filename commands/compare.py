@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from dmforge.commands.readable_recipe import readable_recipe
-from dmforge.commands.run import readers_view
+from dmforge.commands.standing import readers_view
 from dmforge.curation.audit import difference, query
 from dmforge.curation.audit.compared_corpora import ComparedQuantity, CorpusTables, compare
 from dmforge.curation.audit.corpus_tables import workspace_tables

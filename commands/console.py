@@ -6,27 +6,43 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
-from rich.table import Table
 
-from dmforge.curation.contract.budget import print_amount
-from dmforge.curation.contract.request_totals import RequestTotals, SpentByStage
 from dmforge.curation.io.command_result import CommandResult, TextTable, is_number
-from dmforge.curation.io.terminal import Terminal
 from dmforge.schemas.visible import escaped_in_line, escaped_json
 
 if TYPE_CHECKING:
     from dmforge.curation.audit.query import QueryResult
+    from dmforge.curation.contract.request_totals import RequestTotals, SpentByStage
+    from dmforge.curation.io.terminal import Terminal
+
+    out: Terminal
+    err: Terminal
 
 R = TypeVar("R", bound=CommandResult)
 MAX_REASONS = 5
 """How many reasons for pending inputs are printed; all of them stand in the run's record."""
 FILE_COLUMNS = 500
 """The width of a table that goes to a file or a pipe, so that no window cuts it."""
-out, err = Terminal(soft_wrap=True), Terminal(stderr=True, soft_wrap=True)
+
+
+@cache
+def _terminal(stream: str) -> Terminal:
+    """The console on stdout or stderr, made when something is printed: importing rich takes as long as half of a start."""
+    from dmforge.curation.io.terminal import Terminal
+
+    return Terminal(stderr=stream == "err", soft_wrap=True)
+
+
+def __getattr__(name: str) -> Terminal:
+    """`out` and `err`."""
+    if name not in ("out", "err"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _terminal(name)
 
 
 def show(result: CommandResult, as_json: bool = False) -> None:
@@ -36,7 +52,7 @@ def show(result: CommandResult, as_json: bool = False) -> None:
         return
     for block in result.blocks():
         if isinstance(block, str):
-            out.print_line(block)
+            _terminal("out").print_line(block)
         else:
             print_table(block)
 
@@ -68,13 +84,18 @@ def print_json(document: Any) -> None:
 
 def print_table(text_table: TextTable) -> None:
     """Print a table: as wide as the terminal, or uncut into a file."""
+    from rich.table import Table
+
+    from dmforge.curation.io.terminal import Terminal
+
     rich_table = Table(box=None, pad_edge=False)
     first_row = text_table.rows[0] if text_table.rows else text_table.columns
     for column_name, first_cell in zip(text_table.columns, first_row, strict=True):
         rich_table.add_column(escaped_in_line(column_name), justify="right" if is_number(first_cell) else "left")
     for table_row in text_table.rows:
         rich_table.add_row(*(escaped_in_line(str(table_cell)) for table_cell in table_row))
-    console = out if out.is_terminal else Terminal(width=FILE_COLUMNS)
+    out_terminal = _terminal("out")
+    console = out_terminal if out_terminal.is_terminal else Terminal(width=FILE_COLUMNS)
     console.print(rich_table)
 
 
@@ -106,6 +127,8 @@ def print_spent(console: Terminal, spent: SpentByStage) -> None:
 
 
 def _spent_text(totals: RequestTotals) -> str:
+    from dmforge.curation.contract.budget import print_amount
+
     failures_text = f"; {totals.failures} failed" if totals.failures else ""
     tokens_text = f"{totals.input_tokens} tokens in, {totals.output_tokens} out"
     return f"${print_amount(totals.usd)} on {totals.calls} calls: {tokens_text}{failures_text}"
@@ -116,15 +139,17 @@ def unfinished_if(pending: bool, to_change: Mapping[str, str] = MappingProxyType
     if not pending:
         return
     for stage_name, hint in to_change.items():
-        err.print_line(f"unfinished: the same command would end at {stage_name} again; change something first: {hint}")
+        _terminal("err").print_line(
+            f"unfinished: the same command would end at {stage_name} again; change something first: {hint}"
+        )
     if not to_change:
-        err.print("unfinished: run the same command again to go on")
+        _terminal("err").print("unfinished: run the same command again to go on")
     raise typer.Exit(1)
 
 
 def failed_if_in_vain(stages: Sequence[str]) -> None:
     """Exit code 1, where a teacher was asked, and nothing came of it."""
     for stage_name in stages:
-        err.print_line(f"{stage_name}: nothing was made; `dmforge audit reasons` says why")
+        _terminal("err").print_line(f"{stage_name}: nothing was made; `dmforge audit reasons` says why")
     if stages:
         raise typer.Exit(1)

@@ -145,7 +145,8 @@ def import_annotations(
     imported_files = add_annotations(workspace, command, form, files, folders, claims)
     stage_name = Benchmarks.name if imported_files.folder == FOLDER else Import.name
     *_, stage_report = run.run(workspace, console, command, stage_name)
-    row_ids = annotations.row_ids_of(workspace, imported_files)
+    imported_rows = annotations.imported_rows(workspace, imported_files)
+    row_ids = imported_rows.ids
     with _current(workspace) as view:
         count_by_outcome = _outcomes(view, stage_name, "input", row_ids)
         made_table = Reference.table if imported_files.folder == FOLDER else Task.table
@@ -161,7 +162,7 @@ def import_annotations(
     is_training = imported_files.folder == annotations.ANNOTATIONS  # of a benchmark no video is looked for
     return Imported(
         made_count, identical_count, count_by_flag, count_by_rejection, pending_count, stage_report.deferred, detail_by_reason,
-        annotations.missing_names(workspace, imported_files) if is_training else {}, _namespace(imported_files.form, claims),
+        imported_rows.missing_names if is_training else {}, _namespace(imported_files.form, claims),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from dmforge.commands.judged_part import judged_part
 from dmforge.commands.readable_recipe import readable_recipe
-from dmforge.commands.run import readers_view
+from dmforge.commands.standing import readers_view
 from dmforge.curation.contract.collective import Collective
 from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.engine import run_log
@@ -33,7 +33,7 @@ from dmforge.curation.shards.folders import Manifest, read_manifest
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import Recipe, read_recipe
 from dmforge.schemas.config import nearest
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from dmforge.commands.box_remarks import box_remarks
 from dmforge.commands.journal_probe import unanswered
 from dmforge.commands.price_remarks import price_remarks
-from dmforge.commands.run import readers_view, requests_out
+from dmforge.commands.standing import readers_view, requests_out
 from dmforge.curation.contract.budget import ExpectedCost, Usage
 from dmforge.curation.contract.collective import Collective, StageCounts
 from dmforge.curation.contract.stage import AnyStage, Ask, Gate, Root

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from dmforge.commands.console import err
+from dmforge.commands import console
 from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.io.plugins import PluginError
 from dmforge.curation.lake.commits import Lake
@@ -28,6 +28,6 @@ def _stand_in(lake: Lake, name: str, settings: Mapping[str, Any], error: PluginE
     stage = last_known(lake, name, settings)
     if stage is None:
         raise error
-    err.print_line(f"{error.where}: {error.message}; what it settled is shown as it stands")
-    err.print_line(f"  hint: {error.hint}")
+    console.err.print_line(f"{error.where}: {error.message}; what it settled is shown as it stands")
+    console.err.print_line(f"  hint: {error.hint}")
     return stage

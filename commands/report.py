@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmforge.commands import audit, compare
-from dmforge.commands.run import readers_view
+from dmforge.commands.standing import readers_view
 from dmforge.curation.audit.corpus_checks import corpus_checks
 from dmforge.curation.audit.query import ask
 from dmforge.curation.audit.thresholds import bounds

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dmforge.commands.report import require_report_extra, thresholds
-from dmforge.commands.run import readers_view
 from dmforge.commands.select import stage_of
+from dmforge.commands.standing import readers_view
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.sources.reviews import checked_name
 from dmforge.curation.workspace_folder import WorkspaceFolder

@@ -8,14 +8,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import pyarrow as pa
 from rich.console import Console
 
 from dmforge.commands.readable_recipe import readable_recipe
 from dmforge.commands.run_account import NO_LIMITS, SpendingLimits, run_account
-from dmforge.curation.contract.collective import StageCounts
 from dmforge.curation.contract.run_events import RunEvent, RunEvents, StageBegan, StageEnded
-from dmforge.curation.contract.stage import AnyStage, Root
+from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.engine import run_log
 from dmforge.curation.engine.driver import Driver, StageReport
 from dmforge.curation.engine.executors.batch_results import Executor
@@ -26,8 +24,6 @@ from dmforge.curation.lake import granted_attempts, logical_digest, reopening
 from dmforge.curation.lake.answer_check import check_answers
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.missing_stage import MissingStage
-from dmforge.curation.lake.readers_view import ReadersView
-from dmforge.curation.lake.roster import unpublished_roster
 from dmforge.curation.lake.views import LakeView
 from dmforge.curation.lifecycle import merge as merging
 from dmforge.curation.lifecycle import takedown
@@ -37,7 +33,7 @@ from dmforge.curation.shards import folders
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.curation.workspace_format import stamp_format
 from dmforge.generators.teacher.batch_record import questions_out
-from dmforge.recipe import RECIPES, Recipe, read_recipe
+from dmforge.recipe import RECIPES, read_recipe
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id
@@ -157,37 +153,6 @@ def name_packed(lake: Lake, stages: Sequence[AnyStage], last_video: Id | None = 
     """After a run that packs, let `shards/<corpus>/current` name what is packed now, be it new or packed before."""
     if any(stage.name == "pack" for stage in stages):
         name_current(LakeView(lake, stages, last_video=last_video), lake.workspace)
-
-
-def view_of_now(lake: Lake, recipe: Recipe) -> LakeView:
-    """A view of the lake for the inputs as they are listed now, also where no run has seen that list yet."""
-    return LakeView(lake, recipe.stages, scanned_tables=_unpublished_rosters(lake, recipe))
-
-
-def readers_view(lake: Lake, recipe: Recipe) -> ReadersView:
-    """The same for those who only read: of what waits for more videos, they see what a pilot made of the first."""
-    return ReadersView(lake, recipe.stages, run_log.pilots(lake.workspace), _unpublished_rosters(lake, recipe))
-
-
-def _unpublished_rosters(lake: Lake, recipe: Recipe) -> dict[str, pa.Table]:
-    roster_by_stage = {stage.name: unpublished_roster(lake, stage) for stage in recipe.stages if isinstance(stage, Root)}
-    return {stage_name: roster for stage_name, roster in roster_by_stage.items() if roster is not None}
-
-
-def status(workspace: WorkspaceFolder) -> dict[str, StageCounts]:
-    """The counts of each stage. Writes nothing."""
-    recipe = readable_recipe(workspace.require())
-    with workspace.reading():
-        view = view_of_now(Lake(workspace), recipe)
-        return {stage.name: view.tally(stage) for stage in recipe.stages}
-
-
-def requests_out(workspace: WorkspaceFolder) -> list[str]:
-    """A line for each model that owes answers: requests to it are out in batches."""
-    return [
-        f"{len(questions)} requests to {model} are out in batches: a run that asks it with `batch = true` collects them"
-        for model, questions in questions_out(workspace).items()
-    ]
 
 
 def digest(workspace: WorkspaceFolder) -> list[logical_digest.TableDigest]:

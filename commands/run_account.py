@@ -13,6 +13,7 @@ from dmforge.curation.contract.budget import Budget, print_amount
 from dmforge.curation.contract.run_events import RunEvents
 from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.engine.workspace_budget import allowance
+from dmforge.curation.lake.journal_table import keep_columns
 from dmforge.curation.lake.partition import ALL, Share
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.recipe import Recipe
@@ -66,6 +67,8 @@ def run_account(
     try:
         yield account
     finally:
+        if account.spent:
+            keep_columns(workspace)
         if account.is_used_up:
             _say(console, f"budget: used up, {_spent_of(account, share)}: {WHAT_TO_TYPE}")
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from dmforge.commands.caller import Caller
 from dmforge.commands.readable_recipe import readable_recipe
-from dmforge.commands.run import readers_view, run
+from dmforge.commands.run import run
 from dmforge.commands.run_account import SpendingLimits
+from dmforge.commands.standing import readers_view
 from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.engine import run_log
 from dmforge.curation.engine.progress import StageProgress

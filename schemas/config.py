@@ -49,8 +49,9 @@ class Config(BaseModel):
     """The base of all configuration. Fields are semantic unless typed `Operational[...]`."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
-    )
+        extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False,
+        defer_build=True,  # its validator is built when it is used first: a command uses few of all that it imports
+    )  # fmt: skip
     elsewhere: ClassVar[Mapping[str, str]] = {}
     """Keys that people know from other tools, each with the setting that does it here."""
 

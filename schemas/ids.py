@@ -21,9 +21,7 @@ def digest(kind: str, content: object) -> Id:
 
     `kind` is hashed too, so that a task and a candidate with equal content never share an id.
     """
-    # json.dumps sorts keys and prints the shortest exact float, ASCII only: one text for one content, lone surrogates included
-    canonical_json = json.dumps([kind, content], sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
-    return hashlib.sha256(canonical_json.encode("ascii")).digest()[:ID_BYTES]
+    return hashlib.sha256(_CANONICAL.encode([kind, content]).encode("ascii")).digest()[:ID_BYTES]
 
 
 def _plain(value: object) -> Any:
@@ -33,6 +31,10 @@ def _plain(value: object) -> Any:
     if isinstance(value, Fraction):
         return {"\ud800fraction": [value.numerator, value.denominator]}
     raise TypeError(f"{type(value).__name__} has no canonical form: build ids from plain values")
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
+"""Sorts keys and prints the shortest exact float, ASCII only: one text for one content, lone surrogates included."""
 
 
 def base32(raw: bytes) -> str:

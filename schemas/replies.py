@@ -22,8 +22,9 @@ class ReplyObject(BaseModel):
     text, as a number's text does for a number."""
 
     model_config = ConfigDict(
-        extra="ignore", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False, coerce_numbers_to_str=True
-    )
+        extra="ignore", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False, coerce_numbers_to_str=True,
+        defer_build=True,  # the validator of a kind is built at its first reply
+    )  # fmt: skip
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:

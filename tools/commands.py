@@ -120,7 +120,7 @@ SCENES = (
 def page(sessions: Mapping[str, str]) -> str:
     """The whole page, with what each command said."""
     parts = [HEAD]
-    for info in sorted(cli.app.registered_commands, key=lambda info: _name(info.name, info.callback)):
+    for info in sorted(cli.commands.registered_commands, key=lambda info: _name(info.name, info.callback)):
         assert info.callback is not None
         name = _name(info.name, info.callback)
         parts.append(f"## {name}\n\n{inspect.getdoc(info.callback)}\n")

@@ -18,7 +18,7 @@ from dmforge.generators.footage import show
 from dmforge.generators.rendition_footage import footage_of
 from dmforge.generators.student.token_layout import LaidOutTranscript, TokenLayout
 from dmforge.schemas.clips import Clips
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.dialects.translation import say_in
 from dmforge.schemas.errors import InputError
 from dmforge.trainers.batches import ForwardBatch, pack, pad

@@ -14,7 +14,7 @@ from dmforge.curation.output_paths import output_folder
 from dmforge.schemas import formats
 from dmforge.schemas.clips import Clips
 from dmforge.schemas.config import Config, Formerly, Later, Operational, parse_config
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.errors import InputError
 from dmforge.trainers.roll_settings import RollLimits
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
-from dmforge.commands import audit, intake, pack_corpus, run
+from dmforge.commands import audit, intake, pack_corpus, run, standing
 from dmforge.commands import report as report_commands
 from dmforge.commands.demo.ranks import DemoRanks
 from dmforge.curation.audit.query import QueryResult
@@ -211,7 +211,7 @@ class Chain:
             workspace, self.command, [str(worlds_folder / "videos")], SourceInfo(SOURCE, LICENCE, namespace=SOURCE)
         )
         intake.add_annotations(workspace, self.command, "jsonl", [worlds_folder / "tasks.jsonl"])
-        if ranks is not None and any(counts.pending for counts in run.status(workspace).values()):
+        if ranks is not None and any(counts.pending for counts in standing.status(workspace).values()):
             ranks.run("run", workspace.root)
         reports = list(run.run(workspace, self.console, self.command))  # ranks leave nothing to do; it says what they did
         return workspace, reports

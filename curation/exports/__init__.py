@@ -19,7 +19,7 @@ from dmforge.curation.shards.corpus import Corpus
 from dmforge.curation.shards.folders import published
 from dmforge.curation.shards.integrity import require_undamaged
 from dmforge.schemas.config import nearest
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.dialects.known_dialects import DIALECTS
 from dmforge.schemas.errors import DmforgeError, InputError
 

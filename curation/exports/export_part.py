@@ -19,7 +19,7 @@ from dmforge.curation.shards.document import ShardSample
 from dmforge.curation.shards.examples import PackedVideo
 from dmforge.curation.video.export_clip import cut_look, set_clock
 from dmforge.schemas.clips import Clips
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.dialects.known_dialects import DIALECTS
 
 PART_VIDEOS = 8

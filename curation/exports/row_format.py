@@ -13,7 +13,8 @@ from dmforge.curation.exports.export_place import ExportPlace
 from dmforge.curation.shards.document import ShardSample, ShardVideo
 from dmforge.curation.shards.folders import Manifest
 from dmforge.schemas.clips import Clips
-from dmforge.schemas.dialects.dialect import Dialect, DialectName
+from dmforge.schemas.dialects.dialect import Dialect
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.frames import FramePlan
 from dmforge.schemas.sizes import Size
 from dmforge.schemas.stamps import patch_times

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
 
 M_ARENA_MAX = -8
 """In glibc's malloc.h: how many heaps there may be."""
@@ -22,7 +21,7 @@ def few_heaps() -> None:
         mallopt_function(M_ARENA_MAX, 1)
 
 
-class _WithoutPandas(MetaPathFinder):
+class _WithoutPandas:
     """Hides pandas from imports while it is installed."""
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: object = None) -> None:

@@ -19,13 +19,7 @@ from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder
 from dmforge.curation.io.line_files import append_lines, cut_torn_line, end_of_lines, is_on_disk
 from dmforge.curation.lake.journal_index import JournalIndex
-from dmforge.curation.lake.journal_index_file import (
-    IndexFile,
-    IndexUnfit,
-    open_index,
-    remove_index,
-    write_index,
-)
+from dmforge.curation.lake.journal_index_file import IndexFile, IndexUnfit, open_index, remove_index, write_index
 from dmforge.curation.lake.journal_place import Place
 from dmforge.curation.lake.journal_seals import check_fields, check_seal, sealed_line
 from dmforge.curation.workspace_folder import WorkspaceFolder
@@ -293,10 +287,16 @@ def places_in(journal_path: Path, start_offset: int = 0, end_offset: int | None 
 
 def checked_head(line: bytes) -> re.Match[bytes]:
     """How a line begins, and that it is as it was written; a ValueError says why a line is none."""
+    head_match = line_head(line)
+    check_seal(line)
+    return head_match
+
+
+def line_head(line: bytes) -> re.Match[bytes]:
+    """How a line begins, whether or not it is as it was written."""
     head_match = HEAD.match(line)
     if head_match is None:
         raise ValueError("it doesn't begin with a key")
-    check_seal(line)
     return head_match
 
 

@@ -88,10 +88,10 @@ def read_index(journal_path: Path) -> IndexFile:
     descriptor = machine.current.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         end_offset = os.fstat(descriptor).st_size - END_BYTES
-        covered_bytes, count, has_unlimited, tail_digest = _unpacked(END, os.pread(descriptor, END_BYTES, end_offset))
+        covered_bytes, count, has_unlimited, kept_digest = _unpacked(END, os.pread(descriptor, END_BYTES, end_offset))
         if end_offset != len(MAGIC) + count * RECORD_BYTES or os.pread(descriptor, len(MAGIC), 0) != MAGIC:
             raise IndexUnfit("it is not as long as it says")
-        if tail_digest != _tail_digest(journal_path, covered_bytes):
+        if kept_digest != tail_digest(journal_path, covered_bytes):
             raise IndexUnfit("the journal before the place up to which it goes is another one")
     except (IndexUnfit, OSError, LakeError) as error:
         machine.current.close(descriptor)
@@ -109,7 +109,7 @@ def write_index(journal_path: Path, covered_bytes: int, places: Iterable[Place],
             key = place.key.removeprefix(KIND).encode("ascii")
             index_file.write(_sealed(RECORD.pack(key, place.offset, limit, place.is_cut)))
             count, has_unlimited = count + 1, has_unlimited or place.limit is None
-        index_file.write(_sealed(END.pack(covered_bytes, count, has_unlimited, _tail_digest(journal_path, covered_bytes))))
+        index_file.write(_sealed(END.pack(covered_bytes, count, has_unlimited, tail_digest(journal_path, covered_bytes))))
 
 
 def remove_index(journal_path: Path) -> None:
@@ -117,7 +117,7 @@ def remove_index(journal_path: Path) -> None:
     remove_file(index_path(journal_path))
 
 
-def _tail_digest(journal_path: Path, covered_bytes: int) -> bytes:
+def tail_digest(journal_path: Path, covered_bytes: int) -> bytes:
     """The digest of what stands before a place in a journal."""
     with disk_errors(journal_path), journal_path.open("rb") as journal_file:
         journal_file.seek(max(0, covered_bytes - TAIL_BYTES))

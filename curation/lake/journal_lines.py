@@ -9,6 +9,7 @@ from pathlib import Path
 from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import write_bytes, writing
 from dmforge.curation.io.line_files import is_on_disk
+from dmforge.curation.lake.answer_columns import remove_columns
 from dmforge.curation.lake.journal import HEAD, PRIVATE, places_in
 from dmforge.curation.lake.journal_index_file import remove_index
 from dmforge.curation.workspace_folder import WorkspaceFolder
@@ -60,6 +61,7 @@ def _remove_lines(journal_path: Path, video_names: Collection[bytes]) -> int:
     removed_count = _count_lines(journal_path, video_names)
     if removed_count:
         remove_index(journal_path)  # it would not fit, and may not outlast what it tells of
+        remove_columns(journal_path)
         with journal_path.open("rb") as journal_file, writing(journal_path, PRIVATE) as rewritten_file:
             for journal_line in journal_file:
                 if not _is_about(journal_line, video_names):

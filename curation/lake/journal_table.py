@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from dmforge.curation.contract.budget import COUNTS, token_counts
 from dmforge.curation.io.batching import batched
-from dmforge.curation.lake.journal import checked_head, read_line
-from dmforge.curation.lake.request_origin import RequestOrigin, read_origin
+from dmforge.curation.io.line_files import end_of_lines
+from dmforge.curation.lake.answer_columns import ROWS_AT_ONCE, open_columns, write_columns
+from dmforge.curation.lake.journal import UNINDEXED_BYTES, UNINDEXED_SHARE, line_head, read_line
+from dmforge.curation.lake.request_origin import read_origin
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.columns import schema
-from dmforge.schemas.errors import InputError
+from dmforge.schemas.errors import InputError, LakeError
 from dmforge.schemas.ids import Id, read
 from dmforge.schemas.units import Index
 
@@ -52,16 +56,37 @@ class JournalAnswer:
 
 
 ANSWERS = schema(JournalAnswer)
-BATCH_ROWS = 10_000
+BATCH_ROWS = ROWS_AT_ONCE
 """How many answers become columns at once: they take a tenth of the memory that they take in Python."""
 
 
 def answers(workspace: WorkspaceFolder) -> pa.Table:
-    """Every answer in the journal with its token counts, for audits."""
-    answer_rows, answer_tables = _answer_rows(workspace), [ANSWERS.empty_table()]
-    for row_batch in batched(answer_rows, BATCH_ROWS):
-        answer_tables.append(pa.table(dict(zip(ANSWERS.names, zip(*row_batch, strict=True), strict=True)), ANSWERS))
-    return pa.concat_tables(answer_tables)
+    """Every answer in the journal with its token counts, for audits. What columns beside its files have is not read again."""
+    tables = (table for journal_path in sorted(workspace.journal.glob("*/*.jsonl")) for table in _tables_of(journal_path))
+    return pa.concat_tables([ANSWERS.empty_table(), *tables])
+
+
+def keep_columns(workspace: WorkspaceFolder) -> None:
+    """Make the columns beside files of the journal anew where they lack many lines. A disk that refuses them stops nothing."""
+    for journal_path in sorted(workspace.journal.glob("*/*.jsonl")):
+        with suppress(LakeError), journal_path.open("rb") as journal_file:
+            kept = open_columns(journal_path, ANSWERS)
+            covered_bytes = 0 if kept is None else kept.covered_bytes
+            end_offset = end_of_lines(journal_file.fileno())
+            if end_offset - covered_bytes > max(UNINDEXED_BYTES, covered_bytes // UNINDEXED_SHARE):
+                lines = ReadLines(journal_path, covered_bytes, 0 if kept is None else kept.row_count)
+                known_tables = () if kept is None else kept.tables()
+                tables = itertools.chain(known_tables, lines.tables(end_offset, until_damaged=True))
+                write_columns(journal_path, tables, ANSWERS, lambda lines=lines: lines.offset, workspace.writer_suffix)
+
+
+def _tables_of(journal_path: Path) -> Iterator[pa.Table]:
+    kept = open_columns(journal_path, ANSWERS)
+    if kept is None:
+        yield from ReadLines(journal_path).tables()
+    else:
+        yield kept.table()
+        yield from ReadLines(journal_path, kept.covered_bytes, kept.row_count).tables()
 
 
 def answered_tokens(workspace: WorkspaceFolder) -> dict[tuple[str, bool], Counter[str]]:
@@ -83,23 +108,41 @@ def answered_tokens(workspace: WorkspaceFolder) -> dict[tuple[str, bool], Counte
 OriginRow = tuple[str | None, str | None, str | None, int | None]
 AnswerRow = tuple[Id | None, Id | None, str, int | None, int | None, bool, *OriginRow, str | None]
 """The columns of `ANSWERS`."""
+NO_ORIGIN: OriginRow = (None, None, None, None)
 
 
-def _answer_rows(workspace: WorkspaceFolder) -> Iterator[AnswerRow]:
-    """A row for every line. A damaged line is a row with a `fault`: it was paid for, too, and must not stop an audit."""
-    for journal_path in sorted(workspace.journal.glob("*/*.jsonl")):
-        with journal_path.open("rb") as journal_file:
-            for line_number, journal_line in enumerate(journal_file, start=1):
-                if journal_line.endswith(b"\n"):
-                    try:
-                        *row_values, usage_fault = _answer_row(journal_line, journal_path.parent.name)
-                    except (ValueError, InputError) as error:
-                        row_values, usage_fault = (
-                            [None, None, journal_path.parent.name, None, None, False, *astuple(RequestOrigin())],
-                            str(error),
-                        )
-                    line_location = f"{journal_path.relative_to(workspace.root)}, line {line_number}"
-                    yield *row_values, usage_fault and f"{line_location}: {usage_fault}"  # pyright: ignore[reportReturnType] (a row, less its fault)
+@dataclass
+class ReadLines:
+    """The lines of a file from some place on, as rows. A damaged line is a row with a `fault`: it was paid for, too, and must
+    not stop an audit."""
+
+    journal_path: Path
+    offset: int = 0
+    """Up to where lines have become rows."""
+    row_count: int = 0
+    """How many lines stand before that."""
+
+    def tables(self, end_offset: int | None = None, *, until_damaged: bool = False) -> Iterator[pa.Table]:
+        """Their rows, some at a time; up to a place, and to the first line that can't be read."""
+        for row_batch in batched(self._rows(end_offset, until_damaged), BATCH_ROWS):
+            yield pa.table(dict(zip(ANSWERS.names, zip(*row_batch, strict=True), strict=True)), ANSWERS)
+
+    def _rows(self, end_offset: int | None, until_damaged: bool) -> Iterator[AnswerRow]:
+        model_folder = self.journal_path.parent
+        with self.journal_path.open("rb") as journal_file:
+            journal_file.seek(self.offset)
+            for journal_line in journal_file:
+                if not journal_line.endswith(b"\n") or (end_offset is not None and self.offset >= end_offset):
+                    return
+                try:
+                    *row_values, fault = _answer_row(journal_line, model_folder.name)
+                except (ValueError, InputError) as error:
+                    if until_damaged:
+                        return
+                    row_values, fault = [None, None, model_folder.name, None, None, False, *NO_ORIGIN], str(error)
+                self.offset, self.row_count = self.offset + len(journal_line), self.row_count + 1
+                place = f"{model_folder.parent.name}/{model_folder.name}/{self.journal_path.name}, line {self.row_count}"
+                yield *row_values, fault and f"{place}: {fault}"  # pyright: ignore[reportReturnType] (a row, less its fault)
 
 
 def _is_batched(answer_record: dict[str, Any]) -> bool:
@@ -107,20 +150,24 @@ def _is_batched(answer_record: dict[str, Any]) -> bool:
 
 
 def _answer_row(journal_line: bytes, model: str) -> AnswerRow:
-    head_match, answer_record = checked_head(journal_line), read_line(journal_line)
-    usage = answer_record["answer"].get("usage")
+    head_match, answer_record = line_head(journal_line), read_line(journal_line)
+    answer = answer_record["answer"]
+    usage, origin = answer.get("usage"), read_origin(answer)
     count_by_name = token_counts(usage)
     usage_fault = (
         f"its usage counts no tokens: {json.dumps(usage)[:100]}" if usage and len(count_by_name) < len(COUNTS) else None
     )
-    request_and_video = read(head_match[1].decode())[1], _video_id(head_match[2].decode())
     return (
-        *request_and_video,
+        read(head_match[1].decode())[1],
+        _video_id(head_match[2].decode()),
         answer_record.get("model", model),
         count_by_name.get(COUNTS[0]),
         count_by_name.get(COUNTS[1]),
         _is_batched(answer_record),
-        *astuple(read_origin(answer_record["answer"])),
+        origin.stage,
+        origin.prompt,
+        origin.prompt_sha256,
+        origin.attempt,
         usage_fault,
     )
 

@@ -16,7 +16,6 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dmforge.curation.io.atomic import disk_errors, writing
@@ -200,6 +199,8 @@ def _require_plausible(batch: pa.RecordBatch, where: str) -> None:
         if column_array.null_count or flat_values.null_count:
             raise InputError(f"the index says nothing of {column_name}", where=where, hint=HINT)
         if pa.types.is_integer(flat_values.type) and len(flat_values):
+            import pyarrow.compute as pc  # here: it takes as long to import as Arrow itself
+
             min_and_max: Any = pc.min_max(flat_values).as_py()
             if min_and_max["min"] < min_plausible or min_and_max["max"] > max_plausible:
                 raise InputError(

@@ -15,10 +15,13 @@ from dmforge.curation.lake.answer_check import (
     scanned_lines,
     unheld_answers,
 )
+from dmforge.curation.lake.answer_columns import SUFFIX as COLUMNS
+from dmforge.curation.lake.answer_columns import ColumnsUnfit, read_columns
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.journal import places_in
 from dmforge.curation.lake.journal_index import JournalIndex
 from dmforge.curation.lake.journal_index_file import SUFFIX, IndexUnfit, read_index
+from dmforge.curation.lake.journal_table import ANSWERS, ReadLines
 from dmforge.curation.soundness.setting_aside import TORN_LINE, lost_requests
 from dmforge.curation.soundness.workspace_defects import Repair, WorkspaceDefect
 from dmforge.curation.workspace_folder import WorkspaceFolder
@@ -59,6 +62,25 @@ def check_indexes(workspace: WorkspaceFolder) -> Iterator[WorkspaceDefect]:
             yield WorkspaceDefect(name, f"it doesn't fit its journal: {error}", REMADE, repair=Repair((path,)))
         except LakeError:
             continue  # a line of the journal is damaged, as its own check says
+
+
+def check_columns(workspace: WorkspaceFolder) -> Iterator[WorkspaceDefect]:
+    """The columns beside files of the journal that don't say what these say. Nothing is lost with them."""
+    for path in sorted(workspace.journal.glob(f"*/*{COLUMNS}")):
+        try:
+            _check_columns(path.with_name(path.name.removesuffix(COLUMNS)))
+        except (ColumnsUnfit, FileNotFoundError) as error:
+            name = str(path.relative_to(workspace.root))
+            yield WorkspaceDefect(name, f"they don't fit their journal: {error}", REMADE, repair=Repair((path,)))
+
+
+def _check_columns(journal_path: Path) -> None:
+    """Hold columns against the lines that they cover; ColumnsUnfit says what is wrong with them."""
+    kept = read_columns(journal_path, ANSWERS)
+    # as many rows at a time as are read of the lines
+    pairs = itertools.zip_longest(kept.tables(), ReadLines(journal_path).tables(kept.covered_bytes))
+    if any(table is None or read_anew is None or not table.equals(read_anew) for table, read_anew in pairs):
+        raise ColumnsUnfit("they say something else than the lines")
 
 
 def _check_index(journal_path: Path) -> None:

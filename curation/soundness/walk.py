@@ -14,7 +14,7 @@ from dmforge.curation.io.batching import batched
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.parts import Part
 from dmforge.curation.soundness.input_files import check_inputs, check_lines, check_listed, check_records
-from dmforge.curation.soundness.journal_files import check_indexes, check_journal
+from dmforge.curation.soundness.journal_files import check_columns, check_indexes, check_journal
 from dmforge.curation.soundness.lake_files import LakeFiles, lake_files
 from dmforge.curation.soundness.media_files import check_media, stored_videos
 from dmforge.curation.soundness.shard_files import (
@@ -101,6 +101,7 @@ def _checks(
     folders = dict.fromkeys([*selection_folders(workspace), *current_folders(lake)])
     yield partial(check_journal, lake, in_use=in_use)
     yield partial(check_indexes, workspace)
+    yield partial(check_columns, workspace)
     yield from (partial(check_selection, workspace, folder, commits_by_selection) for folder in folders)
     yield from (partial(check_checksums, workspace, folder) for folder in folders_with_checksums(workspace))
     listed_videos = _listed(workspace)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -37,6 +37,9 @@ CLAIMED = ("source", "licence", "terms", "namespace", "split")
 NUMBER = "import_number"
 ANNOTATIONS = "annotations"
 """The folder under `inputs/`; benchmarks have one of their own."""
+SEAL_CHARS = 32
+SEALED_END = len(', ""]\n') + SEAL_CHARS
+"""What stands behind the sealed texts of a line."""
 SPOOLED_BYTES = 64 << 20
 """Lines that are in memory until it is known how many there are; more are on the disk meanwhile."""
 QUESTIONS_AT_ONCE = 10_000
@@ -86,6 +89,16 @@ class ImportedFiles:
         return workspace.inputs / self.folder / f"{file_name}.jsonl"
 
 
+@dataclass(frozen=True, slots=True)
+class ImportedRows:
+    """What files gave when they were imported."""
+
+    ids: Sequence[Id]
+    """Of their rows, in the order of the file."""
+    missing_names: Counter[str]
+    """The names of videos that they were about and that weren't there, with their questions."""
+
+
 def store_questions(
     workspace: WorkspaceFolder,
     annotation_files: ImportedFiles,
@@ -113,9 +126,16 @@ def all_rows(workspace: WorkspaceFolder, folder: str = ANNOTATIONS) -> Iterator[
         yield from _rows_of(stored_path)
 
 
-def row_ids_of(workspace: WorkspaceFolder, annotation_files: ImportedFiles) -> list[Id]:
-    """The ids of the rows that some files gave when they were imported."""
-    return [annotation_row.id for annotation_row in _rows_of(annotation_files.path(workspace))]
+def imported_rows(workspace: WorkspaceFolder, annotation_files: ImportedFiles) -> ImportedRows:
+    """The rows that some files gave when they were imported."""
+    row_ids, missing_names = list[Id](), Counter[str]()
+    for annotation_row in _rows_of(annotation_files.path(workspace)):
+        row_ids.append(annotation_row.id)
+        if MISSING in annotation_row.said:  # few have to be read
+            question = read_question(annotation_row.said)
+            if isinstance(question, RefusedQuestion) and question.reason == MISSING:
+                missing_names[question.video] += 1
+    return ImportedRows(row_ids, missing_names)
 
 
 def _rows_of(stored_path: Path) -> Iterator[AnnotationRow]:
@@ -130,14 +150,6 @@ def _rows_of(stored_path: Path) -> Iterator[AnnotationRow]:
         message = f"{line_number - 1} lines are left of {line_count}"
         hint = "restore the file, or import it again; who took lines out deletes `lines` and `seal` from its first line"
         raise InputError(message, where=f"{stored_path}:1", hint=hint)
-
-
-def missing_names(workspace: WorkspaceFolder, annotation_files: ImportedFiles) -> Counter[str]:
-    """The names of videos that some files were about and that weren't there when they were imported, with their questions."""
-    questions = (read_question(annotation_row.said) for annotation_row in _rows_of(annotation_files.path(workspace)))
-    return Counter(
-        question.video for question in questions if isinstance(question, RefusedQuestion) and question.reason == MISSING
-    )
 
 
 def source_version(workspace: WorkspaceFolder, folder: str = ANNOTATIONS) -> str:
@@ -239,18 +251,14 @@ def _to_line(placed_question: PlacedQuestion, find: Find | None) -> str:
     else:
         video_or_reason = find(question.video) if find else None
         question_values = _payload_of(question) | ({"reason": video_or_reason} if isinstance(video_or_reason, str) else {})
-    printed_video = (
-        _printed_id(video_or_reason)
-        if isinstance(video_or_reason, bytes)
-        else show("video", digest("no video", question.video))
-    )
-    line_texts = [printed_video, placed_question.origin, json.dumps(question_values)]
-    return json.dumps([*line_texts, _seal_of(line_texts)]) + "\n"
+    printed_video = _printed_id(video_or_reason) if isinstance(video_or_reason, bytes) else _printed_absent_id(question.video)
+    texts_json = json.dumps([printed_video, placed_question.origin, json.dumps(question_values)])
+    return f'{texts_json[:-1]}, "{_seal_of(texts_json.encode("ascii"))}"]\n'
 
 
-def _seal_of(line_texts: list[str]) -> str:
-    """What shows that a line is as it was written. Lines of earlier versions have none."""
-    return hashlib.sha256(json.dumps(line_texts).encode("ascii")).hexdigest()[:32]
+def _seal_of(texts_json: bytes) -> str:
+    """What shows that a line is as it was written: of the list of its other texts. Lines of earlier versions have none."""
+    return hashlib.sha256(texts_json).hexdigest()[:SEAL_CHARS]
 
 
 def _payload_of(question: Question) -> dict[str, Any]:
@@ -268,8 +276,11 @@ def _payload_of(question: Question) -> dict[str, Any]:
 def _parse_line(line: bytes, where: str) -> tuple[Id, str, str]:
     try:
         printed_video, row_origin, question_json, *seal = json.loads(line)
-        if seal and seal != [_seal_of([printed_video, row_origin, question_json])]:
-            raise ValueError("it was changed after it was written")
+        # the bytes before the seal are those that were sealed, save in a file that another program has spaced anew
+        if seal and seal != [_seal_of(line[:-SEALED_END] + b"]")]:
+            texts_json = json.dumps([printed_video, row_origin, question_json])
+            if seal != [_seal_of(texts_json.encode("ascii"))]:
+                raise ValueError("it was changed after it was written")
         if not isinstance(row_origin, str) or not isinstance(question_json, str):
             raise TypeError("a line must hold three texts")
         return _parse_id(printed_video), row_origin, question_json
@@ -281,6 +292,12 @@ def _parse_line(line: bytes, where: str) -> tuple[Id, str, str]:
 @lru_cache(1 << 16)  # many questions are about one video
 def _printed_id(video: Id) -> str:
     return show("video", video)
+
+
+@lru_cache(1 << 16)
+def _printed_absent_id(video_name: str) -> str:
+    """An id that no video has, for those that are not there."""
+    return show("video", digest("no video", video_name))
 
 
 @lru_cache(1 << 16)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from dmforge.filters.rules import leak_ways as ways
 from dmforge.filters.rules import leak_words as w
@@ -17,9 +18,19 @@ class LeakSign:
     """A pattern of a sentence, and what it is called among the weights."""
 
     name: str
-    pattern: re.Pattern[str]
+    pattern_text: str
     any_words: bool
     """The writer speaks of himself or of the video: that the question has such words is no excuse."""
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """Compiled when a sentence is first held against it: all of them take longer than the rest of a start."""
+        return _compiled(self.pattern_text)
+
+
+@cache
+def _compiled(pattern_text: str) -> re.Pattern[str]:
+    return re.compile(pattern_text)
 
 
 def _sign(name: str, pattern_text: str, any_words: bool = False) -> LeakSign:
@@ -27,7 +38,7 @@ def _sign(name: str, pattern_text: str, any_words: bool = False) -> LeakSign:
     words_between = r"(?:[^\w.!?;\n]+\w+(?:'\w+)?){0,%d}?[^\w.!?;\n]+"
     pattern_text = pattern_text.replace("~~", words_between % 8).replace("~", words_between % 3)
     pattern_text = pattern_text.replace("[- ]", r"[-\s]").replace(" ?", r"\s?").replace(" ", r"\s+")
-    return LeakSign(name, re.compile(rf"\b(?:{pattern_text.lower()})\b"), any_words)
+    return LeakSign(name, rf"\b(?:{pattern_text.lower()})\b", any_words)
 
 
 _WAS = "(?:is|was|were|are|has been|had been|have been|being|comes?|came|arrives?|stands?)"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from dmforge.curation.io.known_checksums import file_version
 from dmforge.generators.student.checkpoint_files import CONFIG, file_digests, is_adapted
 from dmforge.schemas.config import Config, Later, Operational
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id, digest
 

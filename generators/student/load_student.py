@@ -20,7 +20,7 @@ from dmforge.generators.student.patchify import FRAMES, MERGE, PATCH
 from dmforge.generators.student.tag_tokens import add_tags, give_rows
 from dmforge.generators.student.token_layout import TokenLayout
 from dmforge.generators.student.vocabulary import NEEDED, Vocabulary
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.dialects.known_dialects import DIALECTS
 from dmforge.schemas.errors import InputError, first_line
 

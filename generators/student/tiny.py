@@ -20,7 +20,7 @@ from dmforge.generators.student.load_student import Student
 from dmforge.generators.student.patchify import FRAMES, MERGE, PATCH
 from dmforge.generators.student.tag_tokens import MEANING, ROWS, add_tags
 from dmforge.generators.student.vocabulary import VISION, Vocabulary
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.dialects.known_dialects import DIALECTS
 from dmforge.schemas.dialects.tool_list import BEFORE, BEHIND
 from dmforge.schemas.errors import InputError

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.dialects.known_dialects import DIALECTS
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.looks import Look, Window

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dmforge.schemas.defects import Defect
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.grammar import Trajectory
 from dmforge.schemas.looks import Look
 from dmforge.schemas.transcript import Piece, Transcript
 
-DialectName = Literal["span", "tool", "grounding"]
 ResponseRole = Literal["", "tool", "user"]
 
 

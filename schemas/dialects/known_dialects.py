@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from dmforge.schemas import grammar
-from dmforge.schemas.dialects.dialect import Dialect, DialectName
+from dmforge.schemas.dialects.dialect import Dialect
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.dialects.grounding_dialect import GROUNDING
 from dmforge.schemas.dialects.tool_dialect import TOOL
 from dmforge.schemas.looks import Look

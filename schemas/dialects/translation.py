@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dmforge.schemas import grammar
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.dialects.known_dialects import DIALECTS, dialect_of
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.transcript import Transcript

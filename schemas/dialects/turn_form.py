@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from dmforge.schemas.defects import Rule
-from dmforge.schemas.dialects.dialect import DialectName, ResponseRole
+from dmforge.schemas.dialects.dialect import ResponseRole
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.grammar import Trajectory, unsayable
 from dmforge.schemas.looks import Look
 from dmforge.schemas.tags import CLOSE, OPEN, TAG_NAMES

@@ -13,7 +13,7 @@ from dmforge.generators.footage import PromptPiece, ShownClip
 from dmforge.generators.inference.engines.engine import NOWHERE, Conversation, GeneratedText, Sampling
 from dmforge.generators.rendition_footage import Renditions
 from dmforge.schemas.clips import Clips
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.grammar import parse
 from dmforge.schemas.looks import Look, Window, print_span, read_density, read_span
 from dmforge.schemas.prompts import question_text

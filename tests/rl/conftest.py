@@ -9,7 +9,7 @@ import torch
 
 from dmforge.curation.shards.corpus import Corpus
 from dmforge.generators.student.tiny import make_tiny
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.dialects.translation import say_in
 from dmforge.trainers.batches import logits_of, pack, summed_loss
 from dmforge.trainers.dataloading import TrainingCollator

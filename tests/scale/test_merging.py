@@ -18,7 +18,7 @@ from chaos.score_server import serving
 from chaos.subjects import WholeChain
 from chaos.undisturbed import fingerprint
 from dmforge.cli import app
-from dmforge.commands import audit, intake
+from dmforge.commands import audit, intake, standing
 from dmforge.commands import plan as plan_commands
 from dmforge.commands import run as run_commands
 from dmforge.commands.rank_run import run_share
@@ -79,7 +79,7 @@ def test_after_a_merge_all_commands_agree_on_what_is_settled(tmp_path: Path) -> 
     run(other)
     merge(one, other)
     agree(one)
-    assert run_commands.status(WorkspaceFolder(one))["count"].settled == 50
+    assert standing.status(WorkspaceFolder(one))["count"].settled == 50
 
 
 def test_commands_agree_where_inputs_were_changed_since_the_last_run(tmp_path: Path) -> None:
@@ -87,22 +87,22 @@ def test_commands_agree_where_inputs_were_changed_since_the_last_run(tmp_path: P
     run(tmp_path)
     write_recipe(tmp_path, tasks=60)
     agree(tmp_path)
-    assert run_commands.status(WorkspaceFolder(tmp_path))["count"].pending == 10
+    assert standing.status(WorkspaceFolder(tmp_path))["count"].pending == 10
 
 
 def agree(root: Path) -> None:
     """Status, plan and funnel say the same."""
     workspace = WorkspaceFolder(root)
     tallies = {forecast.name: forecast.tally for forecast in plan_commands.plan(workspace)}
-    standing = run_commands.status(workspace)
+    counts = standing.status(workspace)
     assert {name: (tally.settled, tally.pending) for name, tally in tallies.items() if name != "keep"} == {
-        name: (tally.settled, tally.pending) for name, tally in standing.items() if name != "keep"
+        name: (tally.settled, tally.pending) for name, tally in counts.items() if name != "keep"
     }
     lines = audit.audit(workspace, "funnel").rows
     settled: Counter[str] = Counter()
     for stage, status, _, inputs, _ in lines:
         settled[stage] += inputs if status in ("made", "rejected", "quarantined") else 0
-    assert {name: settled[name] for name in standing} == {name: tally.settled for name, tally in standing.items()}
+    assert {name: settled[name] for name in counts} == {name: tally.settled for name, tally in counts.items()}
 
 
 @pytest.mark.slow

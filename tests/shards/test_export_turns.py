@@ -25,7 +25,7 @@ from dmforge.generators.student.tiny import make_tokenizer
 from dmforge.generators.student.token_layout import TokenLayout, printed
 from dmforge.generators.student.vocabulary import Vocabulary
 from dmforge.generators.synthetic.worlds.rasterize import read_timecode
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.dialects.known_dialects import DIALECTS, GROUNDING, SPAN, TOOL
 from dmforge.schemas.dialects.tool_list import tool_list
 from dmforge.schemas.dialects.translation import say_in

@@ -17,7 +17,7 @@ from unittest import mock
 
 import duckdb
 
-from dmforge.commands import run
+from dmforge.commands import run, standing
 from dmforge.curation.contract.collective import StageCounts
 from dmforge.curation.io import machine
 from dmforge.curation.lake import compaction
@@ -155,14 +155,14 @@ class Simulation:
         while not self._attempt("calm", self.work.drive):
             attempts += 1
             if attempts == CALM_ATTEMPTS:
-                raise BrokenPromise(f"work is left after {attempts} calm runs: {run.status(self._workspace)}")
+                raise BrokenPromise(f"work is left after {attempts} calm runs: {standing.status(self._workspace)}")
         self._switch_off()
         self.scheduler.pause(RESTART_S)
         self._attempt("last look", self._last_look)
 
     def _last_look(self) -> bool:
         answered = self.teacher.answered.copy()
-        counts: Mapping[str, StageCounts] = run.status(self._workspace)
+        counts: Mapping[str, StageCounts] = standing.status(self._workspace)
         if any(count.pending for count in counts.values()):
             raise BrokenPromise(f"after a power cut work is left that was said to be done: {counts}")
         if digest_of_all(run.digest(self._workspace)) != self._expected_digest:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from dmforge.commands import rank_run, run, upgrade
+from dmforge.commands import rank_run, run, standing, upgrade
 from dmforge.curation.contract.collective import StageCounts
 from dmforge.curation.contract.stage import AnyStage, Each
 from dmforge.curation.engine.driver import StageReport
@@ -114,7 +114,7 @@ class Work:
     def look(self) -> bool:
         """See the counts of all stages and the digest. What a reader sees must add up by itself."""
         for _ in range(LOOKS):
-            counts = run.status(self._workspace)
+            counts = standing.status(self._workspace)
             roots, made = _inputs(counts["count"]), counts["count"].made
             if roots not in (self._tasks, self._tasks - TASKS_A_VIDEO):
                 raise BrokenPromise(f"a reader sees {roots} of {self._tasks} inputs: {counts}")

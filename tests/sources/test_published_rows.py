@@ -24,7 +24,7 @@ from dmforge.curation.sources.importing import _candidate  # pyright: ignore[rep
 from dmforge.curation.sources.published_turns import NO_DENSITY, UNREADABLE
 from dmforge.curation.sources.row_rest import REST_LEFT_OUT, ROW, TURNS
 from dmforge.curation.sources.task_checks import CheckedTask, check
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.dialects.known_dialects import GROUNDING, SPAN, TOOL, dialect_of
 from dmforge.schemas.grammar import Trajectory
 from dmforge.schemas.looks import Look, Window

@@ -13,7 +13,7 @@ from dmforge.generators.inference.engines.transformers_engine import Transformer
 from dmforge.generators.inference.retrace import log_probs, retrace
 from dmforge.generators.inference.rollout import RolloutLimits, RolloutResult, roll
 from dmforge.generators.student.tiny import make_tiny
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.dialects.known_dialects import DIALECTS
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.frames import plan_coarse, plan_look

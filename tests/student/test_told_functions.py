@@ -22,7 +22,7 @@ from dmforge.generators.student.load_student import load, load_vocabulary
 from dmforge.generators.student.tiny import SHAPES, make_config, make_tiny, make_tokenizer
 from dmforge.generators.student.token_layout import TokenLayout, printed
 from dmforge.generators.student.vocabulary import Vocabulary
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.dialects.known_dialects import TOOL
 from dmforge.schemas.dialects.tool_dialect import print_arguments
 from dmforge.schemas.dialects.tool_list import tool_list

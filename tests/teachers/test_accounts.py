@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dmforge import cli
-from dmforge.commands.run import readers_view
+from dmforge.commands.standing import readers_view
 from dmforge.curation.contract.budget import BUDGET_USED_UP, Budget, Price, Usage
 from dmforge.curation.engine.paid_inputs import paid_inputs
 from dmforge.curation.lake.commits import Lake

@@ -16,7 +16,7 @@ from dmforge.generators.inference.engines.remote_rows import EngineResources, Ge
 from dmforge.generators.inference.engines.transformers_engine import TransformersEngine
 from dmforge.generators.inference.retrace import retrace
 from dmforge.generators.inference.rollout import RolloutLimits, RolloutRequest, RolloutResult, prompt_of, roll
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.errors import DmforgeError, InputError
 from dmforge.schemas.frames import plan_coarse, plan_look
 from dmforge.schemas.looks import Look, Window

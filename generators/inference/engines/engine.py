@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Literal, Protocol
 
 from dmforge.generators.footage import PromptPiece
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect_name import DialectName
 
 Stop = Literal["look", "tag", "end", "length"]
 """It wrote `</fps>` and had tokens left; it was about to write a tag before which it stops; it ended its turn; it had no tokens

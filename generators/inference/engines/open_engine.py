@@ -5,7 +5,7 @@ from __future__ import annotations
 from dmforge.generators.inference.engines.engine import Engine
 from dmforge.generators.inference.engines.engine_settings import EngineSettings, VllmSettings
 from dmforge.generators.student.checkpoint_files import is_adapted
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect_name import DialectName
 
 
 def open_engine(settings: EngineSettings, checkpoint: str, dialect: DialectName = "span") -> Engine:

@@ -23,7 +23,7 @@ from dmforge.generators.student.load_student import Student, load
 from dmforge.generators.student.patchify import grid_of, normalised, patchify
 from dmforge.generators.student.positions import next_position, positions
 from dmforge.generators.student.token_layout import Ids, TokenRun, cells_of
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.transcript import Piece
 
 MAX_AT_ONCE = 8_192

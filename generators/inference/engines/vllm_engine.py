@@ -19,7 +19,7 @@ from dmforge.generators.inference.engines.worker_process import WorkerProcess, W
 from dmforge.generators.student.load_student import load_vocabulary
 from dmforge.generators.student.token_layout import TokenLayout
 from dmforge.generators.student.vocabulary import Vocabulary
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect_name import DialectName
 from dmforge.schemas.errors import InputError
 
 TICK_S = 0.5

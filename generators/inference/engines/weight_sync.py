@@ -15,7 +15,7 @@ from dmforge.generators.inference.engines.engine_settings import VllmSettings
 from dmforge.generators.inference.engines.vllm_engine import COMMAND, VllmEngine, require_vllm, room_of, worker_specs_of
 from dmforge.generators.student.load_student import Student, load
 from dmforge.generators.student.weights import LiveCheckpoint
-from dmforge.schemas.dialects.dialect import DialectName
+from dmforge.schemas.dialects.dialect_name import DialectName
 
 
 class WeightSyncEngine(VllmEngine):
