@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -88,6 +88,7 @@ AnswerRow = tuple[Id | None, Id | None, str, int | None, int | None, bool, *Orig
 def _answer_rows(workspace: WorkspaceFolder) -> Iterator[AnswerRow]:
     """A row for every line. A damaged line is a row with a `fault`: it was paid for, too, and must not stop an audit."""
     for journal_path in sorted(workspace.journal.glob("*/*.jsonl")):
+        location = journal_path.relative_to(workspace.root)
         with journal_path.open("rb") as journal_file:
             for line_number, journal_line in enumerate(journal_file, start=1):
                 if journal_line.endswith(b"\n"):
@@ -95,11 +96,10 @@ def _answer_rows(workspace: WorkspaceFolder) -> Iterator[AnswerRow]:
                         *row_values, usage_fault = _answer_row(journal_line, journal_path.parent.name)
                     except (ValueError, InputError) as error:
                         row_values, usage_fault = (
-                            [None, None, journal_path.parent.name, None, None, False, *astuple(RequestOrigin())],
+                            [None, None, journal_path.parent.name, None, None, False, *_origin_row(RequestOrigin())],
                             str(error),
                         )
-                    line_location = f"{journal_path.relative_to(workspace.root)}, line {line_number}"
-                    yield *row_values, usage_fault and f"{line_location}: {usage_fault}"  # pyright: ignore[reportReturnType] (a row, less its fault)
+                    yield *row_values, usage_fault and f"{location}, line {line_number}: {usage_fault}"  # pyright: ignore[reportReturnType] (a row, less its fault)
 
 
 def _is_batched(answer_record: dict[str, Any]) -> bool:
@@ -120,9 +120,13 @@ def _answer_row(journal_line: bytes, model: str) -> AnswerRow:
         count_by_name.get(COUNTS[0]),
         count_by_name.get(COUNTS[1]),
         _is_batched(answer_record),
-        *astuple(read_origin(answer_record["answer"])),
+        *_origin_row(read_origin(answer_record["answer"])),
         usage_fault,
     )
+
+
+def _origin_row(origin: RequestOrigin) -> OriginRow:
+    return origin.stage, origin.prompt, origin.prompt_sha256, origin.attempt
 
 
 @lru_cache(BATCH_ROWS)  # answers about one video mostly stand near each other
