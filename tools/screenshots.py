@@ -62,8 +62,9 @@ def _open_wrong_answer(page: Page) -> None:
     page.locator(".facet[data-column=state] input").first.check()
     page.wait_for_selector(".chip")
     page.wait_for_selector("#sample .verdicts")
-    while page.evaluate("document.querySelector('video').readyState < 2"):  # the page forbids what `wait_for_function` needs
+    while page.evaluate("document.querySelector('video').readyState < 4"):  # the page forbids what `wait_for_function` needs
         page.wait_for_timeout(100)
+    page.wait_for_timeout(1000)  # the player hides that it was loading
 
 
 def _open_map(page: Page) -> None:
@@ -71,8 +72,7 @@ def _open_map(page: Page) -> None:
     page.wait_for_selector("#map-canvas:focus")
     page.select_option("#map-by", "state")
     page.locator("#map-names li", has_text="kept").wait_for()
-    for key in ("ArrowLeft", "ArrowUp"):
-        page.keyboard.press(key)
+    page.locator("#map-regions button").nth(1).focus()
 
 
 PICTURES: Mapping[str, Picture] = {
@@ -138,7 +138,7 @@ def take(browser: Browser, picture: Picture, address: str, scheme: str) -> Image
     if picture.subject == "browse":
         page.wait_for_selector("#rows button")
     picture.prepare(page)
-    page.wait_for_timeout(400)  # a video's first frame is drawn a little after it is there
+    page.wait_for_timeout(300)
     image = Image.open(io.BytesIO(page.screenshot()))
     context.close()
     return image.convert("RGB")

@@ -15,6 +15,7 @@ from dmforge.generators.synthetic.worlds.world_folder import WorldSettings
 from dmforge.recipe import read_recipe
 from tests.audit.conftest import ask
 from tests.support.made_once import made_once
+from tools.screenshots import follow_suggestions
 
 WORLDS = 80
 MAX_WRONG = 0.01
@@ -54,16 +55,6 @@ def first_screen(page: str) -> str:
     return match.group()
 
 
-def suggested(page: str) -> dict[str, dict[str, float]]:
-    """Every threshold that the page tells to put under a table of the selection, by table."""
-    thresholds: dict[str, dict[str, float]] = {}
-    for hint in re.findall(r'<small class="break">(put .*?)</small>', page):
-        for names, table in re.findall(r"put (.*?) under \[stages\.select_cot\.(\w+)\]", hint):
-            scores = re.findall(r"<code>(\w+) = ([\d.]+)</code>", names)
-            thresholds.setdefault(table, {}).update({name: float(score) for name, score in scores})
-    return thresholds
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("without_thresholds", [False, True], ids=["the demo's thresholds", "no threshold at all"])
 def test_what_the_page_suggests_turns_stop_into_go_and_leaves_right_answers(
@@ -82,12 +73,7 @@ def test_what_the_page_suggests_turns_stop_into_go_and_leaves_right_answers(
     assert '<p class="word">Stop</p>' in screen
     assert f"<strong>{wrong_before} of {kept_before} (" in screen  # it says why, and the worlds say the same
 
-    for table, scores in suggested(file.read_text()).items():
-        lines = "".join(f"{name} = {score}\n" for name, score in scores.items())
-        head = f"[stages.select_cot.{table}]"
-        told, has_table, rest = recipe.read_text().partition(head)
-        comment, _, below = rest.partition("\n")
-        recipe.write_text(f"{told}{head}{comment}\n{lines}{below}" if has_table else f"{told}\n{head}\n{lines}")
+    follow_suggestions(recipe, file)
     ask("run", "-w", workspace)  # there is no teacher any more: nobody is asked anything
 
     ask("audit", "checks", "-w", workspace)

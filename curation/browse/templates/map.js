@@ -71,7 +71,7 @@ export function questionMap(view, changed) {
     const button = made("button", "", facts, made("bdi", "words", example || "No question"));
     button.type = "button";
     button.addEventListener("click", () => choose(corners));
-    button.addEventListener("focus", () => { area = corners; draw(); });
+    button.addEventListener("focus", () => { area = corners; draw(); say(); });
     return made("li", "", button);
   }
 
