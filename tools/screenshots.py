@@ -64,7 +64,7 @@ def _open_wrong_answer(page: Page) -> None:
     page.wait_for_selector("#sample .verdicts")
     while page.evaluate("document.querySelector('video').readyState < 4"):  # the page forbids what `wait_for_function` needs
         page.wait_for_timeout(100)
-    page.wait_for_timeout(1000)  # the player hides that it was loading
+    page.evaluate("document.querySelector('video').controls = false")  # a paused player goes on saying that it loads
 
 
 def _open_map(page: Page) -> None:
