@@ -22,7 +22,7 @@ PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 
 QUICK := $(patsubst %,tests/foundation/test_%.py,frames grammar house journal lake looks names options records scoring sizes stamps transcript) \
 	tests/judging/test_rules.py
 
-.PHONY: demo quick test test-slow test-providers check walk wheel docs site bench growth peers chaos fuzz test-vllm test-llm test-trainers test-s3 setup clean
+.PHONY: demo quick test test-slow test-providers check walk wheel docs screenshots site bench growth peers chaos fuzz test-vllm test-llm test-trainers test-s3 setup clean
 .DEFAULT_GOAL := help
 
 help:
@@ -35,6 +35,7 @@ help:
 	@echo "make walk       README.md, followed word for word from an empty clone"
 	@echo "make wheel      the wheel in empty environments, with each extra alone; some GB are downloaded"
 	@echo "make docs       docs/recipes.md, docs/schema.md and docs/commands.md, from the code"
+	@echo "make screenshots  docs/pictures, from a corpus of 400 worlds; minutes, chromium and the extra embed"
 	@echo "make site       the pages as a site, under ./site"
 	@echo "make bench      every benchmark, each prints its table"
 	@echo "make growth     time, memory and files from a thousand tasks on; SIZES=1000,10000,100000,1000000 takes an hour or two"
@@ -88,6 +89,9 @@ docs: $(DEV)
 	$(BIN)/python -m tools.keys
 	$(BIN)/python -m tools.schema
 	$(BIN)/python -m tools.commands
+
+screenshots: $(DEV)
+	$(BIN)/python -m tools.screenshots
 
 site: $(DEV)
 	$(BIN)/python -m tools.site

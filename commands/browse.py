@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dmforge.commands.audit import extra_tables
+from dmforge.commands.near_question_tables import VECTORS
 from dmforge.commands.report import require_report_extra, thresholds
 from dmforge.commands.review import require_human_stage
 from dmforge.commands.standing import readers_view
@@ -30,6 +31,7 @@ def browse(
     if reviewer is not None:
         require_human_stage(workspace, recipe)
     from dmforge.curation.browse.browse_server import BrowseServer
+    from dmforge.curation.browse.question_map import MapReader
     from dmforge.curation.browse.read_index import read_index
     from dmforge.curation.browse.row_cards import RowCards
     from dmforge.curation.browse.row_selection import RowSelection
@@ -46,7 +48,7 @@ def browse(
             hint = "import or make tasks first: dmforge status says where the stages stand"
             raise InputError("there is no task in the lake", where=str(workspace.root), hint=hint)
         steps.end(f"{len(index):,} rows in {index.size_bytes / 1e6:,.0f} MB")
-        selection = RowSelection(index)
+        selection = RowSelection(index, MapReader(view, VECTORS, index))
         row_cards = RowCards(view, index, Pictures(workspace), min_scores)
         loopback.serve(
             listening_socket,

@@ -15,10 +15,11 @@ from dmforge.curation.contract.stage import StageConfig
 from dmforge.curation.contract.stage_results import Key, Made, Origin, StageResults, settle
 from dmforge.curation.video.fingerprint import Fingerprint, copies
 from dmforge.filters.near_duplicates import NearDuplicates
+from dmforge.filters.question_facts import asks_the_same
 from dmforge.filters.selection.task_sampling import clustered
 from dmforge.schemas.columns import from_arrow
 from dmforge.schemas.ids import Id, show
-from dmforge.schemas.likeness import is_near, likeness
+from dmforge.schemas.likeness import likeness
 from dmforge.schemas.records import Task, Verdict, Video
 from dmforge.schemas.scoring import matches, measure_cs, overlap_cs
 
@@ -42,7 +43,7 @@ class Duplicates(Collective[Video, Verdict]):
 
     Before means with a lower id, so that every machine keeps the same one."""
 
-    name, version = "duplicates", 2
+    name, version = "duplicates", 3
     measures = ("original", "unique", "fresh")
     config: DuplicatesConfig
     also_reads = (Fingerprint, Task)
@@ -105,7 +106,7 @@ class Duplicates(Collective[Video, Verdict]):
         """The similarity of two tasks of one kind: 0 where they ask for different things, however they are worded."""
         if not self._same_windows(task, other_task):
             return 0.0
-        is_near_duplicate = is_near(task.question, other_task.question)
+        is_near_duplicate = asks_the_same(task.question, other_task.question)
         if task.task_kind == "grounding":
             return max(PARAPHRASE, likeness(task.question, other_task.question)) if task.windows else float(is_near_duplicate)
         return (

@@ -21,7 +21,7 @@ paired with as many as follow it; the count is then a lower bound, but still lar
 
 
 class NearDuplicates:
-    """For each of many texts, how many of them are nearly the same."""
+    """For each of many texts, how many are nearly the same: a template with another number in it is the same template."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._index_by_key: dict[bytes, int] = {}

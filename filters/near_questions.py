@@ -1,8 +1,8 @@
 """Questions of a workspace that are nearly the same: which pairs, and which groups hang together.
 
-By words the rule is that of `duplicates` and `inspect`: `is_near`, on texts that share a band of MinHash. By meaning, where the
-stage `embed` has made vectors, two questions are near if their vectors are. By neither are they if a fact differs. Of questions
-with the same words each makes a pair with the first alone: a template about a thousand videos is a thousand pairs, not half a
+By words the rule is that of `duplicates` and `inspect`, `asks_the_same`, on texts that share a band of MinHash. By meaning,
+where the stage `embed` has made vectors, two questions are near if their vectors are, and no fact differs. Of questions with
+the same words each makes a pair with the first alone: a template about a thousand videos is a thousand pairs, not half a
 million.
 """
 
@@ -18,8 +18,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dmforge.curation.io.batching import batched
-from dmforge.filters.near_duplicates import band_hashes, candidate_pairs, shingle_key
-from dmforge.filters.question_facts import facts, is_turned
+from dmforge.filters.near_duplicates import band_hashes, candidate_pairs
+from dmforge.filters.question_facts import asks_the_same, facts, is_turned, wording_key
 from dmforge.filters.selection.task_sampling import clustered
 from dmforge.schemas.bit_mixing import mix_bits
 from dmforge.schemas.ids import ID_BYTES, Id
@@ -68,13 +68,13 @@ class NearQuestions:
 
     def __init__(self, questions: Sequence[AskedQuestion], vectors: Mapping[Id, npt.NDArray[np.float32]]) -> None:
         self._questions = questions
-        texts: dict[tuple[bytes, object], int] = {}
+        texts: dict[bytes, int] = {}
         self._texts: list[str] = []
         self._items: defaultdict[tuple[int, Id], list[int]] = defaultdict(list)
         """By wording and video, the questions."""
         self._vectors: dict[int, npt.NDArray[np.float32]] = {}
         for index, question in enumerate(questions):
-            text = texts.setdefault((shingle_key(question.text), facts(question.text)), len(self._texts))
+            text = texts.setdefault(wording_key(question.text), len(self._texts))
             if text == len(self._texts):
                 self._texts.append(question.text)
             self._items[text, question.video].append(index)
@@ -187,8 +187,7 @@ class NearQuestions:
         shingles_here, shingles_there = self._shingles[first], self._shingles[second]
         if len(shingles_here & shingles_there) < NEAR * len(shingles_here | shingles_there):
             return False  # as nearly always, and no text is read again
-        text, other_text = self._texts[first], self._texts[second]
-        return is_near(text, other_text) and facts(text) == facts(other_text)
+        return asks_the_same(self._texts[first], self._texts[second])
 
     def _same_meanings(self, texts: Sequence[int]) -> Iterator[tuple[int, int, float]]:
         """Pairs of wordings whose vectors are near and whose facts are the same, but for those that are near by words."""

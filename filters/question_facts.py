@@ -10,7 +10,8 @@ import re
 import unicodedata
 from typing import Final
 
-from dmforge.schemas.likeness import MAX_CHARS, words
+from dmforge.filters.near_duplicates import shingle_key
+from dmforge.schemas.likeness import MAX_CHARS, is_near, words
 
 _CLASSES: Final = tuple(
     frozenset(names.split())
@@ -34,6 +35,16 @@ def facts(text: str) -> tuple[tuple[str, ...], ...]:
     found_words = _WORD.findall(plain)
     named = (tuple(sorted(word for word in found_words if word in words_of_class)) for words_of_class in _CLASSES)
     return (*named, tuple(sorted(word for word in found_words if word.isdigit())))
+
+
+def asks_the_same(text_a: str, text_b: str) -> bool:
+    """Whether two questions are nearly the same, and no fact differs: the one rule by words of all that look for duplicates."""
+    return is_near(text_a, text_b) and facts(text_a) == facts(text_b)
+
+
+def wording_key(text: str) -> bytes:
+    """A key that questions with the same shingles and the same facts share: they need not be compared."""
+    return shingle_key(text) + repr(facts(text)).encode("utf-8", "surrogatepass")
 
 
 def is_turned(text_a: str, text_b: str) -> bool:

@@ -17,9 +17,11 @@ EDGE_CS = 10
 MET = 0.5
 """The IoU from which a span meets a window."""
 FAILING = f"""
-SELECT s.filter, count(*) AS samples FROM kept_scores s JOIN least l ON l.filter = s.filter
-WHERE s.score < l.least AND s.filter NOT IN {OWN_CHECKS} GROUP BY s.filter ORDER BY samples DESC, s.filter
+SELECT s.filter, count(*) FILTER (s.score < l.least) AS samples, any_value(l.least), count(*) = (SELECT count(*) FROM kept)
+FROM kept_scores s JOIN least l ON l.filter = s.filter
+WHERE s.filter NOT IN {OWN_CHECKS} GROUP BY s.filter HAVING samples > 0 ORDER BY samples DESC, s.filter
 """
+"""Filters that kept samples fail: how many do, the score that they miss, and whether every sample was measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,6 @@ MEASURES = {
         SELECT s.id, bool_or(s.score < l.least) AS fails, min(s.score - l.least) AS rank
         FROM kept_scores s JOIN least l ON l.filter = s.filter WHERE s.filter NOT IN {OWN_CHECKS} GROUP BY s.id
         """,
-        "ask for them under min_score of the selection",
     ),
     "answer_letters": Measure(
         "right options that are the commonest letter, beyond chance",

@@ -167,12 +167,18 @@ def _cost(costs: QueryResult, limit: CostLimit) -> Check:
     return Check(UNIT_COST, state, None, kept_count, share, _threshold(limit), (), "US dollars for each kept sample", hint)
 
 
-def _naming_filters(check: Check, failing: Sequence[tuple[str, int]]) -> Check:
-    """The check of all other filters, with those that fail."""
+def _naming_filters(check: Check, failing: Sequence[tuple[str, int, float, bool]]) -> Check:
+    """The check of all other filters, with those that fail, and what to ask of each."""
     if not failing:
         return check
-    names = ", ".join(f"{filter_name} ({samples:,})" for filter_name, samples in failing)
-    return replace(check, about=f"{check.about}: {names}")
+    names = ", ".join(f"{filter_name} ({samples:,})" for filter_name, samples, _, _ in failing)
+    # under min_score a sample that a filter did not measure would wait for its score for ever
+    hints = list[str]()
+    for table, measures_all in (("min_score", True), ("min_score_if_present", False)):
+        thresholds = [f"`{name} = {float(least)}`" for name, _, least, is_complete in failing if is_complete == measures_all]
+        if thresholds:
+            hints.append(f"put {', '.join(thresholds)} under [stages.select_cot.{table}]")
+    return replace(check, about=f"{check.about}: {names}", hint="; ".join(hints))
 
 
 def _threshold(limit: Limit | CostLimit) -> Threshold:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ import duckdb
 from aiohttp import web
 from pydantic import ValidationError
 
+from dmforge.curation.browse.map_points import MAX_COLOURS, MapRegion
 from dmforge.curation.browse.row_cards import RowCards
 from dmforge.curation.browse.row_index import FACETS
 from dmforge.curation.browse.row_query import DECISION, SCORE, RowQuery
@@ -35,7 +36,7 @@ from dmforge.schemas.records import SubjectKind
 
 T = TypeVar("T")
 TEMPLATES = Path(__file__).parent / "templates"
-ASSETS = {"browse.js": TEMPLATES, "browse.css": TEMPLATES, "facets.js": TEMPLATES}
+ASSETS: Mapping[str, Path] = dict.fromkeys(("browse.js", "browse.css", "facets.js", "map.js", "map.css"), TEMPLATES)
 MAX_SIDE_BY_SIDE, MAX_PICTURED = 24, 6
 """How many candidates of a task are put side by side, and of how many the frames of their looks are read."""
 MAX_PAGES = 10_000_000
@@ -73,7 +74,7 @@ class BrowseServer:
         self._templates = environment(TEMPLATES, SHARED)
         self._templates.get_template("side_by_side.html")  # compiled now: the first card need not wait for it
         pages = {
-            "/": self._shell, "/rows": self._rows, "/facets": self._facets, "/scores": self._scores,
+            "/": self._shell, "/rows": self._rows, "/facets": self._facets, "/scores": self._scores, "/map": self._map,
             "/samples/{id}": self._sample, "/tasks/{id}": self._side_by_side, "/views": self._views,
             "/media/{id}.mp4": self._videos.file,
         }  # fmt: skip
@@ -109,6 +110,20 @@ class BrowseServer:
         query, filters = self._query(request), filters_of(self._index)
         counts = await _in_thread(lambda: [self._selection.score_counts(query, filter_name) for filter_name in filters])
         return web.json_response([asdict(score_counts) for score_counts in counts])
+
+    async def _map(self, request: web.Request) -> web.Response:
+        query, column = self._query(request), request.query.get("by", "kind")
+        question_map = await _in_thread(self._selection.question_map)
+        if question_map is None:
+            return web.json_response({"measured": 0})
+        points = await _in_thread(partial(self._selection.map_points, question_map, query, column))
+        names = [{"label": plain(name), "questions": count} for name, count in points.names[:MAX_COLOURS]]
+        others = sum(count for _, count in points.names[MAX_COLOURS:])
+        return web.json_response({
+            "measured": question_map.measured, "kept_variance": question_map.kept_variance, "names": names, "others": others,
+            "places": points.places.tolist(), "codes": points.codes.tolist(),
+            "regions": [self._region_json(region) for region in points.regions], "further": points.further_regions,
+        })  # fmt: skip
 
     async def _sample(self, request: web.Request) -> web.Response:
         row = self._row(request.match_info["id"])
@@ -188,6 +203,11 @@ class BrowseServer:
             **{key: plain(text) for key, text in {**names, "question": index.question(row)}.items()},
             "score": sorting.score(row) if sorting else None, "review": self._review(index.id(row)),
         }  # fmt: skip
+
+    def _region_json(self, region: MapRegion) -> dict[str, Any]:
+        question = self._index.of_tasks.questions[region.example].as_py()
+        named = {"label": plain(region.name), "named": region.named, "example": plain(question)}
+        return {"area": list(region.area), "questions": region.questions, **named}
 
     def _review(self, subject: Id) -> dict[str, str] | None:
         return self._desk.as_json(subject) if self._desk else None

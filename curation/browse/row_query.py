@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 from urllib.parse import parse_qsl
 
 from dmforge.curation.browse.row_index import FACETS
@@ -21,9 +21,23 @@ SCORE = "score."
 """The beginning of the names of score columns in an address: `score.answer=0..0.7`, `score.answer=..<0.7`."""
 SORTS = ("drawn", "fails", "length")
 """Orders beside those by a score: as drawn by id, most failing scores first, longest thoughts first. `-` turns one around."""
+MAP = "map"
+"""The part of an address that says where on the map of questions a row's question lies: left, low, right, high."""
+MAP_SIDE = 1000
+"""Places on the map, from left to right and from bottom to top."""
+MAP_AREA = re.compile(r"([0-9]{1,4}),([0-9]{1,4}),([0-9]{1,4}),([0-9]{1,4})")
 MAX_WORDS, MAX_WORD_CHARS = 12, 100
 MAX_PARTS, MAX_ADDRESS_CHARS = 400, 8_000
 HINT = "take the address of a view as the page writes it"
+
+
+class MapArea(NamedTuple):
+    """A rectangle on the map of questions, its edges included."""
+
+    left: int
+    low: int
+    right: int
+    high: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,8 @@ class RowQuery:
     words: tuple[str, ...] = ()
     """What its task or its thoughts hold, in small letters."""
     sort: str = SORTS[0]
+    area: MapArea | None = None
+    """Where on the map of questions its question lies."""
 
     @classmethod
     def read(cls, address: str) -> Self:
@@ -66,6 +82,7 @@ class RowQuery:
             tuple(sorted(_ranges(parts))),
             _words(values.get("q", "")),
             values.get("sort") or SORTS[0],
+            _area(values[MAP]) if MAP in values else None,
         )
 
     @property
@@ -86,6 +103,14 @@ def _ranges(parts: Iterable[tuple[str, str]]) -> Iterable[tuple[str, ScoreRange]
             raise InputError(f"{text[:40]!r} is no range of scores", where=f"{SCORE}{filter_name[:40]}", hint=hint)
         low, below, high = limits.groups()
         yield filter_name, ScoreRange(float(low or -math.inf), float(high or math.inf), bool(below))
+
+
+def _area(text: str) -> MapArea:
+    numbers = MAP_AREA.fullmatch(text)
+    if numbers is None or max(map(int, numbers.groups())) > MAP_SIDE:
+        hint = f"left, low, right and high, from 0 to {MAP_SIDE}: map=100,200,300,400"
+        raise InputError(f"{text[:40]!r} is no part of the map", where=MAP, hint=hint)
+    return MapArea(*map(int, numbers.groups()))
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from dmforge.curation.browse.map_points import MapPoints, map_points
+from dmforge.curation.browse.question_map import MapReader, QuestionMap
 from dmforge.curation.browse.row_columns import Mask, NamedColumn
 from dmforge.curation.browse.row_index import FACETS, RowIndex
-from dmforge.curation.browse.row_query import DECISION, SCORE, SORTS, RowQuery
+from dmforge.curation.browse.row_query import DECISION, MAP, SCORE, SORTS, MapArea, RowQuery
 from dmforge.schemas.config import nearest
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import Id
@@ -91,8 +93,8 @@ class _Conditions:
 class RowSelection:
     """An index with what one reviewer decided, and without what was taken down."""
 
-    def __init__(self, index: RowIndex) -> None:
-        self.index = index
+    def __init__(self, index: RowIndex, map_reader: MapReader | None = None) -> None:
+        self.index, self._map_reader = index, map_reader
         self._decisions = np.zeros(len(index), np.uint8)
         self._hidden: Mask = np.zeros(len(index), np.bool_)
         self._forgotten: frozenset[Id] = frozenset()
@@ -144,6 +146,15 @@ class RowSelection:
         failing = int(np.count_nonzero(column.failing() & rows))
         return ScoreCounts(filter_name, column.min_score, tuple(column.histogram(rows)), failing)
 
+    def question_map(self) -> QuestionMap | None:
+        """The map of questions by meaning; None where they have no vectors."""
+        return self._map_reader.read() if self._map_reader else None
+
+    def map_points(self, question_map: QuestionMap, query: RowQuery, column: str) -> MapPoints:
+        """What the map shows of a view, whichever part of the map is chosen, in the colours of a column."""
+        rows = self._asked(query).rows_but_for(MAP)
+        return map_points(question_map, self.index, rows, self._hidden, self._named(column))
+
     def decision(self, row: int) -> str:
         return DECISIONS[self._decisions[row]]
 
@@ -161,12 +172,24 @@ class RowSelection:
                 raise InputError(f"there are no scores of {filter_name[:60]!r}", where="view", hint=hint)
             column = self.index.scores[filter_name]
             missed_by_column[SCORE + filter_name] = ~column.between(score_range.low, score_range.high, score_range.below)
+        if query.area is not None:
+            missed_by_column[MAP] = ~self._in_area(query.area)
         missed = np.zeros(len(self.index), np.uint16)
         words_missed = [~self._words.get(word, lambda word=word: self.index.holding(word)) for word in query.words]
         # twice: what belongs to no column is missed for every column
         for mask in (*missed_by_column.values(), *(2 * [self._hidden, *words_missed])):
             missed += mask
         return _Conditions(missed_by_column, missed)
+
+    def _in_area(self, area: MapArea) -> Mask:
+        """The rows whose question lies in a part of the map. What is not on the map lies nowhere."""
+        question_map = self.question_map()
+        if question_map is None:
+            hint = "put [stages.embed] into the recipe, and run: it makes a vector for each question"
+            raise InputError("there is no map: no question has a vector", where=MAP, hint=hint)
+        is_in_area: Mask = np.zeros(len(self.index.of_tasks.ids), np.bool_)
+        is_in_area[question_map.tasks[question_map.within(area)]] = True
+        return is_in_area[self.index.tasks]
 
     def _named(self, column: str) -> NamedColumn:
         if column == DECISION:

@@ -54,7 +54,9 @@ class TextSegment:
 
 def segment_of(numbers: Numbers, texts: pa.Array[Any]) -> TextSegment:
     """The segment of some texts, at most 65,536."""
-    split_texts = pc.utf8_split_whitespace(pc.utf8_lower(texts))
+    # no word that is looked for has a space of any kind, so tokens between the spaces of ASCII hold the same words
+    lowered = pc.ascii_lower(texts) if pc.all(pc.string_is_ascii(texts)).as_py() else pc.utf8_lower(texts)
+    split_texts = pc.ascii_split_whitespace(lowered)
     encoded_tokens = pc.list_flatten(split_texts).dictionary_encode()
     owners = np.asarray(pc.list_parent_indices(split_texts)).astype(np.uint64)
     # a token in the high bits, a text in the low ones: sorted, each pair once. `np.unique` takes thirty times as long

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from dmforge.curation.sources.task_checks import CheckedTask
 from dmforge.curation.sources.video_names import parse
 from dmforge.filters.inspection.set_findings import SetTally
-from dmforge.filters.near_duplicates import band_hashes, candidate_pairs, shingle_key
+from dmforge.filters.near_duplicates import band_hashes, candidate_pairs
+from dmforge.filters.question_facts import asks_the_same, wording_key
 from dmforge.schemas.bit_mixing import mix_bits
 from dmforge.schemas.likeness import is_near
 
@@ -35,7 +36,7 @@ class QuestionTwins:
 
     def add(self, row: int, video: str, task: CheckedTask, split: str) -> None:
         """A question about a video."""
-        key = shingle_key(task.question)
+        key = wording_key(task.question)
         text_number = self._text_by_key.setdefault(key, len(self._texts))
         if text_number == len(self._texts):
             self._texts.append(task.question)
@@ -68,7 +69,7 @@ class QuestionTwins:
         near_items: defaultdict[int, list[int]] = defaultdict(list)
         for first, second in candidate_pairs(bands_of_items):
             is_same_video = item_videos[first] == item_videos[second]
-            if is_same_video and is_near(self._texts[item_texts[first]], self._texts[item_texts[second]]):
+            if is_same_video and asks_the_same(self._texts[item_texts[first]], self._texts[item_texts[second]]):
                 near_items[first].append(second)
                 near_items[second].append(first)
         return near_items, item_of

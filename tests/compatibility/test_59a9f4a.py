@@ -22,7 +22,7 @@ from dmforge.schemas.ids import base32
 
 FIXTURE = Path(__file__).with_name("59a9f4a.tar.xz")
 WORKSPACES = ("demo/workspace", "raw", "cot", "exam", "practice")
-RAISED = {"citations", "segments", "questions", "admit", "absent", "annotate", "thin", "crosscheck", "safety"}
+RAISED = {"citations", "segments", "questions", "admit", "absent", "annotate", "thin", "crosscheck", "safety", "duplicates"}
 """Stages whose version was raised since, or that of the reader of replies: they are done again, asking nobody."""
 ASKING = ("segments", "questions", "annotate")
 """Stages of these workspaces that ask a teacher: what they make follows from the journal."""

@@ -46,6 +46,7 @@ PLANTS: dict[str, tuple[list[Any], dict[str, int]]] = {
     "another time in the query": ([{"video": "x", "kind": "grounding", "question": "it rains from 3.0 s to 4.5 s",
                                     "windows": [[13.0, 14.5]]}], {}),
     "the same row": ([FIRST], {"duplicate": 1}),
+    "the opposite": ([FIRST | {"question": FIRST["question"].replace("the", "not the", 1)}], {}),
     "a paraphrase": ([FIRST | {"question": FIRST["question"].replace("becomes", "is becoming")}], {"duplicate": 1}),
     "the same with another answer": ([FIRST | {"answer": "D"}], {"other_answer": 1}),
     "the same about another video": ([FIRST | {"video": "another.mp4"}], {"repeated_question": 2}),

@@ -81,6 +81,16 @@ def test_the_same_question_with_another_answer_is_another_task(tmp_path: Path) -
     assert all(found["unique", t.id] == 1 for t in other)
 
 
+def test_a_fact_makes_another_task_and_a_template_stays_one(tmp_path: Path) -> None:
+    one, other = "Why does the man in the red coat open the old door?", "Why doesn't the man in the red coat open the old door?"
+    assert is_near(one, other)
+    about = video(1)
+    tasks = [task(about, question, "open", "it is cold") for question in (one, other)]
+    found = scores(tmp_path, [about, *tasks])
+    assert {found["unique", each.id] for each in tasks} == {1}
+    assert {found["fresh", each.id] for each in tasks} == {0.5}
+
+
 def test_what_is_unique_among_many_is_what_all_pairs_give(tmp_path: Path) -> None:
     """Windows that cannot be the same are never compared; those that can always are."""
     from dmforge.schemas.scoring import iou

@@ -26,6 +26,7 @@ from dmforge.curation.sources.reviews import Review, append, review_path, review
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.errors import InputError
 from dmforge.schemas.ids import digest, read, show
+from tests.audit.intervals import wilson
 from tests.report.hostile import finish
 from tests.report.test_page import OUTSIDE, OVERLAPS
 
@@ -250,9 +251,11 @@ def test_the_second_reviewer_sees_what_the_first_rejected(workspace: WorkspaceFo
             server.ask("/reviews", "POST", json.dumps(told), Origin=own, Content_Type="application/json")
     finish(workspace)
     told = audit.audit(workspace, "agreement")
-    ((*_, agreed, kappa),) = told.rows
+    ((*_, agreed, kappa, kappa_low, kappa_high),) = told.rows
     # 11 of 12 agree; by chance they would in (9 * 10 + 3 * 2) / 144
-    assert (agreed, kappa) == (round(11 / 12, 3), round((11 / 12 - 96 / 144) / (1 - 96 / 144), 3))
+    shares = (11 / 12, *wilson(11, 12))
+    assert (kappa, kappa_low, kappa_high) == pytest.approx([(share - 96 / 144) / (1 - 96 / 144) for share in shares], abs=1e-3)
+    assert agreed == round(11 / 12, 3)
 
 
 @pytest.mark.parametrize("name", ["../x", "Anna", "", "a/b", "-x", "a" * 41, "a\n", "con.txt"])

@@ -1,6 +1,7 @@
 "use strict";
 import { at, decisionBar, fetched, guarded, mount, onKeys, play, posted, saidOf, trouble } from "/assets/desk.js";
 import { filters, labelOf } from "/assets/facets.js";
+import { questionMap } from "/assets/map.js";
 
 const SCORE = "score.";
 const wide = matchMedia("(min-width: 1101px)"), phone = matchMedia("(max-width: 760px)");
@@ -8,7 +9,7 @@ const columns = [...document.querySelectorAll(".facet[data-column]")].map((facet
 
 // What is shown. Its address is all of it: back, forward, bookmarks and saved views are addresses.
 const view = {
-  names: new Map(), ranges: new Map(), q: "", sort: "drawn", page: 1, at: "", side: false,
+  names: new Map(), ranges: new Map(), q: "", map: "", sort: "drawn", page: 1, at: "", side: false,
 
   read(address) {
     const parts = new URLSearchParams(address);
@@ -19,6 +20,7 @@ const view = {
       if (key.startsWith(SCORE)) this.ranges.set(key.slice(SCORE.length), value);
     }
     this.q = parts.get("q") || "";
+    this.map = parts.get("map") || "";
     this.sort = parts.get("sort") || "drawn";
     this.page = Number(parts.get("page")) || 1;
     this.at = parts.get("at") || "";
@@ -30,6 +32,7 @@ const view = {
     for (const [column, chosen] of this.names) for (const name of chosen) parts.append(column, name);
     for (const [filter, range] of this.ranges) parts.append(SCORE + filter, range);
     if (this.q) parts.append("q", this.q);
+    if (this.map) parts.append("map", this.map);
     if (this.sort !== "drawn") parts.append("sort", this.sort);
     return parts.toString();
   },
@@ -62,6 +65,7 @@ const view = {
   },
 };
 
+const map = questionMap(view, guarded(changed));
 let rows = [], here = -1, pages = 1, listAsked = 0, cardAsked = 0;
 
 function remember(replace) {
@@ -193,11 +197,12 @@ function showChosen() {
     for (const name of names) chips.push(chip(column, labelOf(column, name), () => view.choose(column, name, false)));
   for (const [filter, range] of view.ranges) chips.push(chip(filter, range.replace("..", " \u2013 ").trim(), () => view.limit(filter, "", "")));
   if (view.q) chips.push(chip("search", view.q, () => { view.q = ""; at("words").value = ""; }));
+  if (view.map) chips.push(chip("map", "a part of it", () => { view.map = ""; }));
   at("chosen").replaceChildren(...chips);
 }
 
 function showAll() {
-  Object.assign(view, { names: new Map(), ranges: new Map(), q: "", sort: "drawn" });
+  Object.assign(view, { names: new Map(), ranges: new Map(), q: "", map: "", sort: "drawn" });
   at("words").value = "";
   at("sort").value = "drawn";
   return changed();
@@ -348,7 +353,7 @@ onKeys(
   {
     "/": () => at("words").focus(), j: () => step(1), k: () => step(-1), "]": () => turn(1), "[": () => turn(-1), c: sideBySide,
     o: openScores, " ": () => play(at("sample")), g: () => playNext("gold"), l: () => playNext("look"), f: toFilters,
-    s: () => at("sort").focus(), v: openViews, a: showAll, "?": () => at("help").showModal(), Escape: escape, ...decisions(),
+    s: () => at("sort").focus(), v: openViews, p: map.open, a: showAll, "?": () => at("help").showModal(), Escape: escape, ...decisions(),
   },
   bar ? bar.reasonOf : () => null,
 );
@@ -368,6 +373,7 @@ at("close-card").addEventListener("click", guarded(escape));
 at("close-filters").addEventListener("click", guarded(() => toggleFilters(false)));
 at("open-filters").addEventListener("click", guarded(() => toggleFilters()));
 at("open-views").addEventListener("click", guarded(openViews));
+at("open-map").addEventListener("click", guarded(map.open));
 at("open-help").addEventListener("click", () => at("help").showModal());
 for (const button of document.querySelectorAll("#play")) button.addEventListener("click", guarded(() => play(at("sample"))));
 
