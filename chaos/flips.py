@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import random
+import shlex
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from dmforge.commands.caller import Caller
 from dmforge.commands.verify_workspace import verify_workspace
 from dmforge.curation.io.checksums import CHECKSUMS
 from dmforge.curation.io.terminal import Terminal
+from dmforge.curation.lake import journal
 from dmforge.curation.lake.logical_digest import digest_of_all
 from dmforge.curation.sources.source_info import SourceInfo
 from dmforge.curation.workspace_folder import WorkspaceFolder
@@ -124,6 +126,9 @@ def build(folder: Path, videos: int, *, trained: bool) -> Path:
     _review(workspace, candidate, video_of)
     _command(folder, ["run", "-w", "ws"])
     _command(folder, ["export", "cot", "--to", "trl", "-w", "ws"])
+    for journal_path in root.glob("journal/*/*.jsonl"):
+        journal.UNINDEXED_BYTES = 0  # so small a journal would have none
+        journal.keep_index(journal_path)
     if trained:
         (folder / "sft.toml").write_text(TRAINING)
         _command(folder, ["train", "sft", "sft.toml"])
@@ -156,13 +161,13 @@ def made(root: Path) -> dict[str, str]:
     return sha256s | {"digest": digest_of_all(run.digest(WorkspaceFolder(root)))}
 
 
-def trial(root: Path, expected: dict[str, str], seed: int) -> Outcome:
-    """Damage a copy, look at it, and make from it what a run makes."""
+def trial(root: Path, expected: dict[str, str], kinds: Sequence[str], seed: int) -> Outcome:
+    """Damage a copy in a file of one of these kinds, look at it, and make from it what a run makes."""
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory(prefix="flip-", dir=root.parent) as name:
         copy = Path(name) / "ws"
         _copied(root, copy)
-        kind = rng.choice([kind for kind in KINDS if _files(copy, kind)])
+        kind = rng.choice([kind for kind in kinds if _files(copy, kind)])
         path = rng.choice(_files(copy, kind))
         detail = _damage(path, rng)
         place = str(path.relative_to(copy))
@@ -241,13 +246,13 @@ def _run(copy: Path, place: str, expected: dict[str, str], stages: Sequence[str]
         return "refused" if Path(place).name in str(error) else "stopped"
 
 
-def trials(root: Path, flips: int, seed: int, processes: int) -> Iterator[Outcome]:
+def trials(root: Path, flips: int, seed: int, processes: int, kinds: Sequence[str] = tuple(KINDS)) -> Iterator[Outcome]:
     """So many trials, in several processes."""
     expected = made(root)
     for name in [name for name in os.environ if name.startswith("OPENAI_")]:
         del os.environ[name]
     with ProcessPoolExecutor(processes, mp_context=get_context("forkserver")) as pool:
-        for number, outcome in enumerate(pool.map(partial(trial, root, expected), range(seed, seed + flips)), 1):
+        for number, outcome in enumerate(pool.map(partial(trial, root, expected, kinds), range(seed, seed + flips)), 1):
             if number % 50 == 0:
                 print(f"{number} of {flips}", file=sys.stderr, flush=True)
             yield outcome
@@ -259,7 +264,9 @@ def rows_of(outcomes: Sequence[Outcome]) -> list[list[object]]:
     for outcome in outcomes:
         by_kind[outcome.kind][outcome.verdict] += 1
     columns = ("found by verify", "found by run", "harmless", "an edit of the recipe", "went into what was made", "crashed")
-    rows: list[list[object]] = [[kind, by_kind[kind].total(), *(by_kind[kind][name] for name in columns)] for kind in KINDS]
+    rows: list[list[object]] = [
+        [kind, by_kind[kind].total(), *(by_kind[kind][name] for name in columns)] for kind in KINDS if kind in by_kind
+    ]
     return [*rows, ["all", len(outcomes), *(sum(counts[name] for counts in by_kind.values()) for name in columns)]]
 
 
@@ -269,10 +276,11 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=3)
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3), "big"))
+    parser.add_argument("--of", nargs="+", choices=KINDS, default=list(KINDS), help="which kinds of files are damaged")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dmforge-flips-") as name:
         root = build(Path(name), arguments.videos, trained=True)
-        outcomes = list(trials(root, arguments.flips, arguments.seed, arguments.processes))
+        outcomes = list(trials(root, arguments.flips, arguments.seed, arguments.processes, arguments.of))
     for outcome in outcomes:
         if outcome.verdict not in ("found by verify", "found by run"):
             print(f"{outcome.verdict}: {outcome.place}: {outcome.detail}; the run: {outcome.run}", file=sys.stderr)
@@ -287,6 +295,8 @@ def main() -> None:
         "crashed",
     ]
     command = f"python -m chaos.flips --flips {arguments.flips} --videos {arguments.videos} --seed {arguments.seed}"
+    if len(arguments.of) < len(KINDS):
+        command += f" --of {' '.join(map(shlex.quote, arguments.of))}"
     show("One flipped bit, or one file cut short", command, columns, rows_of(outcomes))
     stopped = Counter(outcome.run for outcome in outcomes)
     print(f"\nRuns afterwards: {', '.join(f'{count} {ending}' for ending, count in sorted(stopped.items()))}")

@@ -13,6 +13,7 @@ from dmforge.curation.exports.export_parts import OnPartWritten, write_parts
 from dmforge.curation.exports.export_place import SEAL, export_place
 from dmforge.curation.exports.known_formats import FORMATS
 from dmforge.curation.exports.row_format import ExportTables, RowFormat
+from dmforge.curation.io.atomic import sync_files
 from dmforge.curation.io.locations import is_remote
 from dmforge.curation.io.plugins import PluginGroup
 from dmforge.curation.shards.corpus import Corpus
@@ -75,8 +76,8 @@ def export(
         tables = ExportTables(place, manifest, DIALECTS[dialect], parts.names, parts.table_rows)
         row_format.finish(tables)
         if place.read(README) is None:
-            with place.file(README) as path:
-                path.write_text(_readme(row_format, tables), "utf-8")
+            with place.file(README) as file:
+                file.write(_readme(row_format, tables).encode())
         tables.write_json(SEAL, {**export_json, "samples": samples, "left_out": parts.left_out})
     return Exported(samples, parts.left_out, row_format.caveats)
 
@@ -110,6 +111,7 @@ def _by_plug_in(write_export: Export, corpus: Corpus, to: str, out: str | Path) 
         if not sample_count and len(corpus):
             message = f"none of the {len(corpus)} samples of this corpus can be said in this format"
             raise InputError(message, where=f"--to {to}", hint="take another format: docs/formats.md says what each has")
+        sync_files(temporary_folder)
     return Exported(sample_count, len(corpus) - sample_count)
 
 

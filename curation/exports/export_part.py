@@ -59,8 +59,7 @@ def write_part(job: ExportJob, number: int) -> None:
                     place.write(name, file_bytes)
     head = {"rows": table_rows, "left_out": left_out, "sizes": sizes}
     place.keep(sizes)
-    place.write(part_name(number), "".join(f"{line}\n" for line in (json.dumps(head), *lines)).encode())
-    place.keep([part_name(number)])
+    place.write_whole(part_name(number), "".join(f"{line}\n" for line in (json.dumps(head), *lines)).encode())
 
 
 @lru_cache(1)

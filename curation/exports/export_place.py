@@ -6,19 +6,29 @@ unfinished. What is unfinished is gone on with by the same command.
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Generator, Iterable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fcntl import LOCK_EX, LOCK_NB
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
-from dmforge.curation.io.atomic import TEMPORARY, disk_errors, placing, sync_folder, write_bytes
+from dmforge.curation.io import machine
+from dmforge.curation.io.atomic import (
+    TEMPORARY,
+    disk_errors,
+    make_folder,
+    put_bytes,
+    remove_file,
+    sync_folder,
+    write_bytes,
+    writing,
+)
 from dmforge.curation.io.checksums import write_checksums
 from dmforge.curation.io.locations import filesystem_of, is_remote
 from dmforge.curation.io.locks import lock, lock_file
@@ -29,6 +39,8 @@ SEAL = "export.json"
 PARTS = "parts"
 """The folder of what is needed only until an export is finished."""
 _BEGUN = f"{PARTS}/export.json"
+LOCK = ".lock"
+"""What the lock of an unfinished folder has behind the folder's name."""
 OTHER_OUT = "give another place with --out"
 
 
@@ -44,6 +56,10 @@ class ExportPlace(Protocol):
 
     def keep(self, names: Iterable[str]) -> None: ...
 
+    def write_whole(self, name: str, content: bytes) -> None:
+        """Write a file that is whole or not there, whatever happens, and lasts."""
+        ...
+
     def read(self, name: str) -> bytes | None:
         """The content of a file; None where there is none."""
         ...
@@ -53,8 +69,8 @@ class ExportPlace(Protocol):
         ...
 
     @contextmanager
-    def file(self, name: str) -> Generator[Path]:
-        """A local path; what is written there is the content of the file."""
+    def file(self, name: str) -> Generator[IO[bytes]]:
+        """A file to write; it has its name when the block ends well."""
         ...
 
     @contextmanager
@@ -86,13 +102,16 @@ class LocalPlace:
     def write(self, name: str, content: bytes) -> None:
         file_path = self.unfinished / name
         with disk_errors(file_path):
-            file_path.parent.mkdir(exist_ok=True)
-            file_path.write_bytes(content)
+            make_folder(file_path.parent)
+            put_bytes(file_path, content)
 
     def keep(self, names: Iterable[str]) -> None:
         file_paths = [self.unfinished / name for name in names]
         for path in (*file_paths, *sorted({file_path.parent for file_path in file_paths})):
             sync_folder(path)
+
+    def write_whole(self, name: str, content: bytes) -> None:
+        write_bytes(self.unfinished / name, content)
 
     def read(self, name: str) -> bytes | None:
         file_path = self.unfinished / name
@@ -104,39 +123,52 @@ class LocalPlace:
         return all(path.exists() and path.stat().st_size == size for path, size in paths_and_sizes)
 
     @contextmanager
-    def file(self, name: str) -> Generator[Path]:
-        with placing(self.unfinished / name) as temporary_path:
-            yield temporary_path
+    def file(self, name: str) -> Generator[IO[bytes]]:
+        with writing(self.unfinished / name) as written_file, io.BufferedWriter(written_file) as buffered_file:
+            yield buffered_file
 
     @contextmanager
     def held(self, export_json: dict[str, Any]) -> Generator[None]:
-        if self.folder.exists():
-            raise InputError("there is something here already", where=self.where, hint=OTHER_OUT)
-        lock_path = self.unfinished / PARTS / "lock"
-        with lock_file(lock_path) as descriptor:
-            if not lock(descriptor, LOCK_EX | LOCK_NB, lock_path):
-                raise InputError("another export is writing here", where=self.where, hint=f"let it end, or {OTHER_OUT}")
+        with self._alone():
+            if self.folder.exists():
+                raise InputError("there is something here already", where=self.where, hint=OTHER_OUT)
             if self.read(_BEGUN) != _encoded(export_json):
-                self._clear(lock_path)
+                self._clear()
                 write_bytes(self.unfinished / _BEGUN, _encoded(export_json))
             try:
                 yield
             except InputError:
-                shutil.rmtree(self.unfinished, ignore_errors=True)
+                with suppress(OSError):
+                    machine.current.remove_tree(self.unfinished)
                 raise
             with disk_errors(self.folder):
-                shutil.rmtree(self.unfinished / PARTS)
-                write_checksums(self.unfinished)
+                write_checksums(self.unfinished, self.unfinished / PARTS)  # parts go last: hashing takes long, and may fail
+                machine.current.remove_tree(self.unfinished / PARTS)
                 sync_folder(self.unfinished)
-                os.replace(self.unfinished, self.folder)
+                machine.current.replace(self.unfinished, self.folder)
                 sync_folder(self.folder.parent)
 
-    def _clear(self, lock_path: Path) -> None:
-        """Remove what another export has left unfinished, and earlier versions."""
+    @contextmanager
+    def _alone(self) -> Generator[None]:
+        """Hold the place. Its lock lies beside it, since all in it moves or goes at the end, and stays as long as an unfinished
+        folder does: who has opened it and waits for its turn may otherwise hold what has no name any more."""
+        lock_path = self.unfinished.with_name(self.unfinished.name + LOCK)
+        with lock_file(lock_path) as descriptor:
+            if not lock(descriptor, LOCK_EX | LOCK_NB, lock_path) or not _is_file(descriptor, lock_path):
+                raise InputError("another export is writing here", where=self.where, hint=f"let it end, or {OTHER_OUT}")
+            try:
+                yield
+            finally:
+                if not self.unfinished.exists():
+                    remove_file(lock_path)
+                    sync_folder(lock_path.parent)
+
+    def _clear(self) -> None:
+        """Remove what another export has left unfinished."""
         with disk_errors(self.unfinished):
-            for path in (*self.unfinished.iterdir(), *lock_path.parent.iterdir()):
-                if path not in (lock_path, lock_path.parent):
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if self.unfinished.exists():
+                machine.current.remove_tree(self.unfinished)
+                sync_folder(self.unfinished.parent)  # else a power cut may leave parts of that one to this one
 
 
 @dataclass(frozen=True)
@@ -167,6 +199,9 @@ class RemotePlace:
     def keep(self, names: Iterable[str]) -> None:
         """A file lasts once it has been written."""
 
+    def write_whole(self, name: str, content: bytes) -> None:
+        self.write(name, content)
+
     def read(self, name: str) -> bytes | None:
         system, folder = self._system
         with self._errors():
@@ -181,11 +216,12 @@ class RemotePlace:
         return True
 
     @contextmanager
-    def file(self, name: str) -> Generator[Path]:
+    def file(self, name: str) -> Generator[IO[bytes]]:
         system, folder = self._system
         with tempfile.TemporaryDirectory(prefix="dmforge-export-") as temporary_folder:
             local_path = Path(temporary_folder, "content")
-            yield local_path
+            with local_path.open("wb") as local_file:
+                yield local_file
             with self._errors():
                 system.put_file(str(local_path), f"{folder}/{name}")
 
@@ -220,6 +256,14 @@ class RemotePlace:
         except Exception as error:  # every storage has errors of its own
             hint = "see what its server says; the same command goes on from here"
             raise LakeError(f"can't be written: {type(error).__name__}", where=self.where, hint=hint) from error
+
+
+def _is_file(descriptor: int, path: Path) -> bool:
+    """Whether an open file is the one that has this path now."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _encoded(export_json: dict[str, Any]) -> bytes:

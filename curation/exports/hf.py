@@ -59,8 +59,8 @@ def _finish(tables: ExportTables) -> None:
     columns = [name for name in next(tables.rows(ROWS)) if name not in hidden_columns]
     schema = pa.schema({name: column_types.get(name, text) for name in columns})
     write_parquet(tables.place, METADATA, schema, ({name: row[name] for name in columns} for row in tables.rows(ROWS)))
-    with tables.place.file("README.md") as path:
-        path.write_text(_card(tables.manifest), "utf-8")
+    with tables.place.file("README.md") as file:
+        file.write(_card(tables.manifest).encode())
 
 
 def _card(manifest: Manifest) -> str:

@@ -28,6 +28,6 @@ def write_parquet(place: ExportPlace, name: str, schema: pa.Schema, rows: Iterab
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with place.file(name) as path, pq.ParquetWriter(path, schema) as writer:
+    with place.file(name) as file, pq.ParquetWriter(file, schema) as writer:
         for some in batched(rows, ROWS_AT_ONCE):
             writer.write_table(pa.Table.from_pylist(some, schema))

@@ -93,17 +93,17 @@ class ExportTables:
 
     def write_json(self, name: str, content: object) -> None:
         """A small document."""
-        with self.place.file(name) as path:
-            path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        with self.place.file(name) as file:
+            file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
     def write_list(self, name: str, rows: Iterable[Row]) -> None:
         """A JSON list as `json` indents it, of which never more than a row is in memory."""
-        with self.place.file(name) as path, path.open("w", encoding="utf-8") as file:
+        with self.place.file(name) as file:
             separator = "[\n"
             for row in rows:
-                file.write(separator + indent(json.dumps(row, indent=2, ensure_ascii=False), "  "))
+                file.write((separator + indent(json.dumps(row, indent=2, ensure_ascii=False), "  ")).encode())
                 separator = ",\n"
-            file.write("[]\n" if separator == "[\n" else "\n]\n")
+            file.write(b"[]\n" if separator == "[\n" else b"\n]\n")
 
     def write_tables(self, *tables: str) -> None:
         """A file of lines for each of these tables that has rows, by its name."""
@@ -113,8 +113,8 @@ class ExportTables:
 
     def write_lines(self, name: str, rows: Iterable[Row]) -> None:
         """A JSON document a line."""
-        with self.place.file(name) as path, path.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        with self.place.file(name) as file:
+            file.writelines((json.dumps(row, ensure_ascii=False) + "\n").encode() for row in rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,10 +131,10 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_files(folder: Path) -> None:
-    """Fsync all files in a folder that others have written, and the folder."""
+    """Fsync all that others have written into a folder and the folders in it, and these."""
     with disk_errors(folder):
-        for path in folder.iterdir():
-            _sync(path)
+        for path in sorted(folder.rglob("*"), reverse=True):
+            sync_folder(path) if path.is_dir() else _sync(path)
     sync_folder(folder)
 
 
@@ -153,6 +153,16 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o666, suffix: str = "") ->
     with writing(path, mode, suffix) as file:
         file.write(data)
     sync_folder(path.parent)
+
+
+def put_bytes(path: Path, data: bytes) -> None:
+    """Write a file in its place, without an fsync: for what nobody reads before it was synced."""
+    descriptor = machine.current.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW)
+    try:
+        with HashedFile(descriptor) as file:
+            file.write(data)
+    finally:
+        machine.current.close(descriptor)
 
 
 def write_json(path: Path, content: object, suffix: str = "", indent: int = 1) -> None:

@@ -7,16 +7,21 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from dmforge.curation.io.atomic import disk_errors, write_bytes
+from dmforge.curation.io.atomic import TEMPORARY, disk_errors, write_bytes
 from dmforge.curation.io.known_checksums import known_sha256
 
 CHECKSUMS = "checksums.sha256"
 
 
-def write_checksums(folder: Path) -> None:
-    """Write down the sha256 of every file that lies in a folder now."""
+def write_checksums(folder: Path, without: Path | None = None) -> None:
+    """Write down the sha256 of every file that lies in a folder now, but for those in the folder `without`, and for unfinished
+    ones, which a kill has left."""
     with disk_errors(folder):
-        paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / CHECKSUMS)
+        paths = sorted(
+            path
+            for path in folder.rglob("*")
+            if path.is_file() and path != folder / CHECKSUMS and path.suffix != TEMPORARY and without not in path.parents
+        )
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as thread_pool:
             sha256s = list(thread_pool.map(known_sha256, paths))
     lines = (f"{sha256}  {path.relative_to(folder)}\n" for sha256, path in zip(sha256s, paths, strict=True))

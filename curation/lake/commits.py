@@ -27,6 +27,8 @@ from dmforge.schemas.records import Outcome
 
 Kind = Literal["batch", "roster", "collective", "compaction", "rewriting", "evaluation"]
 WORD = re.compile(r"[a-z][a-z0-9_]*")
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+"""A commit in the one form that its seal is of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +79,9 @@ class Lake:
     def __init__(self, workspace: WorkspaceFolder, without: Iterable[Path] = ()) -> None:
         """`without`: commit files that are passed over, since they, or what they name, are known to be damaged."""
         self.workspace = workspace
-        passed_over = set(without)
-        commit_paths = (workspace.commits / name for name in sorted(_files_below(workspace.commits, ".json")))
-        commits_or_none = (read_commit(commit_path) for commit_path in commit_paths if commit_path not in passed_over)
-        commits = [commit for commit in commits_or_none if commit is not None]
+        passed_over = {f"{commit_path.parent.name}/{commit_path.name}" for commit_path in without}
+        names = sorted(_files_below(workspace.commits, ".json").keys() - passed_over)
+        commits = [commit for commit in map(_CommitReader(workspace.commits).read, names) if commit is not None]
         superseded_ids = {commit_id for commit in commits for commit_id in commit.supersedes}
         self._superseded = [commit for commit in commits if commit.id in superseded_ids]
         self.commits: dict[str, Commit] = {commit.id: commit for commit in commits if commit.id not in superseded_ids}
@@ -214,31 +215,51 @@ def write_commit(commits_folder: Path, commit: Commit) -> None:
 
 
 def _seal(commit_values: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(commit_values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(_CANONICAL(commit_values).encode()).hexdigest()
 
 
 def read_commit(commit_path: Path) -> Commit | None:
     """The commit in a file, checked; None where it was withdrawn meanwhile."""
-    try:
-        with disk_errors(commit_path):
-            commit_bytes = commit_path.read_bytes()
-    except LakeError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
+    return _CommitReader(commit_path.parent.parent).read(f"{commit_path.parent.name}/{commit_path.name}")
+
+
+class _CommitReader:
+    """Reads commits, which may be tens of thousands: without a path, a context or an encoder for each."""
+
+    def __init__(self, commits_folder: Path) -> None:
+        self._folder, self._prefix = commits_folder, f"{commits_folder}/"
+
+    def read(self, name: str) -> Commit | None:
+        """The commit in the file `stage/id.json`, checked; None where it was withdrawn meanwhile."""
+        try:
+            with open(self._prefix + name, "rb", buffering=0) as commit_file:
+                commit_bytes = commit_file.readall()
+        except FileNotFoundError:
             return None
-        raise
-    try:
-        commit_values = json.loads(commit_bytes)
-        stored_sha256 = commit_values.pop("sha256")
-        if stored_sha256 != _seal(commit_values):
-            raise ValueError("its content doesn't match its seal")
-        parts = tuple(Part(**part | {"videos": VideoRange(**part.get("videos", {}))}) for part in commit_values.pop("parts"))
-        commit = Commit(**commit_values | {"parts": parts, "supersedes": tuple(commit_values["supersedes"])})
-        if commit.stage != commit_path.parent.name or commit.id != commit_path.stem or not WORD.fullmatch(commit.stage):
-            raise ValueError("its name isn't the one it was written under")
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise LakeError(
-            f"the commit file was changed after it was written: {error}",
-            where=str(commit_path),
-            hint="restore it from a backup; or delete it, and its batch will be done again",
-        ) from None
+        except OSError:
+            with disk_errors(self._folder / name):
+                raise
+        try:
+            return _parsed(commit_bytes, name)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise LakeError(
+                f"the commit file was changed after it was written: {error}",
+                where=str(self._folder / name),
+                hint="restore it from a backup; or delete it, and its batch will be done again",
+            ) from None
+
+
+def _parsed(commit_bytes: bytes, name: str) -> Commit:
+    """The commit in the bytes of a file."""
+    commit_values = json.loads(commit_bytes)
+    stored_sha256 = commit_values.pop("sha256")
+    if stored_sha256 != _seal(commit_values):
+        raise ValueError("its content doesn't match its seal")
+    for part_values in commit_values["parts"]:
+        part_values["videos"] = VideoRange(**part_values.get("videos", {}))
+    commit_values["parts"] = tuple(Part(**part_values) for part_values in commit_values["parts"])
+    commit_values["supersedes"] = tuple(commit_values["supersedes"])
+    commit = Commit(**commit_values)
+    if f"{commit.stage}/{commit.id}.json" != name or not WORD.fullmatch(commit.stage):
+        raise ValueError("its name isn't the one it was written under")
     return commit

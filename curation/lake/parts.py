@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 ROW_GROUP = 8_192
 """Rows of a row group: they are compressed together, and in memory together where parts are joined."""
-NAME = re.compile(r"part-[a-z0-9_-]+\.parquet")
-TABLE = re.compile(r"[a-z][a-z0-9_]*")
+NAME = re.compile(r"[a-z][a-z0-9_]*/part-[a-z0-9_-]+\.parquet")
+"""Table and file."""
 ANY_VIDEO = VideoRange()
 """Of parts whose commits don't say it."""
 
@@ -57,6 +57,12 @@ class Extent:
         return cls(len(id_halves), low, high)
 
 
+def all_differ(ids: IdColumn) -> bool:
+    """Whether the first eight bytes of all ids differ, and so the ids."""
+    sorted_first_halves = np.sort(id_matrix(ids).view("<u8")[:, 0])
+    return bool((sorted_first_halves[1:] != sorted_first_halves[:-1]).all())
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """A part as its commit describes it."""
@@ -73,7 +79,7 @@ class Part:
 
     def __post_init__(self) -> None:
         # a commit file could come from anywhere: its names must not lead out of the lake
-        if not (TABLE.fullmatch(self.table) and NAME.fullmatch(self.name)):
+        if not NAME.fullmatch(f"{self.table}/{self.name}"):
             raise ValueError(f"{self.table}/{self.name} is no part's name")
 
     @property

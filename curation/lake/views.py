@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 
 from dmforge.curation.contract.collective import Collective, StageCounts
@@ -18,16 +17,18 @@ from dmforge.curation.contract.stage_results import MADE_FROM, row_schema
 from dmforge.curation.lake.commits import Commit, Lake, extent_of
 from dmforge.curation.lake.database import CONNECTION, interruptible
 from dmforge.curation.lake.missing_stage import MissingStage
+from dmforge.curation.lake.part_selects import PartSelects
 from dmforge.curation.lake.partition import ALL, Bounds, Share
-from dmforge.curation.lake.parts import Extent, Part, check_parts, naming_damaged_part, videos_of
-from dmforge.curation.lake.row_sets import BuildSql, RowSet
-from dmforge.curation.lake.sql_text import empty_sql, quoted_path, range_condition, union_of, without_wildcards
-from dmforge.schemas.columns import default_row, from_arrow, grown_columns, id_matrix, schema
+from dmforge.curation.lake.parts import Extent, Part, all_differ, check_parts, naming_damaged_part
+from dmforge.curation.lake.progress_ranges import ProgressRange, progress_ranges
+from dmforge.curation.lake.row_sets import RowSet
+from dmforge.curation.lake.sql_text import range_condition, union_of, without_wildcards
+from dmforge.schemas.columns import from_arrow, schema
 from dmforge.schemas.ids import Id, base32, digest, show
 from dmforge.schemas.records import RECORDS, Item, Outcome, Record
 
 if TYPE_CHECKING:
-    from dmforge.schemas.columns import IdColumn
+    pass
 
 R = TypeVar("R", bound=Record)
 RANGE_ROWS = 100_000
@@ -60,6 +61,7 @@ class LakeView:
         """
         self.stages, self._scanned, self._last_video = tuple(stages), scanned_tables or {}, last_video
         self._folder = lake.workspace.lake
+        self._selects = PartSelects(self._folder, self._in_memory_sql)
         self.commits = tuple(lake.commits.values())
         self._by_variant: defaultdict[tuple[str, str], list[Commit]] = defaultdict(list)
         for commit in self.commits:
@@ -72,6 +74,7 @@ class LakeView:
         self._extents: dict[str, Extent] = {}
         self._known_inputs: set[str] = set()
         self._unique_parts: dict[tuple[str, ...], bool] = {}
+        self._progress_by_stage: dict[str, Sequence[ProgressRange] | None] = {}
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -117,7 +120,7 @@ class LakeView:
         records = {record.table: record for record in (*RECORDS, *(record for stage in self.stages for record in stage.makes))}
         sql_by_table = {table: self.rows(record, gated=False).sql for table, record in records.items()}
         outcome_sqls = [self.outcomes(stage) for stage in self.stages]
-        return sql_by_table | {Outcome.table: union_of(outcome_sqls) or self._files_sql(schema(Outcome), ())}
+        return sql_by_table | {Outcome.table: union_of(outcome_sqls) or self._selects.sql(schema(Outcome), ())}
 
     def files(self) -> list[str]:
         """Every part that counts, as SQL of this view names it."""
@@ -161,7 +164,7 @@ class LakeView:
 
         def build(bounds: Bounds | None) -> str:
             maker_sqls = [row_set.build(bounds) for row_set in maker_rows]
-            rows_sql = union_of(maker_sqls) or self._files_sql(row_schema(record), ())
+            rows_sql = union_of(maker_sqls) or self._selects.sql(row_schema(record), ())
             if has_repeats:
                 rows_sql = (
                     f"SELECT * FROM ({rows_sql}) QUALIFY row_number() OVER (PARTITION BY id ORDER BY {precedence_sql}) = 1"
@@ -202,7 +205,7 @@ class LakeView:
 
     def outcomes(self, stage: AnyStage) -> str:
         """SQL of a stage's outcomes that count now: those of current inputs."""
-        outcome_files_sql = self._files_sql(schema(Outcome), self._parts(stage, Outcome.table))
+        outcome_files_sql = self._selects.sql(schema(Outcome), self._parts(stage, Outcome.table))
         if self._is_complete(stage):
             return outcome_files_sql
         return f"SELECT * FROM ({outcome_files_sql}) o SEMI JOIN ({self.inputs(stage).sql}) i ON o.input = i.id"
@@ -216,20 +219,55 @@ class LakeView:
     def tally(self, stage: AnyStage, share: Share = ALL) -> StageCounts:
         """The progress of a stage with the videos of a share."""
         if share == ALL and self._is_complete(stage):
-            commits = self._commits(stage)
-            return StageCounts(
-                0, sum(c.made for c in commits), sum(c.rejected for c in commits), sum(c.quarantined for c in commits)
-            )
-        if share == ALL and not self._commits(stage) and self.inputs(stage).is_distinct:
-            return StageCounts(self.extent(self.inputs(stage)).count, 0, 0, 0)
-        count_by_status: Counter[str] = Counter()
-        for bounds in share.ranges(1 + sum(part.rows for part in self.inputs(stage).parts) // RANGE_ROWS):
+            done = self._commits(stage)
+            return StageCounts(0, sum(c.made for c in done), sum(c.rejected for c in done), sum(c.quarantined for c in done))
+        counts, input_rows = Counter[str](), sum(part.rows for part in self.inputs(stage).parts)
+        ranges: Iterable[Bounds] = share.ranges(1 + input_rows // RANGE_ROWS)
+        if share == ALL and (progress := self._progress(stage)) is not None:
+            all_ranges, counts = list(ranges), self._counts_of_others(stage, progress)
+            ranges = (bounds for mixed in progress if mixed.progress == "mixed" for bounds in mixed.clipped(all_ranges))
+        for bounds in ranges:
             joined_sql = (
                 f"({self._ids_within(stage, bounds)}) i LEFT JOIN ({self._outcomes_within(stage, bounds)}) o ON o.input = i.id"
             )
             counts_sql = f"SELECT coalesce(o.status, 'pending'), count(DISTINCT i.id) FROM {joined_sql} GROUP BY 1"
-            count_by_status.update(dict(self._rows(counts_sql, bounds)))
-        return StageCounts(**{status: count_by_status[status] for status in ("pending", "made", "rejected", "quarantined")})
+            counts.update(dict(self._rows(counts_sql, bounds)))
+        return StageCounts(*(counts[status] for status in ("pending", "made", "rejected", "quarantined")))
+
+    def _counts_of_others(self, stage: AnyStage, progress: Sequence[ProgressRange]) -> Counter[str]:
+        """Inputs by status in all ranges that aren't mixed: from commits, but for parts that lie across a border."""
+        counts, commit_of = Counter[str](), {part: c for c in self._commits(stage) for part in c.of(Outcome.table)}
+        for progress_range in progress:
+            if progress_range.progress == "untouched":
+                counts["pending"] += progress_range.inputs
+            for part in progress_range.outcomes_inside:
+                commit = commit_of[part]
+                counts.update(made=commit.made, rejected=commit.rejected, quarantined=commit.quarantined)
+            if progress_range.outcomes_across:
+                files_sql = self._selects.sql(schema(Outcome), progress_range.outcomes_across)
+                counts_sql = f"SELECT status, count(*) FROM ({files_sql}) WHERE {range_condition('video')} GROUP BY 1"
+                counts.update(dict(self._rows(counts_sql, progress_range.bounds)))
+        return counts
+
+    def _progress(self, stage: AnyStage) -> Sequence[ProgressRange] | None:
+        """How far a stage has come; None where that isn't to be had from commits."""
+        if stage.name not in self._progress_by_stage:
+            inputs, outcomes = self.inputs(stage), self._parts(stage, Outcome.table)
+            is_known = inputs.is_whole and inputs.is_distinct and all(part.videos.first for part in (*inputs.parts, *outcomes))
+            progress = list(progress_ranges(inputs.parts, outcomes, self._extent_within)) if is_known else None
+            self._progress_by_stage[stage.name] = progress
+        return self._progress_by_stage[stage.name]
+
+    def _extent_within(self, parts: Sequence[Part], bounds: Bounds) -> Extent:
+        return Extent.of(self.table(self._selects.ids_within(parts, bounds), bounds).column("id"))
+
+    def unsettled(self, stage: AnyStage, bounds: Bounds) -> Bounds | None:
+        """What of a range is left without what is settled at its ends; None where all of it is, as far as commits say."""
+        progress = self._progress(stage)
+        if progress is None:
+            return bounds
+        pieces = [piece for some in progress if some.progress != "settled" for piece in some.clipped([bounds])]
+        return {"low": pieces[0]["low"], "high": pieces[-1]["high"]} if pieces else None
 
     def pending(self, stage: AnyStage, bounds: Bounds) -> str:
         """SQL of the inputs without an outcome about the videos of a range."""
@@ -245,18 +283,15 @@ class LakeView:
     def _ids_within(self, stage: AnyStage, bounds: Bounds) -> str:
         """SQL of the ids of a stage's inputs about the videos of a range."""
         inputs = self.inputs(stage)
-        if not inputs.is_whole or isinstance(stage, MissingStage):
+        if not (inputs.is_whole and inputs.parts) or isinstance(stage, MissingStage):
             return f"SELECT id FROM ({inputs.within(bounds)})"
-        # all rows of some parts: without columns that came later, of which every part would have to be asked
-        id_columns = pa.schema(
-            [schema(inputs.record).field(name) for name in dict.fromkeys(("id", inputs.record.video_column))]
-        )
-        files_sql = self._files_sql(id_columns, self._overlapping(inputs.parts, bounds))
-        return f"SELECT id FROM ({files_sql}) WHERE {range_condition(inputs.record.video_column)}"
+        return self._selects.ids_within(inputs.parts, bounds)
 
     def _outcomes_within(self, stage: AnyStage, bounds: Bounds) -> str:
-        outcome_parts = self._overlapping(self._parts(stage, Outcome.table), bounds)
-        return f"SELECT input, status FROM ({self._files_sql(schema(Outcome), outcome_parts)}) WHERE {range_condition('video')}"
+        outcome_parts = self._selects.overlapping(self._parts(stage, Outcome.table), bounds)
+        return (
+            f"SELECT input, status FROM ({self._selects.sql(schema(Outcome), outcome_parts)}) WHERE {range_condition('video')}"
+        )
 
     def yield_of(self, stage: AnyStage, record: type[Record]) -> float:
         """Rows of a table that an input of a stage gave so far, on average; one each where nothing is known."""
@@ -342,10 +377,10 @@ class LakeView:
         """Whether no id stands twice in these parts. If the first halves of ids all differ, the ids do: a third of the cost."""
         parts_key = (record.table, *(part.name for part in parts))  # parts of one commit have one name, in each table
         if parts_key not in self._unique_parts:
-            rows = RowSet(self._of_files(parts, record), record, parts, is_whole=True)
+            rows = RowSet(self._selects.of_all(parts, record), record, parts, is_whole=True)
             ranges = ALL.ranges(1 + sum(part.rows for part in parts) // RANGE_ROWS)
             ids_of_ranges = (self.table(f"SELECT id FROM ({rows.within(bounds)})", bounds).column("id") for bounds in ranges)
-            self._unique_parts[parts_key] = all(map(_all_differ, ids_of_ranges))
+            self._unique_parts[parts_key] = all(map(all_differ, ids_of_ranges))
         return self._unique_parts[parts_key]
 
     def _collective_variant(self, stage: Collective[Item, Record]) -> Id:
@@ -360,7 +395,8 @@ class LakeView:
             parts = self._parts(stage, Outcome.table)
 
             def settled(bounds: Bounds | None) -> str:
-                return f"SELECT input AS id, video FROM ({self._files_sql(schema(Outcome), self._overlapping(parts, bounds))})"
+                outcomes_sql = self._selects.sql(schema(Outcome), self._selects.overlapping(parts, bounds))
+                return f"SELECT input AS id, video FROM ({outcomes_sql})"
 
             return RowSet(settled, Record, parts, is_whole=True)
         if stage.name in self._scanned:
@@ -368,7 +404,7 @@ class LakeView:
             return RowSet(lambda _: scanned_sql, stage.reads, (), is_whole=False)
         roster = next((c for c in self.commits if c.stage == stage.name and c.kind == "roster"), None)
         parts = roster.of(stage.reads.table) if roster else ()
-        all_listed = self._of_files(parts, stage.reads, schema(stage.reads))
+        all_listed = self._selects.of_all(parts, stage.reads, schema(stage.reads))
         if self._last_video is None:
             return RowSet(all_listed, stage.reads, parts, is_whole=True, is_distinct=True)
         in_pilot = f"{stage.reads.video_column} <= unhex('{self._last_video.hex()}')"
@@ -380,7 +416,7 @@ class LakeView:
         stage_and_table = (stage.name, record.table)
         if stage_and_table not in self._rows_by_maker:
             parts = self._parts(stage, record.table)
-            all_made = self._of_files(parts, record)
+            all_made = self._selects.of_all(parts, record)
             is_whole = not parts or self._is_complete(stage)
 
             def current(bounds: Bounds | None) -> str:
@@ -402,36 +438,6 @@ class LakeView:
             self._known_inputs.add(stage.name)
         return f'SELECT id FROM {KNOWN}."{stage.name}"'
 
-    def _of_files(self, parts: Sequence[Part], record: type[Record], columns: pa.Schema | None = None) -> BuildSql:
-        """SQL of all rows of some parts, or of those parts that may have rows about the videos of a range."""
-        stored = row_schema(record) if columns is None else columns
-        return lambda bounds: self._files_sql(stored, self._overlapping(parts, bounds), record)
-
-    def _overlapping(self, parts: Sequence[Part], bounds: Bounds | None) -> Sequence[Part]:
-        """The parts that may have rows about the videos of a range."""
-        if bounds is None:
-            return parts
-        low, high = bounds["low"].hex(), bounds["high"].hex()
-        return [part for part in parts if videos_of(self._folder, part).overlaps(low, high)]
-
-    def _files_sql(self, columns: pa.Schema, parts: Sequence[Part], record: type[Record] | None = None) -> str:
-        if not parts:
-            return empty_sql(columns)
-        expression_of = {column: f'"{column}"' for column in columns.names}
-        folder = quoted_path(self._folder)[:-1]  # names of parts have no character that needs quoting
-        paths_sql = ", ".join([f"{folder}/{part.table}/{part.name}'" for part in parts])
-        file_list_sql = f"[{paths_sql}], hive_partitioning = false"
-        later_defaults = default_row(record) if record else pa.table({})
-        if later_defaults.num_columns:  # parts of earlier formats lack these columns: their rows have the defaults
-            defaults_sql = self._in_memory_sql(f"defaults_{digest('schema', columns.to_string()).hex()}", later_defaults)
-            for column in later_defaults.column_names:
-                expression_of[column] = f'coalesce("{column}", (SELECT "{column}" FROM ({defaults_sql}))) AS "{column}"'
-        elif not (record and grown_columns(record)):
-            return f"SELECT {', '.join(expression_of.values())} FROM read_parquet({file_list_sql})"
-        # by name: structs of earlier formats lack members, which are NULL in their rows
-        stored_rows_sql = f"SELECT * FROM read_parquet({file_list_sql}, union_by_name = true)"
-        return f"SELECT {', '.join(expression_of.values())} FROM ({stored_rows_sql} UNION ALL BY NAME {empty_sql(columns)})"
-
     def _in_memory_sql(self, name: str, rows: pa.Table) -> str:
         """SQL of rows that lie in no part. They get a table, since what is merely registered is unknown to other cursors."""
         self._database.register("coming", rows)
@@ -439,9 +445,3 @@ class LakeView:
         self._database.execute(f"CREATE TABLE IF NOT EXISTS {HELD}.{name} AS SELECT * FROM coming")
         self._database.unregister("coming")
         return f"SELECT * FROM {HELD}.{name}"
-
-
-def _all_differ(ids: IdColumn) -> bool:
-    """Whether the first eight bytes of all ids differ."""
-    sorted_first_halves = np.sort(id_matrix(ids).view("<u8")[:, 0])
-    return bool((sorted_first_halves[1:] != sorted_first_halves[:-1]).all())

@@ -78,7 +78,10 @@ def _pending_ranges(view: LakeView, stage: AnyStage, share: Share) -> Iterator[p
     stored_bytes = sum(part.size_bytes for part in input_row_set.parts)
     range_count = max(1, sum(part.rows for part in input_row_set.parts) // RANGE_ROWS, stored_bytes // RANGE_BYTES)
     join_kinds = {name: _join_kind(view, stage, record) for name, record in stage.beside.items()}
-    for id_bounds in share.ranges(range_count):
+    for range_bounds in share.ranges(range_count):
+        id_bounds = view.unsettled(stage, range_bounds)
+        if id_bounds is None:
+            continue
         items_sql = f"SELECT * FROM ({_items_sql(view, stage, id_bounds, join_kinds)}) ORDER BY {VIDEO}, {INPUT}"
         pending_table = view.table(items_sql, id_bounds)
         if pending_table.num_rows:

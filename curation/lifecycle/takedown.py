@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -216,7 +215,7 @@ def _remove_set_aside(workspace: WorkspaceFolder) -> None:
     """Remove the folders of what a repair set aside: damaged as it is, it may show any video."""
     with disk_errors(workspace.set_aside):
         for folder in (path for path in workspace.set_aside.glob("*") if path.is_dir()):
-            shutil.rmtree(folder)
+            machine.current.remove_tree(folder)
 
 
 def finish_forgetting(lake: Lake) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import disk_errors, make_folder, sync_folder, write_bytes, writing
 from dmforge.curation.lake.journal import PRIVATE
 from dmforge.curation.workspace_folder import WorkspaceFolder
@@ -21,7 +21,7 @@ def set_aside(workspace: WorkspaceFolder, path: Path) -> Path:
     target = _free(workspace.set_aside / path.relative_to(workspace.root))
     with disk_errors(path):
         make_folder(target.parent)
-        os.replace(path, target)
+        machine.current.replace(path, target)
         sync_folder(target.parent)
         sync_folder(path.parent)
     return target

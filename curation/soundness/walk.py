@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 from dmforge.curation.contract.stage import AnyStage
+from dmforge.curation.io import machine
 from dmforge.curation.io.batching import batched
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.parts import Part
@@ -50,7 +50,7 @@ def walk(
 
     Threads share the work: hashing, which is nearly all of it, holds no lock of Python's.
     """
-    began_s, files = time.monotonic(), lake_files(workspace)
+    began_s, files = machine.current.monotonic(), lake_files(workspace)
     defects = list(files.defects)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as thread_pool:
         checked_parts = set[Part]()
@@ -68,7 +68,7 @@ def walk(
             advance(1)
     file_count, byte_count = _sizes(workspace)
     notes = () if in_use else tuple(_notes(files))
-    return WorkspaceReport(file_count, byte_count, time.monotonic() - began_s, tuple(first_of_each(defects)), notes)
+    return WorkspaceReport(file_count, byte_count, machine.current.monotonic() - began_s, tuple(first_of_each(defects)), notes)
 
 
 def _done(check: Check) -> list[WorkspaceDefect]:

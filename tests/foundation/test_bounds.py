@@ -7,6 +7,7 @@ import json
 import random
 import re
 import shutil
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from dmforge.curation.contract.collective import StageCounts
 from dmforge.curation.contract.stage import AnyStage
 from dmforge.curation.lake import commits, compaction
 from dmforge.curation.lake import journal as journals
@@ -21,8 +23,9 @@ from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.journal import Journal
 from dmforge.curation.lake.journal_index_file import index_path, open_index
 from dmforge.curation.lake.journal_lines import forget_answers
-from dmforge.curation.lake.partition import ALL
-from dmforge.curation.lake.parts import ANY_VIDEO
+from dmforge.curation.lake.partition import ALL, Bounds
+from dmforge.curation.lake.parts import ANY_VIDEO, Extent, Part
+from dmforge.curation.lake.progress_ranges import progress_ranges
 from dmforge.curation.lake.video_range import FILTERED_VIDEOS, distinct_videos, video_range
 from dmforge.curation.lake.views import PART, LakeView
 from dmforge.curation.lake.worklist import pending_batches
@@ -33,7 +36,7 @@ from dmforge.schemas import formats
 from dmforge.schemas.columns import id_list
 from dmforge.schemas.errors import LakeError
 from dmforge.schemas.ids import Id, digest
-from dmforge.schemas.records import Task
+from dmforge.schemas.records import Outcome, Task
 from tests.foundation.lakes import logical, run, view, write_recipe
 
 
@@ -101,6 +104,83 @@ def test_what_was_never_begun_is_counted_and_begun_without_the_parts_that_it_doe
     lake_view.table(lake_view.inputs(score).within(next(ALL.ranges(20))), next(ALL.ranges(20)))
     with pytest.raises(LakeError, match=last.name):
         list(pending_batches(lake_view, score))
+
+
+def test_an_interrupted_stage_is_counted_and_gone_on_with_without_the_parts_that_are_settled(counted: Path) -> None:
+    run(counted, until="score")
+    finished = logical(counted)
+    first, *_, last = sorted(
+        (commit for commit in Lake(WorkspaceFolder(counted)).commits.values() if commit.stage == "score"),
+        key=lambda commit: commit.first,
+    )
+    first.path(counted / "lake/commits").unlink()
+    settled = last.of(Outcome.table)[0].path(counted / "lake")
+    sound = settled.read_bytes()
+    settled.write_bytes(bytes(len(sound)))
+    lake_view = view(counted)
+    score = scoring(lake_view)
+    assert lake_view.tally(score) == StageCounts(pending=first.inputs, made=360 - first.inputs, rejected=0, quarantined=0)
+    assert sum(len(batch.inputs) for batch in pending_batches(lake_view, score)) == first.inputs
+    settled.write_bytes(sound)
+    run(counted, until="score")
+    assert logical(counted) == finished
+
+
+def part_of(rows: Sequence[tuple[Id, Id]], name: str) -> Part:
+    """A part as a commit says it, of rows with these ids about these videos."""
+    extent = Extent.of(column([row_id for row_id, _ in rows]))
+    videos = video_range([distinct_videos(column([video for _, video in rows]))])
+    return Part("outcomes", f"part-{name}.parquet", extent.count, 1, "", extent.low, extent.high, videos)
+
+
+def cut(draw: random.Random, rows: Sequence[tuple[Id, Id]], name: str, late_share: float) -> dict[str, list[tuple[Id, Id]]]:
+    """Rows cut into parts as batches are: in order, a share of them later over all videos; the rows of each, by its name."""
+    late = set(draw.sample(range(len(rows)), int(len(rows) * late_share)))
+    rows_by_part = dict[str, list[tuple[Id, Id]]]()
+    for is_late in (False, True):
+        piece = [row for number, row in enumerate(rows) if (number in late) == is_late]
+        at = 0
+        while at < len(piece):
+            size = draw.choice((1, 4, 4, 7, 20))
+            rows_by_part[f"part-{name}-{len(rows_by_part)}.parquet"] = piece[at : at + size]
+            at += size
+    return rows_by_part
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_commits_settle_is_settled_and_what_they_say_is_untouched_is_pending(seed: int) -> None:
+    draw = random.Random(seed)
+    late_share = draw.choice((0, 0, 0.1))
+    rows = sorted((digest("video", number // 3), digest("task", number)) for number in range(draw.choice((30, 300))))
+    inputs = [(task, video) for video, task in rows]
+    begun = inputs[: draw.randint(0, len(inputs))]
+    gone = [(digest("gone", number), digest("video", number)) for number in range(draw.choice((0, 0, 2)))]
+    input_rows = cut(draw, inputs, "in", late_share)
+    outcome_rows = cut(draw, sorted(begun + gone, key=lambda row: row[::-1]), "out", late_share)
+    rows_by_part, read = {**input_rows, **outcome_rows}, set[str]()
+
+    def extent(parts: Sequence[Part], bounds: Bounds) -> Extent:
+        read.update(part.name for part in parts)
+        pieces = (rows_by_part[part.name] for part in parts)
+        ids = [row_id for piece in pieces for row_id, video in piece if bounds["low"] <= video < bounds["high"]]
+        return Extent.of(column(ids))
+
+    parts_of = [[part_of(piece, name[5:-8]) for name, piece in some.items()] for some in (input_rows, outcome_rows)]
+    ranges = list(progress_ranges(parts_of[0], parts_of[1], extent))
+    assert all(first.high <= second.low for first, second in pairwise(ranges))
+    for some in ranges:
+        in_range = {row_id for row_id, video in inputs if some.low <= video < some.high}
+        done = {row_id for row_id, video in begun if some.low <= video < some.high}
+        if some.progress == "settled":
+            assert in_range == done
+            across = extent(some.outcomes_across, some.bounds).count if some.outcomes_across else 0
+            assert sum(part.rows for part in some.outcomes_inside) + across == len(done)
+        if some.progress == "untouched":
+            assert not done
+        assert some.progress == "mixed" or some.inputs == len(in_range)
+    assert all(any(some.low <= video < some.high for some in ranges) for _, video in inputs)
+    if len(inputs) == 300 and not (late_share or gone):
+        assert len(read) < len(rows_by_part) * 0.8
 
 
 def test_commits_of_before_are_read_alike_and_get_their_ranges_when_they_are_joined(

@@ -9,23 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
-from dmforge.curation.io import machine
 from dmforge.curation.io.atomic import TEMPORARY, make_folder, write_bytes
 from dmforge.curation.shards import folders
 from dmforge.curation.shards.stores import CURRENT
 from dmforge.curation.shards.write import write_shards
 from dmforge.curation.workspace_folder import WorkspaceFolder
 from dmforge.schemas.ids import digest
-from tests.simulation.forgetful_disk import ForgetfulDisk
-from tests.simulation.scheduler import BrokenPromise, Crash, Scheduler
-from tests.simulation.simulated_machine import SimulatedMachine
+from tests.simulation.cut_off import CutOffWork, Kind, Mishap, mishaps
+from tests.simulation.scheduler import BrokenPromise
 from tests.support.corpora import entries, publish
 
 VIDEOS, SHARD_BYTES = 3, 4000
@@ -33,40 +28,19 @@ FORGOTTEN = digest("video", VIDEOS - 1)
 """The video that is taken down."""
 ALL, LEFT = "all", "left"
 """The selections before and after."""
-MAX_STEPS = 20_000
+KINDS: tuple[Kind, ...] = ("kill", "power cut")
 
 
-@dataclass(frozen=True, slots=True)
-class Mishap:
-    """What befalls the process that runs at a step."""
-
-    at_step: int
-    is_power_cut: bool
-    seed: int = 0
-
-
-class Packing:
-    """A workspace whose shards are packed, taken down in part, and packed again, as often as it takes."""
+class Packing(CutOffWork):
+    """A workspace whose shards are packed, taken down in part, and packed again."""
 
     def __init__(self, root: Path, mishap: Mishap | None = None) -> None:
-        self.workspace, self._mishap = WorkspaceFolder(root), mishap
+        self.workspace, self._is_forgotten = WorkspaceFolder(root), False
         (root / "shards").mkdir(parents=True)
         for name in (ALL, ALL + TEMPORARY):  # an export of it, and one that was interrupted
             (root / "exports/swift/cot" / name).mkdir(parents=True)
             (root / "exports/swift/cot" / name / "train.jsonl").write_text("shown\n")
-        self.scheduler = Scheduler(f"packing {mishap}", MAX_STEPS)
-        self.machine = SimulatedMachine(self.scheduler, ForgetfulDisk(root), _no_network)
-        self.machine.after_change = lambda path: self.check()
-        self.scheduler.before_step, self.scheduler.cut_power = self._befall, self._cut_power
-        self._is_forgotten = False
-
-    def run(self) -> dict[str, bytes]:
-        """Work until it is done, cut the power once more, and return the files."""
-        with mock.patch.object(machine, "current", self.machine):
-            self.scheduler.run({"pack": self._keep_at_it})
-            self._cut_power()
-        root = self.workspace.root
-        return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+        super().__init__(root, "packing", mishap)
 
     def check(self) -> None:
         """Hold what lies there against what is promised."""
@@ -81,19 +55,7 @@ class Packing:
         if self._is_forgotten and (left := sorted(holding)):
             raise BrokenPromise(f"a takedown was acknowledged, and these have its video: {left}")
 
-    def _keep_at_it(self) -> None:
-        is_done = False
-        while not is_done:
-            process = self.scheduler.begin("pack")
-            try:
-                self._work()
-                is_done = not process.is_dead
-            except Crash:
-                pass
-            finally:
-                self.scheduler.end(process, self.machine.release)
-
-    def _work(self) -> None:
+    def work(self) -> None:
         """What a run, a takedown and another run do with shards."""
         folders.sweep(self.workspace)
         takedown = self.workspace.inputs / "forgotten.jsonl"
@@ -116,16 +78,6 @@ class Packing:
             write_bytes(commit, b"{}")
         folders.write_current(folder)
 
-    def _befall(self) -> None:
-        if self._mishap is not None and self.scheduler.steps == self._mishap.at_step:
-            self.scheduler.is_powered = not self._mishap.is_power_cut
-            self.scheduler.kill_all()
-
-    def _cut_power(self) -> None:
-        if self._mishap is None or self._mishap.is_power_cut:
-            self.machine.cut_power(self.scheduler.draw())
-        self.check()
-
 
 def _is_whole(folder: Path) -> bool:
     manifest = folder / folders.MANIFEST
@@ -139,21 +91,10 @@ def _is_whole(folder: Path) -> bool:
     )
 
 
-def _no_network() -> None:
-    raise AssertionError("packing asks nobody")
-
-
 def undisturbed(folder: Path) -> tuple[dict[str, bytes], int]:
     """The files of a run that nothing befalls, and how many calls it makes."""
     packing = Packing(folder / "undisturbed")
     return packing.run(), packing.scheduler.steps
-
-
-def mishaps(steps: int, stride: int) -> Iterator[Mishap]:
-    for at_step in range(1, steps + 1, stride):
-        yield Mishap(at_step, is_power_cut=False)
-        for seed in range(2):
-            yield Mishap(at_step, is_power_cut=True, seed=seed)
 
 
 def befall_all(folder: Path, stride: int) -> int:
@@ -161,7 +102,7 @@ def befall_all(folder: Path, stride: int) -> int:
     expected, steps = undisturbed(folder)
     assert f"shards/cot/{LEFT}/{folders.MANIFEST}" in expected
     assert not any(f"/{ALL}" in name for name in expected if not name.startswith("lake/"))
-    tried = list(mishaps(steps, stride))
+    tried = list(mishaps(steps, stride, KINDS))
     for number, mishap in enumerate(tried):
         files = Packing(folder / str(number), mishap).run()
         assert files.keys() == expected.keys(), mishap

@@ -17,9 +17,9 @@ from tests.simulation.search import search, shrunk
 from tests.simulation.simulate import simulate
 
 CURATION = Path(__file__).parents[2] / "curation"
-ROOMS = ("io", "lake", "engine/ranks", "lifecycle", "sources", "shards", "packing")
+ROOMS = ("io", "lake", "engine/ranks", "lifecycle", "sources", "shards", "packing", "exports", "soundness")
 PAST_THE_SEAM = re.compile(
-    r"os\.(open|write|pwrite|fsync|ftruncate|replace|rename|unlink)\(|fcntl\.(flock|lockf)\(|\.unlink\(missing|time\.(sleep|monotonic)\("
+    r"os\.(open|write|pwrite|fsync|ftruncate|replace|rename|unlink)\(|shutil\.rmtree\(|fcntl\.(flock|lockf)\(|\.unlink\(missing|time\.(sleep|monotonic)\("
 )
 
 FIRST_SEED, SEEDS = 0, 14

@@ -1,0 +1,102 @@
+"""Which ranges of videos a stage has settled, and which it hasn't begun, by what commits say of parts: few are read.
+
+Ids are digests, so sets of them with equal extents are equal. A range whose outcomes have the extent of its inputs is settled,
+one without outcomes is untouched, and any other is cut in the middle of its inputs, until few parts are left in it. What parts
+have in a range commits say, but for those that lie across a border: these are read. So of a run that was interrupted the parts
+around the places where it was are read, however many there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from dmforge.curation.lake.commits import extent_of
+from dmforge.curation.lake.partition import LAST, Bounds
+from dmforge.curation.lake.parts import Extent, Part
+
+FEW_PARTS = 16
+"""So few parts are rather read than cut into ranges."""
+MAX_ACROSS = 64
+"""With more parts across its borders a range isn't cut any further: each cut would read them again."""
+Parts = Sequence[Part]
+ReadExtent = Callable[[Parts, Bounds], Extent]
+"""The extent of what some parts have in a range, read from them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressRange:
+    """A range of videos, and how far a stage has come in it."""
+
+    low: bytes
+    high: bytes
+    progress: Literal["settled", "untouched", "mixed"]
+    inputs: int
+    """How many there are; 0 where it is mixed."""
+    outcomes_inside: Parts = ()
+    """The parts of outcomes all of whose rows lie in it, and those of which some do."""
+    outcomes_across: Parts = ()
+
+    @property
+    def bounds(self) -> Bounds:
+        return {"low": self.low, "high": self.high}
+
+    def clipped(self, ranges: Iterable[Bounds]) -> Iterator[Bounds]:
+        """What ranges have of this one."""
+        for bounds in ranges:
+            low, high = max(self.low, bounds["low"]), min(self.high, bounds["high"])
+            if low < high:
+                yield {"low": low, "high": high}
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """The parts that have something in a range, in their order: all of them, those that lie in it, those that lie across."""
+
+    parts: Parts
+    inside: Parts
+    across: Parts
+
+    @classmethod
+    def of(cls, parts: Parts, low: bytes, high: bytes) -> _Cut:
+        low_digits, high_digits = low.hex(), high.hex()
+        overlapping = [part for part in parts if part.videos.last >= low_digits and part.videos.first < high_digits]
+        inside = [part for part in overlapping if part.videos.first >= low_digits and part.videos.last < high_digits]
+        is_inside = {id(part) for part in inside}
+        return cls(overlapping, inside, [part for part in overlapping if id(part) not in is_inside])
+
+
+def progress_ranges(inputs: Parts, outcomes: Parts, read_extent: ReadExtent) -> Iterator[ProgressRange]:
+    """All ranges, from the first video to the last. No id stands twice in the parts of inputs, nor in those of outcomes, and
+    their commits say which videos they have."""
+    coming = [(b"", LAST, sorted(inputs, key=lambda part: part.videos.first), outcomes)]
+    while coming:
+        low, high, parts, outcome_parts = coming.pop()
+        cut, outcome_cut, bounds = _Cut.of(parts, low, high), _Cut.of(outcome_parts, low, high), {"low": low, "high": high}
+        middle = _middle(cut.inside, low)
+        is_crowded = len(cut.across) + len(outcome_cut.across) > MAX_ACROSS
+        if not cut.parts:
+            continue  # outcomes that are here are of inputs that are not there any more
+        if is_crowded:
+            yield ProgressRange(low, high, "mixed", 0)
+            continue
+        extent, outcome_extent = _extent(cut, bounds, read_extent), _extent(outcome_cut, bounds, read_extent)
+        if extent == outcome_extent:
+            yield ProgressRange(low, high, "settled", extent.count, outcome_cut.inside, outcome_cut.across)
+        elif not outcome_extent.count:
+            yield ProgressRange(low, high, "untouched", extent.count)
+        elif middle is None or len(cut.parts) + len(outcome_cut.parts) <= FEW_PARTS:
+            yield ProgressRange(low, high, "mixed", 0)
+        else:
+            coming += [(middle, high, cut.parts, outcome_cut.parts), (low, middle, cut.parts, outcome_cut.parts)]
+
+
+def _middle(inside: Parts, low: bytes) -> bytes | None:
+    """The first video of the part in the middle; None where that would cut nothing off."""
+    middle = bytes.fromhex(inside[len(inside) // 2].videos.first) if inside else b""
+    return middle if middle > low else None
+
+
+def _extent(cut: _Cut, bounds: Bounds, read_extent: ReadExtent) -> Extent:
+    return extent_of(cut.inside) + (read_extent(cut.across, bounds) if cut.across else Extent())
