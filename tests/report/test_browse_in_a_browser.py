@@ -113,6 +113,7 @@ def test_everything_can_be_done_by_keyboard(browser: Browser, workspace: Workspa
         press("Enter")
         page.wait_for_selector("#view-list .open")
         press("Escape")
+        page.wait_for_selector("#views", state="hidden")  # chromium closes it a little after the key
         press("a")
         shown(page, total)
         press("v")
