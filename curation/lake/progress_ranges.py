@@ -8,8 +8,9 @@ around the places where it was are read, however many there are.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from dmforge.curation.lake.commits import extent_of
@@ -20,6 +21,8 @@ FEW_PARTS = 16
 """So few parts are rather read than cut into ranges."""
 MAX_ACROSS = 64
 """With more parts across its borders a range isn't cut any further: each cut would read them again."""
+MAX_CUTS = 200
+"""So often ranges are cut at most, for some milliseconds each: where what is pending lies here and there nothing is gained."""
 Parts = Sequence[Part]
 ReadExtent = Callable[[Parts, Bounds], Extent]
 """The extent of what some parts have in a range, read from them."""
@@ -67,29 +70,46 @@ class _Cut:
         return cls(overlapping, inside, [part for part in overlapping if id(part) not in is_inside])
 
 
-def progress_ranges(inputs: Parts, outcomes: Parts, read_extent: ReadExtent) -> Iterator[ProgressRange]:
+def progress_ranges(inputs: Parts, outcomes: Parts, read_extent: ReadExtent) -> list[ProgressRange]:
     """All ranges, from the first video to the last. No id stands twice in the parts of inputs, nor in those of outcomes, and
     their commits say which videos they have."""
-    coming = [(b"", LAST, sorted(inputs, key=lambda part: part.videos.first), outcomes)]
-    while coming:
-        low, high, parts, outcome_parts = coming.pop()
+    ranges, cuts = list[ProgressRange](), 0
+    first_range: tuple[bytes, bytes, Parts, Parts] = b"", LAST, sorted(inputs, key=lambda part: part.videos.first), outcomes
+    coming = deque([first_range])
+    while coming:  # the widest first: where cuts are used up, narrow ones are left
+        low, high, parts, outcome_parts = coming.popleft()
         cut, outcome_cut, bounds = _Cut.of(parts, low, high), _Cut.of(outcome_parts, low, high), {"low": low, "high": high}
-        middle = _middle(cut.inside, low)
-        is_crowded = len(cut.across) + len(outcome_cut.across) > MAX_ACROSS
         if not cut.parts:
             continue  # outcomes that are here are of inputs that are not there any more
-        if is_crowded:
-            yield ProgressRange(low, high, "mixed", 0)
+        if len(cut.across) + len(outcome_cut.across) > MAX_ACROSS:
+            ranges.append(ProgressRange(low, high, "mixed", 0))
             continue
         extent, outcome_extent = _extent(cut, bounds, read_extent), _extent(outcome_cut, bounds, read_extent)
+        middle = _middle(cut.inside, low)
         if extent == outcome_extent:
-            yield ProgressRange(low, high, "settled", extent.count, outcome_cut.inside, outcome_cut.across)
+            ranges.append(ProgressRange(low, high, "settled", extent.count, outcome_cut.inside, outcome_cut.across))
         elif not outcome_extent.count:
-            yield ProgressRange(low, high, "untouched", extent.count)
-        elif middle is None or len(cut.parts) + len(outcome_cut.parts) <= FEW_PARTS:
-            yield ProgressRange(low, high, "mixed", 0)
+            ranges.append(ProgressRange(low, high, "untouched", extent.count))
+        elif middle is None or len(cut.parts) + len(outcome_cut.parts) <= FEW_PARTS or cuts == MAX_CUTS:
+            ranges.append(ProgressRange(low, high, "mixed", 0))
         else:
-            coming += [(middle, high, cut.parts, outcome_cut.parts), (low, middle, cut.parts, outcome_cut.parts)]
+            cuts += 1
+            coming += [(low, middle, cut.parts, outcome_cut.parts), (middle, high, cut.parts, outcome_cut.parts)]
+    return list(_mixed_joined(sorted(ranges, key=lambda progress_range: progress_range.low)))
+
+
+def _mixed_joined(ranges: Iterable[ProgressRange]) -> Iterator[ProgressRange]:
+    """Ranges of which no two that are mixed lie side by side: they are read together."""
+    before: ProgressRange | None = None
+    for progress_range in ranges:
+        if before is not None and before.progress == progress_range.progress == "mixed" and before.high == progress_range.low:
+            before = replace(before, high=progress_range.high)
+            continue
+        if before is not None:
+            yield before
+        before = progress_range
+    if before is not None:
+        yield before
 
 
 def _middle(inside: Parts, low: bytes) -> bytes | None:

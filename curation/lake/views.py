@@ -254,7 +254,7 @@ class LakeView:
         if stage.name not in self._progress_by_stage:
             inputs, outcomes = self.inputs(stage), self._parts(stage, Outcome.table)
             is_known = inputs.is_whole and inputs.is_distinct and all(part.videos.first for part in (*inputs.parts, *outcomes))
-            progress = list(progress_ranges(inputs.parts, outcomes, self._extent_within)) if is_known else None
+            progress = progress_ranges(inputs.parts, outcomes, self._extent_within) if is_known else None
             self._progress_by_stage[stage.name] = progress
         return self._progress_by_stage[stage.name]
 
