@@ -6,7 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -26,9 +26,6 @@ from dmforge.curation.lake.sql_text import range_condition, union_of, without_wi
 from dmforge.schemas.columns import from_arrow, schema
 from dmforge.schemas.ids import Id, base32, digest, show
 from dmforge.schemas.records import RECORDS, Item, Outcome, Record
-
-if TYPE_CHECKING:
-    pass
 
 R = TypeVar("R", bound=Record)
 RANGE_ROWS = 100_000
