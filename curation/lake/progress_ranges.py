@@ -74,8 +74,8 @@ def progress_ranges(inputs: Parts, outcomes: Parts, read_extent: ReadExtent) -> 
     """All ranges, from the first video to the last. No id stands twice in the parts of inputs, nor in those of outcomes, and
     their commits say which videos they have."""
     ranges, cuts = list[ProgressRange](), 0
-    first_range: tuple[bytes, bytes, Parts, Parts] = b"", LAST, sorted(inputs, key=lambda part: part.videos.first), outcomes
-    coming = deque([first_range])
+    coming = deque[tuple[bytes, bytes, Parts, Parts]]()
+    coming.append((b"", LAST, sorted(inputs, key=lambda part: part.videos.first), outcomes))
     while coming:  # the widest first: where cuts are used up, narrow ones are left
         low, high, parts, outcome_parts = coming.popleft()
         cut, outcome_cut, bounds = _Cut.of(parts, low, high), _Cut.of(outcome_parts, low, high), {"low": low, "high": high}

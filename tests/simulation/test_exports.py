@@ -91,16 +91,16 @@ def befall_all(folder: Path, corpus: Corpus, stride: int) -> int:
 
 
 def test_an_export_that_is_cut_off_ends_with_the_same_bytes(corpus: Corpus, tmp_path: Path) -> None:
-    assert befall_all(tmp_path, corpus, stride=37) > 30
+    assert befall_all(tmp_path, corpus, stride=53) > 20
 
 
 def test_of_several_exports_into_one_place_one_is_written(corpus: Corpus, tmp_path: Path) -> None:
     expected, refused = Exporting(tmp_path / "alone", corpus).run(), 0
-    for seed in range(6):
+    for seed in range(4):
         exporting = Exporting(tmp_path / str(seed), corpus, seed=seed)
         assert exporting.run(processes=3) == expected, seed
         refused += exporting.refused
-    assert refused > 6
+    assert refused == 8
 
 
 @pytest.mark.slow
