@@ -121,7 +121,7 @@ class InquireConfig(AskConfig):
 class RehearsalInquire(Ask[Task, Verdict]):
     """Scores tasks by asking a server: the journal is read before the request, and written before the answer is used."""
 
-    name, version = "inquire", 1
+    name, version = "inquire", 2
     config: InquireConfig
 
     def open(self, workspace: WorkspaceFolder) -> None:
@@ -139,7 +139,7 @@ class RehearsalInquire(Ask[Task, Verdict]):
         answered_score = answer.get("score")
         if not isinstance(answered_score, float) or not 0 <= answered_score <= 1:
             return Rejected("no score", "the server's answer holds no score between 0 and 1")
-        return Made((Verdict(item.video, item.id, "task", "score", answered_score, 1),))
+        return Made((Verdict(item.video, item.id, "task", "inquired", answered_score, 1),))
 
     async def _ask_server(self, item: Task, request_key: Id) -> Answer:
         import httpx2

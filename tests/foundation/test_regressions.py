@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from multiprocessing import forkserver
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import pytest
 from rich.console import Console
@@ -25,6 +26,7 @@ from dmforge.curation.engine import rehearsal
 from dmforge.curation.engine.driver import Driver
 from dmforge.curation.engine.executors.killable_pool import KillablePool
 from dmforge.curation.engine.executors.local_executor import LocalExecutor
+from dmforge.curation.lake import commits
 from dmforge.curation.lake.commits import Lake
 from dmforge.curation.lake.database import interruptible
 from dmforge.curation.lake.journal import Answer, Journal
@@ -211,15 +213,15 @@ def test_a_commit_that_goes_while_one_looks_is_not_missed(tmp_path: Path, monkey
     write_recipe(tmp_path, tasks=40)
     run(tmp_path)
     gone = next((tmp_path / "lake/commits/score").iterdir())
-    read = Path.read_bytes
 
-    def vanishing(self: Path) -> bytes:
-        if self == gone:
-            gone.unlink(missing_ok=True)
-        return read(self)
+    def vanishing(path: str, mode: str, buffering: int) -> BinaryIO:
+        if path == str(gone):
+            gone.unlink()
+        return cast("BinaryIO", open(path, mode, buffering))
 
-    monkeypatch.setattr(Path, "read_bytes", vanishing)
+    monkeypatch.setattr(commits, "open", vanishing, raising=False)
     assert all(commit.id != gone.stem for commit in Lake(WorkspaceFolder(tmp_path)).commits.values())
+    assert not gone.exists()
 
 
 def test_a_reader_without_the_right_to_write_still_holds_what_it_reads(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from dmforge.commands.audit import extra_tables
 from dmforge.commands.near_question_tables import VECTORS
-from dmforge.commands.run import readers_view
+from dmforge.commands.standing import readers_view
 from dmforge.curation.browse.question_map import MapReader, QuestionMap, lay_flat
 from dmforge.curation.browse.read_index import read_index
 from dmforge.curation.browse.row_index import RowIndex
