@@ -150,6 +150,8 @@ def _options(command: str, callback: Callable[..., Any]) -> Iterator[str]:
     for name, parameter in inspect.signature(callback).parameters.items():
         kind, *marks = get_args(hints[name])
         info = next(mark for mark in marks if isinstance(mark, (ArgumentInfo, OptionInfo)))
+        if info.hidden:
+            continue
         value = info.metavar or _word(kind)
         must = parameter.default is inspect.Parameter.empty
         if isinstance(info, ArgumentInfo):

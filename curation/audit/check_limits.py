@@ -51,7 +51,7 @@ class CostLimit(_Bounds):
     """The most that stops nobody."""
 
 
-def _limit(look: float, stop: float) -> Limit:
+def _limit(look: float, stop: float | None) -> Limit:
     return Field(default=Limit(look=look, stop=stop))
 
 
@@ -82,6 +82,8 @@ class Checks(Config):
     """Kept samples whose video a benchmark has: `clean`."""
     unknown_licences: Limit = _limit(0.0, 0.1)
     """Kept samples whose video is under an unknown licence."""
+    restricted_licences: Limit = _limit(0.0, None)
+    """Kept samples of a video or a question whose licence or terms name a limit: no commerce, no changes, research only."""
     missing_measurements: Limit = _limit(0.0, 0.1)
     """Kept trajectories without `grammar`, `unguessed` or `unleaked`, or whose answer can be told neither right nor wrong."""
     cost_per_sample: CostLimit = CostLimit()

@@ -12,6 +12,8 @@ OWN_CHECKS = ("answer", "blind", "clean", "unguessed", "unleaked")
 """Filters that have checks of their own."""
 REQUIRED = ("grammar", "unguessed", "unleaked")
 """Filters that cost nothing, and without which a trajectory was not judged."""
+RESTRICTED = r"\b(nc|nd|non[- ]?commercial|no[- ]?deriv\w*|research|academic|education\w*)\b"
+"""Words of licences and terms that allow less than anything: CC-BY-NC-4.0, research only."""
 EDGE_CS = 10
 """Hundredths of a second from the beginning or the end of a video that still count as its edge."""
 MET = 0.5
@@ -32,12 +34,13 @@ class Measure:
     rows_sql: str
     """`id`, `fails`, `rank` (the worst first), and `chance` where there is one."""
     hint: str = ""
+    """What to do; where it rests on a filter, what to do if that measured nothing."""
     filter: str = ""
     """The filter that it rests on, where that is one: to ask for its score is what helps."""
 
-    def advice(self, min_scores: Mapping[str, float]) -> str:
-        """What to do where it is too much."""
-        if not self.filter:
+    def advice(self, min_scores: Mapping[str, float], *, is_measured: bool) -> str:
+        """What to do where it is too much, or where nothing was measured."""
+        if not self.filter or (self.hint and not is_measured):
             return self.hint
         threshold = f"{self.filter} = {float(min_scores[self.filter])}"
         sweep = f"dmforge select CORPUS --sweep {self.filter}"
@@ -90,7 +93,10 @@ MEASURES = {
         """,
         "`dmforge audit windows` says where they lie",
     ),
-    "answered_blind": Measure("questions that are answered without the video", _below("blind"), filter="blind"),
+    "answered_blind": Measure(
+        "questions that are answered without the video", _below("blind"),
+        "`[stages.blind]` measures it, by a student of yours: docs/judging.md", filter="blind",
+    ),
     "longest_option": Measure(
         "right options that are the longest, beyond chance",
         """
@@ -124,13 +130,22 @@ MEASURES = {
         FROM kept k LEFT JOIN copies c ON c.video = k.video LEFT JOIN spread s ON s.film = coalesce(c.original, k.video)
         WHERE k.split <> ''
         """,
-        "keep one split, `only = { split = [\"train\"] }`, and leave out the videos that the other one has",
+        "`dmforge audit near_clusters` shows which; `dmforge forget VIDEO...` takes those of one split out of the workspace",
     ),
-    "contamination": Measure("samples whose video a benchmark has", _below("clean"), filter="clean"),
+    "contamination": Measure(
+        "samples whose video a benchmark has", _below("clean"),
+        "`[stages.contamination]` measures it, once `dmforge import` has brought a benchmark's list", filter="clean",
+    ),
     "unknown_licences": Measure(
         "samples whose video is under an unknown licence",
         "SELECT id, trim(licence) IN ('', 'unknown') AS fails, 0 AS rank FROM kept",
         "say it when they are brought, --licence; or keep those that are known, `only = { video_licence = [...] }`",
+    ),
+    "restricted_licences": Measure(
+        "samples whose licence or terms name a limit: no commerce, no changes, research only",
+        f"SELECT id, regexp_matches(lower(rights), '{RESTRICTED}') AS fails, 0 AS rank FROM kept",
+        "whether they may be used is for you to say: `dmforge forget --source NAME` takes a source out, "
+        "`only = { video_licence = [...] }` keeps the licences it names",
     ),
     "missing_measurements": Measure(
         "trajectories that were not measured",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -109,8 +109,9 @@ class CorpusVerdict(QueryResult):
             ["check", "state", "figure", "threshold", "examples"],
             [[check.check, check.state, check.figure, check.limits, " ".join(check.examples)] for check in self.checks],
         )
-        for check in self.deciding:
-            yield f"{check.check}: {check.hint}"
+        for check in self.checks:
+            if check.state in ("stop", "look"):
+                yield f"{check.check}: {check.hint}"
 
 
 def corpus_checks(view: View, limits: Checks, extra_tables: Tables) -> CorpusVerdict:
@@ -121,7 +122,7 @@ def corpus_checks(view: View, limits: Checks, extra_tables: Tables) -> CorpusVer
         checks = [_kept(sample_count)]
         for name, measure in MEASURES.items():
             limit: Limit = getattr(limits, name)
-            checks.append(_measured(cursor, name, measure, limit, measure.advice(limits.min_scores)))
+            checks.append(_measured(cursor, name, measure, limit, limits.min_scores))
         failing = cursor.execute(FAILING).fetchall()
         checks.append(_cost(ask(view, "cost", extra_tables), limits.cost_per_sample))
     checks = [_naming_filters(check, failing) if check.check == "failing_filters" else check for check in checks]
@@ -131,13 +132,16 @@ def corpus_checks(view: View, limits: Checks, extra_tables: Tables) -> CorpusVer
     return CorpusVerdict(["check", "state", "count", "of", "share", "look_over", "stop_over", "examples"], rows, tuple(checks))
 
 
-def _measured(cursor: duckdb.DuckDBPyConnection, name: str, measure: Measure, limit: Limit, hint: str) -> Check:
+def _measured(
+    cursor: duckdb.DuckDBPyConnection, name: str, measure: Measure, limit: Limit, min_scores: Mapping[str, float]
+) -> Check:
     rows_sql = measure.rows_sql
     has_chance = "AS chance" in rows_sql
     chance_sql = "avg(chance), sqrt(sum(chance * (1 - chance))) / count(*)" if has_chance else "0::DOUBLE, 0::DOUBLE"
     count, of, chance, standard_error = _row(
         cursor, f"SELECT count(*) FILTER (fails), count(*), {chance_sql} FROM ({rows_sql})"
     )
+    hint = measure.advice(min_scores, is_measured=of > 0)
     if not of:
         return Check(name, "unmeasured", 0, 0, None, _threshold(limit), (), measure.about, hint)
     share = round(max(0.0, count / of - chance - BEYOND_CHANCE_SE * standard_error), 6)

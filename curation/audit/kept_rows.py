@@ -26,7 +26,8 @@ VIDEO_ID = re.compile(r"\bvideo_[a-z2-7]{26}\b")
 
 _KEPT = """
 CREATE TEMP TABLE kept AS
-SELECT s.id, s.corpus, s.video, s.task, s.candidate, t.split, coalesce(v.licence, 'unknown') AS licence
+SELECT s.id, s.corpus, s.video, s.task, s.candidate, t.split, coalesce(v.licence, 'unknown') AS licence,
+    concat_ws(' ', v.licence, v.terms, t.licence, t.terms) AS rights
 FROM samples s LEFT JOIN tasks t ON t.id = s.task LEFT JOIN videos v ON v.id = s.video;
 CREATE TEMP TABLE split_videos AS SELECT DISTINCT video, split FROM tasks WHERE split <> '';
 CREATE TEMP TABLE kept_tasks AS SELECT * FROM tasks t SEMI JOIN kept k ON k.task = t.id;

@@ -209,6 +209,8 @@ class _Inspector:
             unchecked |= dict.fromkeys(("benchmark_video", "benchmark_question"), "needs --benchmark FILE")
         if self._videos is None:
             unchecked |= dict.fromkeys(("video_missing", "video_unreadable"), "needs --videos DIR")
+        if len({set_file.split for set_file in self._set.files} - {""}) < 2:
+            unchecked |= dict.fromkeys(("across_splits", "video_across_splits"), "needs files of two splits")
         return unchecked | self._balance.unchecked()
 
 

@@ -25,7 +25,8 @@ TABLE = "judged"
 """The table of the condition: a row for each candidate, with its own columns and one for each filter."""
 OPTION = sql_sandbox.SqlOption(WHERE, "ask for less")
 CANDIDATE_COLUMNS_SQL = """
-SELECT c.id, t.task_kind AS kind, t.source, t.licence, t.split, t.question, t.answer AS gold, c.answer AS answered,
+SELECT c.id, t.task_kind AS kind, t.source, t.licence, t.terms, t.split, t.question, t.answer AS gold, c.answer AS answered,
+    v.source AS video_source, v.licence AS video_licence, v.terms AS video_terms,
     c.attempt, c.teacher, c.window_source, v.duration_cs / 100.0 AS duration_s,
     (c.looks[1].window.end_cs - c.looks[1].window.start_cs) / 100.0 AS looked_s,
     c.looks[1].fps.num / c.looks[1].fps.den AS density_fps

@@ -9,11 +9,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 
 from dmforge.curation.audit.check_limits import MIN_SCORES, Checks, Limit
-from dmforge.curation.audit.check_measures import MEASURES
+from dmforge.curation.audit.check_measures import MEASURES, RESTRICTED
 from dmforge.curation.audit.corpus_checks import CorpusVerdict, corpus_checks
 from dmforge.curation.io.toml import read_toml
 from dmforge.curation.lake.journal_table import ANSWERS
@@ -27,25 +28,38 @@ from tests.audit.conftest import ask
 from tests.judging.lakes import judged
 
 SAMPLES = 200
-LIMITS = Checks(across_splits=Limit(look=0.0, stop=0.1), contamination=Limit(look=0.0, stop=0.1))
-"""The defaults, but where the first one stops already."""
+SOME = Limit(look=0.0, stop=0.1)
+LIMITS = Checks(across_splits=SOME, contamination=SOME, restricted_licences=SOME)
+"""The defaults, but where the first one stops already, or none does."""
 PLANTED = {
     "go": dict.fromkeys(MEASURES, 0) | {"answer_letters": 50, "longest_option": 50, "constant_span": 40},
     "look": {
         "wrong_answers": 4, "guesses": 10, "leaks": 4, "failing_filters": 10, "answer_letters": 80, "edge_windows": 100,
         "answered_blind": 60, "longest_option": 90, "constant_span": 120, "across_splits": 4, "contamination": 4,
-        "unknown_licences": 4, "missing_measurements": 4,
+        "unknown_licences": 4, "restricted_licences": 4, "missing_measurements": 4,
     },
     "stop": {
         "wrong_answers": 20, "guesses": 30, "leaks": 20, "failing_filters": 30, "answer_letters": 120, "edge_windows": 160,
         "answered_blind": 120, "longest_option": 140, "constant_span": 170, "across_splits": 40, "contamination": 40,
-        "unknown_licences": 40, "missing_measurements": 40,
+        "unknown_licences": 40, "restricted_licences": 40, "missing_measurements": 40,
     },
 }  # fmt: skip
 """By state, how many samples of each check's fault stand in the corpus."""
 DURATION_CS = 100_000
 PRICES = pa.table({"model": ["one"], "input_usd": [1.0], "output_usd": [1.0], "batch_share": [0.5]})
 NOTHING_PAID = {"answers": ANSWERS.empty_table, "prices": lambda: PRICES}
+
+
+@pytest.mark.parametrize(
+    ("rights", "is_restricted"),
+    [
+        ("CC-BY-NC-4.0", True), ("cc by-nd 2.0", True), ("Non-Commercial use", True), ("for research purposes", True),
+        ("CC0-1.0", False), ("CC-BY-4.0", False), ("MIT", False), ("unknown", False), ("Apache-2.0 andy's", False),
+    ],
+)  # fmt: skip
+def test_words_that_limit_use_are_seen(rights: str, is_restricted: bool) -> None:
+    (matches,) = duckdb.execute(f"SELECT regexp_matches(lower(?), '{RESTRICTED}')", [rights]).fetchall()[0]
+    assert matches == is_restricted
 
 
 def rows_of(index: int, counts: dict[str, int]) -> list[Any]:
@@ -57,7 +71,10 @@ def rows_of(index: int, counts: dict[str, int]) -> list[Any]:
     longest = letter if has["longest_option"] else (letter + 1 + index % 3) % 4
     options = tuple("a long one" + "!" * option if option == longest else f"no{option}" for option in range(4))
     gold = Window(1_000, 2_000) if has["constant_span"] else Window(5_000 + 400 * index, 5_300 + 400 * index)
-    task = Task(video.id, "grounded_mcq", "Which?", options, "ABCD"[letter], (gold,), "any", source="x", split="train")
+    terms = "research only" if has["restricted_licences"] else "any purpose"
+    task = Task(
+        video.id, "grounded_mcq", "Which?", options, "ABCD"[letter], (gold,), "any", source="x", split="train", terms=terms
+    )
     look = Look(Window(0, 900) if has["edge_windows"] else Window(900, 2_100), Fraction(2))
     is_wrong, is_scored = has["wrong_answers"], index % 2 == 0
     said = "ABCD"[letter - 1 if is_wrong else letter]
@@ -164,7 +181,7 @@ def test_the_page_has_the_limits_as_they_are() -> None:
     for name in MEASURES:
         limit: Limit = getattr(Checks(), name)
         assert [cell.strip() for cell in table[name]] == [
-            f"{bound * 100:.0f} %" if bound else "0" for bound in (limit.look, limit.stop)
+            "" if bound is None else f"{bound * 100:.0f} %" if bound else "0" for bound in (limit.look, limit.stop)
         ]
 
 

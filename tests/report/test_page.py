@@ -146,7 +146,7 @@ def test_it_begins_with_a_verdict_and_kept_samples_say_what_they_fail(page: Page
     assert "stop over" in reasons
     assert "last run" in page.inner_text(".facts-of-run")
     rows = page.locator("#checks tbody tr")
-    assert rows.count() == 15
+    assert rows.count() == 16
     stopping = page.locator("#checks tr.stop")
     assert stopping.count() == page.locator(".verdict li").count()
     linked = stopping.first.locator("a").first
