@@ -99,9 +99,9 @@ def export(
         raise InputError(f"no corpus {corpus!r} is packed", where="CORPUS", hint=hint)
     form_name = to if dialect == require_export(to) else f"{to}-{dialect}"
     selection_folder = folders_by_corpus[corpus]
-    out = out or str(workspace.root / "exports" / form_name / corpus / selection_folder.name)
-    if not is_remote(out):
-        output_folder(Path(out), "--out", workspace)
+    if out is None:
+        out = str(workspace.root / "exports" / form_name / corpus / selection_folder.name)
+    _require_place(out, workspace)
     return out, write_export(Corpus(str(selection_folder)), to, out, dialect, _reporting_on(console))
 
 
@@ -111,9 +111,16 @@ def export_shards(console: Console, place: str, to: str, out: str | None, dialec
     if out is None:
         hint = "say --out FOLDER, or an address"
         raise InputError("a place for what is written is missing", where="--out", hint=hint)
-    if not is_remote(out):
-        output_folder(Path(out), "--out")
+    _require_place(out)
     return out, write_export(Corpus(place), to, out, dialect, _reporting_on(console))
+
+
+def _require_place(out: str, workspace: WorkspaceFolder | None = None) -> None:
+    """Check that an export may be written here."""
+    if not out:
+        raise InputError("no place is named", where="--out", hint="say --out FOLDER, or an address")
+    if not is_remote(out):
+        output_folder(Path(out), "--out", workspace)
 
 
 def _reporting_on(console: Console) -> OnPartWritten:
