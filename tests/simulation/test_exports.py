@@ -104,5 +104,6 @@ def test_of_several_exports_into_one_place_one_is_written(corpus: Corpus, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_cut_off_at_every_call_it_ends_with_the_same_bytes(corpus: Corpus, tmp_path: Path) -> None:
     assert befall_all(tmp_path, corpus, stride=1) > 1000
