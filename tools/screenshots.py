@@ -42,7 +42,7 @@ MAX_BYTES = 150_000
 QUALITIES = (90, 80, 70, 60)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 COMMAND = "tools.screenshots"
-_HINT = re.compile(r'<small class="break">(put .*?)</small>')
+_HINT = re.compile(r'<small class="hint">(put .*?)</small>')
 _UNDER_TABLE = re.compile(r"put (.*?) under \[stages\.select_cot\.(\w+)\]")
 _THRESHOLD = re.compile(r"<code>(\w+ = [\d.]+)</code>")
 
